@@ -1,0 +1,37 @@
+"""Sandscope: OpenTelemetry for code that runs in a sandbox.
+
+An instrumentation makes a `Site` for each thing it patches, begins and ends an `Execution` through a
+`Recorder`, and states a `Verdict`. Everything past that is OpenTelemetry's.
+"""
+
+from sandscope._context import inject_environment
+from sandscope._errors import SandscopeError
+from sandscope._execution import Event, Execution, Site, Value
+from sandscope._instrumentor import RuntimeInstrumentor
+from sandscope._metric import Metric
+from sandscope._patches import Patches
+from sandscope._recorder import Recorder, Scope, get_recorder
+from sandscope._verdict import MISSING_EVIDENCE, OK, Actor, Limit, Status, Verdict
+from sandscope._version import __version__
+
+__all__ = [
+    "MISSING_EVIDENCE",
+    "OK",
+    "Actor",
+    "Event",
+    "Execution",
+    "Limit",
+    "Metric",
+    "Patches",
+    "Recorder",
+    "RuntimeInstrumentor",
+    "SandscopeError",
+    "Scope",
+    "Site",
+    "Status",
+    "Value",
+    "Verdict",
+    "__version__",
+    "get_recorder",
+    "inject_environment",
+]

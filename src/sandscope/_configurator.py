@@ -1,0 +1,62 @@
+"""The configurator: sets up the SDK, unless the program has brought its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+
+from sandscope import _exit, _notice, _providers
+from sandscope._defaults import temporary_environment, unset_defaults
+
+_logger = logging.getLogger("sandscope")
+
+_PROVIDERS = {
+    "OTEL_TRACES_EXPORTER": trace.get_tracer_provider,
+    "OTEL_METRICS_EXPORTER": metrics.get_meter_provider,
+    "OTEL_LOGS_EXPORTER": _logs.get_logger_provider,
+}
+
+
+class SandscopeConfigurator(_OTelSDKConfigurator):
+    """OpenTelemetry's own configurator with Sandscope's defaults and a bounded exit."""
+
+    def _configure(self, **kwargs: Any) -> None:
+        taken = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
+        with temporary_environment({**unset_defaults(), **_without_taken_port(), **taken}):
+            super()._configure(**kwargs)  # type: ignore[no-untyped-call]
+        ours = [current() for name, current in _PROVIDERS.items() if name not in taken]
+        _notice.install()
+        _exit.shut_down_at_exit(ours)
+        _providers.let_program_replace(ours)
+
+
+def _is_real(provider: object) -> bool:
+    return "Proxy" not in type(provider).__name__
+
+
+def _without_taken_port() -> dict[str, str]:
+    """A child of a program that serves its own metrics inherits the same port, and must still start."""
+    exporters = [name.strip() for name in os.environ.get("OTEL_METRICS_EXPORTER", "").split(",")]
+    if "prometheus" not in exporters:
+        return {}
+    host = os.environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "localhost")
+    port = os.environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "9464")
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+    except (OSError, ValueError) as error:
+        _logger.warning(
+            "Cannot serve metrics on %s:%s: %s. Set OTEL_EXPORTER_PROMETHEUS_PORT to a free port.",
+            host,
+            port,
+            error,
+        )
+        exporters.remove("prometheus")
+        return {"OTEL_METRICS_EXPORTER": ",".join(exporters) or "none"}
+    return {}

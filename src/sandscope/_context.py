@@ -1,0 +1,47 @@
+"""The way into a sandbox: the trace context in environment variables, both directions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators._envcarrier import EnvironmentGetter, EnvironmentSetter
+
+from sandscope import _internals, _settings
+
+_BAGGAGE = "BAGGAGE"
+_getter = EnvironmentGetter()
+_setter = EnvironmentSetter()
+
+
+def inject_environment(environment: MutableMapping[str, str], parent: Context) -> None:
+    """Put a trace context into environment variables (``TRACEPARENT``, ``TRACESTATE``).
+
+    Args:
+        environment: changed in place; a copy, never a mapping that the user owns.
+        parent: the context that the child continues. Its baggage stays here unless
+            ``SANDSCOPE_BAGGAGE`` asks for it: what a sandbox may read is the host's choice.
+    """
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier, parent, setter=_setter)
+    if not _settings.baggage():
+        carrier.pop(_BAGGAGE, None)
+    environment.update(carrier)
+
+
+def environment_context() -> Context | None:
+    """Return the trace context that this process was started in, or None."""
+    parent = propagate.extract(os.environ, Context(), getter=_getter)
+    return parent if trace.get_current_span(parent).get_span_context().is_valid else None
+
+
+def continue_parent_trace() -> None:
+    """Make this process, in all its threads, a part of the trace that started it.
+
+    Called by auto-instrumentation before the program's first line.
+    """
+    parent = environment_context()
+    if parent is not None and not _internals.set_default_context(parent):
+        context.attach(parent)

@@ -1,0 +1,38 @@
+"""The distro: what ``opentelemetry-instrument`` loads first."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from opentelemetry.instrumentation.auto_instrumentation import initialize
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
+from opentelemetry.instrumentation.environment_variables import OTEL_PYTHON_CONFIGURATOR, OTEL_PYTHON_DISTRO
+
+from sandscope import _settings
+from sandscope._defaults import temporary_environment
+
+_configured = False
+
+
+class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
+    """Sandscope under ``opentelemetry-instrument``; its defaults are in `sandscope._defaults`."""
+
+    def _configure(self, **_kwargs: Any) -> None:
+        global _configured  # noqa: PLW0603 -- there is one global SDK in a process
+        _settings.check()
+        _configured = True
+
+
+def instrument_this_process() -> None:
+    """Set up the SDK and the instrumentations once, unless ``opentelemetry-instrument`` has done so.
+
+    Raises:
+        SandscopeError: if a ``SANDSCOPE_*`` variable cannot be read.
+    """
+    if _configured:
+        return
+    _settings.check()
+    ours = {OTEL_PYTHON_DISTRO: "sandscope", OTEL_PYTHON_CONFIGURATOR: "sandscope"}
+    with temporary_environment({name: value for name, value in ours.items() if name not in os.environ}):
+        initialize()

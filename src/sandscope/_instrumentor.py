@@ -1,0 +1,61 @@
+"""What the instrumentors of all runtimes share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection
+from types import ModuleType
+from typing import Any, ClassVar
+
+import wrapt
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+from sandscope import _guard
+from sandscope._patches import Patches
+from sandscope._recorder import Recorder, Scope, get_recorder
+
+
+class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream
+    """Patches one runtime as soon as it is imported, and never imports it itself.
+
+    Attributes:
+        runtime: the name of the module that is patched.
+        scope: the instrumentation scope of its telemetry.
+        supported: requirement strings; the same as the distribution's ``instruments`` extra.
+    """
+
+    runtime: ClassVar[str]
+    scope: ClassVar[Scope]
+    supported: ClassVar[tuple[str, ...]] = ()
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return the versions of the runtime that can be patched."""
+        return self.supported
+
+    @abstractmethod
+    def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
+        """Wrap what has to be wrapped: one line for each function."""
+
+    def _instrument(self, **kwargs: Any) -> None:
+        patches = self._patches = Patches()
+        recorder = get_recorder(
+            self.scope,
+            tracer_provider=kwargs.get("tracer_provider"),
+            meter_provider=kwargs.get("meter_provider"),
+            logger_provider=kwargs.get("logger_provider"),
+        )
+
+        def imported(module: ModuleType) -> None:
+            if self._patches is not patches:
+                return  # uninstrumented before the runtime was imported
+            try:
+                self._patch(module, patches, recorder)
+            except Exception as error:  # noqa: BLE001 -- an import must not fail because of telemetry
+                patches.undo()
+                _guard.report(f"instrument.{self.runtime}", error)
+
+        wrapt.register_post_import_hook(imported, self.runtime)
+
+    def _uninstrument(self, **_kwargs: Any) -> None:
+        patches, self._patches = self._patches, Patches()
+        patches.undo()

@@ -1,0 +1,43 @@
+"""What a metric is, whichever recorder writes it."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Metric(NamedTuple):
+    """The declaration of one metric; the same facts stand in a ``telemetry.yaml``.
+
+    Attributes:
+        name: dotted, without unit or ``total``.
+        instrument: which kind of OpenTelemetry instrument.
+        unit: UCUM.
+        description: one line.
+        boundaries: a histogram's bucket bounds, in ``unit``.
+    """
+
+    name: str
+    instrument: Literal["counter", "updowncounter", "histogram", "gauge"]
+    unit: str
+    description: str
+    boundaries: tuple[float, ...] | None = None
+
+
+_SECONDS = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+EXECUTIONS = Metric("sandbox.executions", "counter", "{execution}", "Executions that ended")
+DURATION = Metric(
+    "sandbox.execution.duration", "histogram", "s", "Time from the start of an execution to its end", _SECONDS
+)
+ACTIVE = Metric("sandbox.execution.active", "updowncounter", "{execution}", "Executions that run now")
+LIMIT_VIOLATIONS = Metric(
+    "sandbox.limit.violations", "counter", "{violation}", "Executions that a resource limit ended"
+)
+SECURITY_VIOLATIONS = Metric(
+    "sandbox.security.violations", "counter", "{violation}", "Executions that the sandbox refused something"
+)
+TELEMETRY_ERRORS = Metric(
+    "sandscope.errors", "counter", "{error}", "Errors inside Sandscope that were kept away from the program"
+)
+
+COMMON = (EXECUTIONS, DURATION, ACTIVE, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, TELEMETRY_ERRORS)

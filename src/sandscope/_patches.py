@@ -1,0 +1,44 @@
+"""What was patched, so that it can be put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sandscope import _guard
+
+
+class Patches:
+    """A list of replaced attributes; `undo` is its mirror."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[Any, str, Any, Any]] = []
+
+    def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        """Replace ``owner.name`` by ``make(original)``; an owner without that name stays as it is.
+
+        Args:
+            owner: a module or class.
+            name: of a function or method.
+            make: gets what stood there (from a class: its raw attribute) and returns what calls it.
+        """
+        try:
+            inherited = not isinstance(owner, type) or name in vars(owner)
+            original = vars(owner)[name] if isinstance(owner, type) and inherited else getattr(owner, name)
+        except AttributeError:
+            return
+        replacement = make(original)
+        setattr(owner, name, replacement)
+        self._done.append((owner, name, original, replacement))
+
+    def undo(self) -> None:
+        """Put back all that is still ours, last one first."""
+        while self._done:
+            owner, name, original, replacement = self._done.pop()
+            current = vars(owner).get(name)
+            if current is replacement:
+                setattr(owner, name, original)
+            else:
+                _guard.report(
+                    "uninstrument", RuntimeError(f"{owner.__name__}.{name} was patched by others since")
+                )

@@ -1,0 +1,122 @@
+"""The direct recorder turns an execution into one span, its points and one log record."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import StatusCode
+
+from harness import Contract, Telemetry
+from sandscope import MISSING_EVIDENCE, OK, Scope, Site, Verdict, get_recorder
+
+SITE = Site("wasmtime", "call", "wasm add", verdict_of=lambda _error: Verdict("TLE", "kernel", "tle", "fuel"))
+
+
+def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> None:
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder.end(recorder.begin(SITE))
+
+    (span,) = telemetry.spans()
+    (log,) = telemetry.logs()
+    assert span.name == "wasm add"
+    assert span.status.status_code is StatusCode.UNSET
+    assert span.attributes is not None
+    assert span.attributes["sandbox.verdict.status"] == "OK"
+    assert log.log_record.trace_id == span.context.trace_id
+    assert log.log_record.span_id == span.context.span_id
+    assert log.log_record.event_name == "sandbox.execution"
+    assert telemetry.points("sandbox.executions") == [
+        (
+            {
+                "sandbox.runtime": "wasmtime",
+                "sandbox.operation": "call",
+                "sandbox.verdict.status": "OK",
+                "sandbox.verdict.actor": "runtime",
+                "sandbox.verdict.cause": "normal_exit",
+            },
+            1.0,
+        )
+    ]
+    assert [value for _, value in telemetry.points("sandbox.execution.duration")] == [1.0]
+    assert [value for _, value in telemetry.points("sandbox.execution.active")] == [0.0]
+    assert Contract().violations(telemetry) == []
+
+
+def test_failure_carries_verdict_error_and_limit(telemetry: Telemetry) -> None:
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder.fail(recorder.begin(SITE), ValueError("no more fuel"))
+
+    (span,) = telemetry.spans()
+    assert span.attributes is not None
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes["error.type"] == "ValueError"
+    assert span.attributes["sandbox.limit"] == "fuel"
+    (log,) = telemetry.logs()
+    assert log.log_record.attributes is not None
+    assert log.log_record.attributes["exception.message"] == "no more fuel"
+    ((attributes, value),) = telemetry.points("sandbox.limit.violations")
+    assert (attributes["sandbox.limit"], value) == ("fuel", 1.0)
+
+
+def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetry) -> None:
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    tracer = telemetry.tracer_provider.get_tracer("user")
+    with tracer.start_as_current_span("outer") as outer:
+        execution = recorder.begin(SITE)
+        with tracer.start_as_current_span("inner"):
+            pass
+        recorder.end(execution)
+        assert trace.get_current_span() is outer
+    inner, middle, _ = telemetry.spans()
+    assert inner.parent is not None
+    assert middle.parent is not None
+    assert inner.parent.span_id == middle.context.span_id
+    assert middle.parent.span_id == outer.get_span_context().span_id
+
+
+def test_a_detached_execution_leaves_the_current_context_alone(telemetry: Telemetry) -> None:
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    execution = recorder.begin(SITE, attach=False)
+    assert not trace.get_current_span().get_span_context().is_valid
+    assert trace.get_current_span(execution.context).get_span_context().is_valid
+    recorder.end(execution)
+
+
+def test_a_second_end_is_ignored(telemetry: Telemetry) -> None:
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    execution = recorder.begin(SITE)
+    recorder.end(execution, OK)
+    recorder.fail(execution, ValueError())
+    assert len(telemetry.spans()) == len(telemetry.logs()) == 1
+
+
+class _Broken(TracerProvider):
+    def get_tracer(self, *_args: object, **_kwargs: object) -> trace.Tracer:
+        return _BrokenTracer()
+
+
+class _BrokenTracer(trace.NoOpTracer):
+    def start_span(self, *_args: object, **_kwargs: object) -> trace.Span:
+        raise RuntimeError("broken SDK")
+
+
+def test_a_broken_sdk_never_raises_into_the_program(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    providers = {**telemetry.providers, "tracer_provider": _Broken(shutdown_on_exit=False)}
+    recorder = get_recorder(Scope("scope", "1"), **providers)
+    for _ in range(3):
+        recorder.end(recorder.begin(SITE))
+    assert [r.name for r in caplog.records] == ["sandscope"], "logged once"
+    assert ({"sandscope.place": "recorder.begin"}, 3.0) in telemetry.points("sandscope.errors")
+
+
+def test_a_broken_verdict_is_missing_evidence(telemetry: Telemetry) -> None:
+    def broken(_error: BaseException) -> Verdict:
+        raise RuntimeError("bug in a classifier")
+
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    execution = recorder.begin(Site("torch", "load", "load", verdict_of=broken))
+    recorder.fail(execution, ValueError())
+    assert execution.verdict == MISSING_EVIDENCE

@@ -1,0 +1,80 @@
+"""An SDK in memory: what was recorded, without globals and without a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+
+class Telemetry:
+    """Providers to hand to an instrumentor, and what arrived in them."""
+
+    def __init__(self) -> None:
+        self._spans = InMemorySpanExporter()
+        self._logs = InMemoryLogRecordExporter()
+        self._reader = InMemoryMetricReader()
+        self.tracer_provider = TracerProvider(shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
+        self.logger_provider = LoggerProvider(shutdown_on_exit=False)
+        self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
+
+    @property
+    def providers(self) -> dict[str, Any]:
+        """The keyword arguments of ``instrument()`` and `sandscope.get_recorder`."""
+        return {
+            "tracer_provider": self.tracer_provider,
+            "meter_provider": self.meter_provider,
+            "logger_provider": self.logger_provider,
+        }
+
+    def spans(self, name: str | None = None) -> list[ReadableSpan]:
+        """Return the ended spans, the first ended first."""
+        return [span for span in self._spans.get_finished_spans() if name in (None, span.name)]
+
+    def logs(self) -> list[ReadableLogRecord]:
+        """Return the log records."""
+        return list(self._logs.get_finished_logs())
+
+    def metrics(self) -> dict[str, Metric]:
+        """Collect once and return the metrics by name."""
+        data = self._reader.get_metrics_data()
+        return (
+            {}
+            if data is None
+            else {
+                metric.name: metric
+                for resource in data.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            }
+        )
+
+    def points(self, name: str) -> list[tuple[dict[str, Any], float]]:
+        """Return a metric's points as (attributes, value); a histogram's value is its count."""
+        metric = self.metrics().get(name)
+        return (
+            [] if metric is None else [(dict(p.attributes or {}), _value(p)) for p in metric.data.data_points]
+        )
+
+    def clear(self) -> None:
+        """Forget spans and log records; metrics go on counting."""
+        self._spans.clear()
+        self._logs.clear()
+
+    def shutdown(self) -> None:
+        """Release what the providers hold."""
+        self.tracer_provider.shutdown()
+        self.meter_provider.shutdown()
+        self.logger_provider.shutdown()
+
+
+def _value(point: Any) -> float:
+    return float(point.count if hasattr(point, "count") else point.value)
