@@ -4,7 +4,7 @@ An instrumentation makes a `Site` for each thing it patches, begins and ends an 
 `Recorder`, and states a `Verdict`. Everything past that is OpenTelemetry's.
 """
 
-from sandscope._context import inject_environment
+from sandscope._context import environment_names, inject_environment
 from sandscope._errors import SandscopeError
 from sandscope._execution import Event, Execution, Site, Value
 from sandscope._instrumentor import RuntimeInstrumentor
@@ -32,6 +32,7 @@ __all__ = [
     "Value",
     "Verdict",
     "__version__",
+    "environment_names",
     "get_recorder",
     "inject_environment",
 ]

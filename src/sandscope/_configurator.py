@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import uuid
 from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+from opentelemetry.util.types import AttributeValue
 
 from sandscope import _exit, _notice, _providers
 from sandscope._defaults import temporary_environment, unset_defaults
@@ -28,11 +30,17 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
     def _configure(self, **kwargs: Any) -> None:
         taken = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
         with temporary_environment({**unset_defaults(), **_without_taken_port(), **taken}):
-            super()._configure(**kwargs)  # type: ignore[no-untyped-call]
+            super()._configure(resource_attributes=_instance(), **kwargs)  # type: ignore[no-untyped-call]
         ours = [current() for name, current in _PROVIDERS.items() if name not in taken]
         _notice.install()
         _exit.shut_down_at_exit(ours)
         _providers.let_program_replace(ours)
+
+
+def _instance() -> dict[str, AttributeValue]:
+    """Tell processes of one service apart: without this, their counters would overwrite each other."""
+    named = "service.instance.id=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return {} if named else {"service.instance.id": str(uuid.uuid4())}
 
 
 def _is_real(provider: object) -> bool:

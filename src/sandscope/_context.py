@@ -31,6 +31,16 @@ def inject_environment(environment: MutableMapping[str, str], parent: Context) -
     environment.update(carrier)
 
 
+def environment_names() -> frozenset[str]:
+    """Return the variables that `inject_environment` may set, by the propagators in use."""
+    carrier: dict[str, str] = {}
+    for field in propagate.get_global_textmap().fields:
+        _setter.set(carrier, field, "")
+    if not _settings.baggage():
+        carrier.pop(_BAGGAGE, None)
+    return frozenset(carrier)
+
+
 def environment_context() -> Context | None:
     """Return the trace context that this process was started in, or None."""
     parent = propagate.extract(os.environ, Context(), getter=_getter)

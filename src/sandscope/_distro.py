@@ -6,10 +6,12 @@ import os
 from typing import Any
 
 from opentelemetry.instrumentation.auto_instrumentation import initialize
+from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 from opentelemetry.instrumentation.environment_variables import OTEL_PYTHON_CONFIGURATOR, OTEL_PYTHON_DISTRO
+from opentelemetry.util._importlib_metadata import EntryPoint
 
-from sandscope import _settings
+from sandscope import _guard, _settings
 from sandscope._defaults import temporary_environment
 
 _configured = False
@@ -22,6 +24,15 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
         global _configured  # noqa: PLW0603 -- there is one global SDK in a process
         _settings.check()
         _configured = True
+
+    def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
+        """Load one instrumentation; one that fails does not keep the others from being loaded."""
+        try:
+            super().load_instrumentor(entry_point, **kwargs)
+        except (ImportError, DependencyConflictError):
+            raise  # the caller knows these, and goes on
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report(f"instrument.{entry_point.name}", error)
 
 
 def instrument_this_process() -> None:

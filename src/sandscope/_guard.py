@@ -22,7 +22,10 @@ def report(place: str, error: BaseException) -> None:
         _counts[place] = _counts.get(place, 0) + 1
     if first:
         _logger.warning(
-            "Cannot record in %s: %r. Further ones are counted only.", place, error, exc_info=error
+            "Telemetry failed in %s: %r. The program runs on; more of these are only counted.",
+            place,
+            error,
+            exc_info=error,
         )
 
 

@@ -20,11 +20,13 @@ class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
 
     Attributes:
         runtime: the name of the module that is patched.
+        submodules: modules of the runtime that programs import by themselves; each is patched then.
         scope: the instrumentation scope of its telemetry.
         supported: requirement strings; the same as the distribution's ``instruments`` extra.
     """
 
     runtime: ClassVar[str]
+    submodules: ClassVar[tuple[str, ...]] = ()
     scope: ClassVar[Scope]
     supported: ClassVar[tuple[str, ...]] = ()
 
@@ -54,7 +56,8 @@ class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
                 patches.undo()
                 _guard.report(f"instrument.{self.runtime}", error)
 
-        wrapt.register_post_import_hook(imported, self.runtime)
+        for name in (self.runtime, *self.submodules):
+            wrapt.register_post_import_hook(imported, name)
 
     def _uninstrument(self, **_kwargs: Any) -> None:
         patches, self._patches = self._patches, Patches()

@@ -2,5 +2,20 @@
 
 from harness._contract import ROOT, Contract
 from harness._memory import Telemetry
+from harness._programs import SANDSCOPE_RUN, STOCK, clean_environment, run_program
+from harness._requires import lacking, requires_otelcol
+from harness._sink import OtlpSink, wait_until
 
-__all__ = ["ROOT", "Contract", "Telemetry"]
+__all__ = [
+    "ROOT",
+    "SANDSCOPE_RUN",
+    "STOCK",
+    "Contract",
+    "OtlpSink",
+    "Telemetry",
+    "clean_environment",
+    "lacking",
+    "requires_otelcol",
+    "run_program",
+    "wait_until",
+]

@@ -1,0 +1,66 @@
+# Everything goes through .venv; a machine needs Python 3.10 or later, and nothing else.
+PYTHON ?= python3
+TORCH ?= 1
+BIN := .venv/bin
+UV := $(BIN)/uv pip
+CACHE := $(or $(SANDSCOPE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandscope)
+export SANDSCOPE_CACHE := $(CACHE)
+SOURCES := src instrumentations tests examples benchmarks docs conftest.py collector-config
+INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/*/pyproject.toml) \
+	$(shell find collector-config -type f -not -path '*/__pycache__/*')
+
+.DEFAULT_GOAL := help
+.PHONY: help setup torch demo test check bench collector stores docs lock clean
+
+help: ## list the recipes
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: .venv/.ready ## install everything into .venv (the Collector is compiled: 3 minutes the first time)
+
+.venv/.ready: $(INPUTS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(UV) install --quiet --require-hashes -r requirements.lock
+	$(UV) install --quiet --no-deps --no-build-isolation -e . $(addprefix -e ,$(wildcard instrumentations/*/))
+	@cd collector-config && ../$(BIN)/python -c 'import build_otelcol as b; b.find_go() or exit(1)' || $(CURDIR)/$(UV) install --quiet --group ../pyproject.toml:go
+	$(BIN)/python collector-config/build_otelcol.py
+	$(UV) install --quiet --no-deps --reinstall ./collector-config
+	@touch $@
+
+torch: setup # 5 GB with CUDA; UV_TORCH_BACKEND=cpu makes it small; uv's cache holds it for the next clone
+ifeq ($(TORCH),1)
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo 'installing torch (large)'; $(UV) install --group torch; }
+endif
+
+demo: setup ## run examples/one_trace and show what arrived (STORES=native, TORCH=1)
+	@$(if $(filter command line environment,$(origin TORCH)),$(MAKE) --no-print-directory torch,:)
+	$(if $(filter native,$(STORES)),@$(MAKE) --no-print-directory stores)
+	$(BIN)/python -m examples.one_trace $(if $(STORES),--stores $(STORES))
+
+test: torch stores ## run all tests (TORCH=0 leaves torch out)
+	TORCH=$(TORCH) $(BIN)/python -m pytest $(ARGS)
+
+check: setup ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## measure what instrumentation costs, as ratios
+	$(BIN)/python -m benchmarks $(ARGS)
+
+collector: setup ## build the sandscope-collector wheel into dist/
+	$(BIN)/uv build --quiet --wheel --out-dir dist collector-config
+	@ls dist/sandscope_collector-*.whl
+
+stores: setup ## build Prometheus, Jaeger and Loki into the cache (20 minutes the first time)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sandscope stores build
+
+docs: setup ## generate docs/reference.md
+	$(BIN)/python docs/reference.py
+
+lock: ## renew requirements.lock
+	$(UV) compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove what was built here; the caches stay
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache sandscope-data

@@ -1,0 +1,1 @@
+"""Benchmarks: one file a claim, each prints ratios measured side by side in one run."""

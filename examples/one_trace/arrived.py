@@ -1,0 +1,63 @@
+"""What arrived of one trace, read from the local files or from the stores' own APIs."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandscope._stores import jaeger_trace, loki_records, prometheus_exemplars, prometheus_query
+
+
+@dataclass
+class Arrived:
+    """One trace in all three signals; ``places`` says where each signal was read."""
+
+    trace_id: str
+    places: tuple[str, str, str]
+    spans: list[dict] = field(default_factory=list)  # the attributes of each
+    executions: int = 0  # as the metric counts them
+    exemplars: int = 0  # that lead to this trace
+    logs: int = 0
+
+
+def from_stores(urls: dict[str, str], trace_id: str) -> Arrived:
+    """Ask Jaeger, Prometheus and Loki."""
+    arrived = Arrived(trace_id, ("Jaeger", "Prometheus", "Loki"))
+    arrived.spans = [dict(span.attributes) for span in jaeger_trace(urls["jaeger"], trace_id)]
+    executions = prometheus_query(urls["prometheus"], "sum(sandbox_executions_total)")
+    arrived.executions = int(sum(sample.value for sample in executions))
+    exemplars = prometheus_exemplars(urls["prometheus"], "sandbox_execution_duration_seconds_bucket")
+    arrived.exemplars = sum(exemplar.labels.get("trace_id") == trace_id for exemplar in exemplars)
+    arrived.logs = len(loki_records(urls["loki"], f'{{service_name=~".+"}} | trace_id="{trace_id}"'))
+    return arrived
+
+
+def from_files(data: Path, trace_id: str) -> Arrived:
+    """Read what the Collector's overlay ``local`` wrote."""
+    arrived = Arrived(trace_id, ("traces.jsonl", "metrics.jsonl", "logs.jsonl"))
+    spans = [span for span in _items(data, "traces", "Spans") if span["traceId"] == trace_id]
+    arrived.spans = [
+        {a["key"]: next(iter(a["value"].values())) for a in s.get("attributes", [])} for s in spans
+    ]
+    for metric in _items(data, "metrics", "Metrics"):
+        if metric["name"] == "sandbox.executions":
+            points = metric["sum"]["dataPoints"]  # each process sends its counts once, when it ends
+            arrived.executions += sum(int(point["asInt"]) for point in points)
+            exemplars = [exemplar for point in points for exemplar in point.get("exemplars", [])]
+            arrived.exemplars += sum(exemplar.get("traceId") == trace_id for exemplar in exemplars)
+    arrived.logs = sum(record.get("traceId") == trace_id for record in _items(data, "logs", "LogRecords"))
+    return arrived
+
+
+def _attributes(span: dict) -> dict:
+    return {entry["key"]: next(iter(entry["value"].values())) for entry in span.get("attributes", [])}
+
+
+def _items(data: Path, name: str, kind: str) -> list[dict]:
+    """Return the innermost items of a file in OTLP's JSON form."""
+    outer, middle, inner = f"resource{kind}", f"scope{kind}", kind[0].lower() + kind[1:]
+    if kind == "LogRecords":
+        outer, middle = "resourceLogs", "scopeLogs"
+    file = data / f"{name}.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    groups = [group for line in lines for group in json.loads(line)[outer]]
+    return [item for group in groups for scope in group[middle] for item in scope[inner]]

@@ -1,0 +1,3 @@
+module sandscope/wordcount
+
+go 1.21

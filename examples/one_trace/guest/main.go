@@ -1,0 +1,23 @@
+// Counts the words of its standard input: a guest that Go compiles to WebAssembly (wasip1).
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+)
+
+func main() {
+	words, seen := 0, map[string]bool{}
+	scanner := bufio.NewScanner(os.Stdin)
+	scanner.Split(bufio.ScanWords)
+	for scanner.Scan() {
+		words++
+		seen[scanner.Text()] = true
+	}
+	if err := scanner.Err(); err != nil {
+		fmt.Fprintln(os.Stderr, "wordcount:", err)
+		os.Exit(1)
+	}
+	fmt.Printf("guest: %d words, %d of them different\n", words, len(seen))
+}

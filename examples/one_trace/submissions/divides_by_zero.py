@@ -1,0 +1,3 @@
+"""Wrong: fails by itself."""
+
+print(1 // 0)

@@ -1,0 +1,4 @@
+"""Too slow: never comes to an end."""
+
+while True:
+    pass

@@ -1,0 +1,5 @@
+"""Too large: holds more and more memory."""
+
+held = []
+while True:
+    held.append(b"x" * (8 << 20))

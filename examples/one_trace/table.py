@@ -1,0 +1,60 @@
+"""What has to arrive, and the table that shows whether it did."""
+
+import importlib.util
+import sys
+import time
+
+from examples.one_trace.arrived import Arrived
+
+TORCH = all(importlib.util.find_spec(name) for name in ("torch", "sklearn"))
+STATUSES = ("OK", "RE", "TLE", "MLE", "FSE")
+
+
+def rows(arrived: Arrived) -> list[tuple[str, str, str, int]]:
+    """Return one row (signal, what, where, count) for all that has to arrive."""
+    traces, metrics, logs = arrived.places
+
+    def spans(what: str, **wanted: str) -> tuple[str, str, str, int]:
+        attributes = {f"sandbox.{name.replace('_', '.')}": value for name, value in wanted.items()}
+        return ("span", what, traces, sum(attributes.items() <= span.items() for span in arrived.spans))
+
+    result = [spans("the WebAssembly guest", runtime="wasmtime")]
+    for status in STATUSES:
+        result.append(spans(f"child processes judged {status}", runtime="subprocess", verdict_status=status))
+    if TORCH:
+        result.append(spans("the model, training", operation="training"))
+        result.append(spans("the model, reading", operation="inference"))
+    executions = sum("sandbox.runtime" in span for span in arrived.spans)
+    return [
+        *result,
+        ("metric", f"executions, {executions} wanted", metrics, _same(arrived.executions, executions)),
+        ("metric", "exemplars that lead to the trace", metrics, arrived.exemplars),
+        ("log", f"executions, {executions} wanted", logs, _same(arrived.logs, executions)),
+    ]
+
+
+def _same(count: int, wanted: int) -> int:
+    return count if count == wanted else 0
+
+
+def complete(arrived: Arrived) -> bool:
+    """Return whether all of it arrived."""
+    return all(count for *_, count in rows(arrived))
+
+
+def wait_for(read, timeout: float = 30.0) -> Arrived:
+    """Read until all of it has arrived, or until ``timeout`` seconds have passed."""
+    deadline = time.monotonic() + timeout
+    while not complete(arrived := read()) and time.monotonic() < deadline:
+        print("waiting for the rest ...", end="\r", file=sys.stderr, flush=True)
+        time.sleep(0.5)
+    return arrived
+
+
+def show(arrived: Arrived) -> None:
+    """Print the table."""
+    print(f"{'':3}{'signal':8}{'what arrived':40}{'where':15}{'count':>5}   trace {arrived.trace_id}")
+    for signal, what, where, count in rows(arrived):
+        print(f"{'ok' if count else '--':3}{signal:8}{what:40}{where:15}{count:5}")
+    if not TORCH:
+        print("   the model: left out, torch is not installed (`make demo TORCH=1` installs it; it is large)")

@@ -1,0 +1,7 @@
+"""``python -m sandscope`` is ``sandscope``."""
+
+import sys
+
+from sandscope._cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,94 @@
+"""`sandscope collector`: the Collector by itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandscope._collector import Composition, Ports, find_otelcol, validate
+from sandscope._collector._ports import HOST, flag, variable
+from sandscope._collector._process import environment_for, listening
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DEFAULT_OVERLAY = "local"
+OVERLAYS = "an overlay's name (local, prometheus, prometheus-otlp, jaeger, loki, debug), or a YAML file"
+
+
+def add_to(subparsers: Subparsers) -> None:
+    """Register the subcommand."""
+    collector = subparsers.add_parser("collector", help="run the OpenTelemetry Collector by itself")
+    actions = collector.add_subparsers(required=True, metavar="ACTION")
+    path = actions.add_parser("path", help="print where otelcol lies")
+    path.set_defaults(handler=_path)
+    run = actions.add_parser("run", help="run it in the foreground")
+    run.add_argument("overlays", nargs="*", metavar="OVERLAY", help=f"{OVERLAYS}; default: {DEFAULT_OVERLAY}")
+    add_ports_to(run)
+    run.add_argument("--data", type=Path, metavar="DIR", help="the folder of its files")
+    run.set_defaults(handler=_run)
+    check = actions.add_parser("validate", help="ask it whether it would start")
+    check.add_argument(
+        "overlays", nargs="*", metavar="OVERLAY", help=f"{OVERLAYS}; default: {DEFAULT_OVERLAY}"
+    )
+    check.set_defaults(handler=_validate)
+    components = actions.add_parser("components", help="list what it is made of")
+    components.set_defaults(handler=_components)
+    for action in (path, run, check, components):
+        action.add_argument("--otelcol", metavar="FILE", help="the binary to use")
+
+
+def add_ports_to(parser: argparse.ArgumentParser) -> None:
+    """Register a flag for each port on which the Collector listens."""
+    for field in fields(Ports):
+        parser.add_argument(
+            flag(field.name),
+            type=int,
+            metavar="PORT",
+            help=f"default: {variable(field.name)}, else {field.default}",
+        )
+
+
+def ports_of(arguments: argparse.Namespace) -> Ports:
+    """Return the ports that the flags of `add_ports_to` and the environment choose."""
+    return Ports.from_environment(
+        **{field.name: getattr(arguments, f"{field.name}_port") for field in fields(Ports)}
+    )
+
+
+def data_folder(chosen: Path | None) -> Path:
+    """Return the folder of the Collector's files: chosen, else SANDSCOPE_DATA, else `sandscope-data`."""
+    return (chosen or Path(os.environ.get("SANDSCOPE_DATA") or "sandscope-data")).absolute()
+
+
+def _path(arguments: argparse.Namespace) -> int:
+    print(find_otelcol(arguments.otelcol))
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    otelcol = find_otelcol(arguments.otelcol)
+    composition = Composition.of(*(arguments.overlays or [DEFAULT_OVERLAY]))
+    ports, data = ports_of(arguments), data_folder(arguments.data)
+    environment = environment_for(ports, data)
+    validate(otelcol, composition, environment)
+    ports.check(*listening(composition))
+    files = f"; files in {data}" if composition.uses("SANDSCOPE_DATA") else ""
+    otlp = f"http://{HOST}:{ports.otlp_http} and {HOST}:{ports.otlp_grpc} (gRPC)"
+    print(f"OTLP on {otlp} -> {', '.join(composition.overlays)}{files}", flush=True)
+    os.execve(otelcol, [str(otelcol), *composition.arguments], environment)  # noqa: S606 - no shell is wanted
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    composition = Composition.of(*(arguments.overlays or [DEFAULT_OVERLAY]))
+    validate(find_otelcol(arguments.otelcol), composition)
+    print(f"{composition}: valid")
+    return 0
+
+
+def _components(arguments: argparse.Namespace) -> int:
+    return subprocess.run([find_otelcol(arguments.otelcol), "components"], check=False).returncode

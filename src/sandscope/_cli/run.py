@@ -1,0 +1,99 @@
+"""``sandscope run``: a program, instrumented, with a Collector beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandscope._cli.collector import DEFAULT_OVERLAY, add_ports_to, data_folder, ports_of
+from sandscope._collector import CollectorProcess, Composition
+from sandscope._errors import SandscopeError
+from sandscope._program import Program, exit_as
+
+if TYPE_CHECKING:
+    from sandscope._cli.collector import Subparsers
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def add_to(subcommands: Subparsers) -> None:
+    """Register the subcommand."""
+    parser = subcommands.add_parser(
+        "run",
+        help="run a program instrumented, with a Collector beside it",
+        description="Run a program under opentelemetry-instrument. Start the bundled Collector if none "
+        "answers, and stop it afterwards. The exit code and signals are the program's.",
+    )
+    parser.add_argument(
+        "--with",
+        dest="overlays",
+        action="append",
+        metavar="OVERLAY",
+        help="an overlay or YAML file for the Collector, once for each (default: local)",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the folder of the Collector's files")
+    add_ports_to(parser)
+    parser.add_argument("command", nargs="+", help="the program and its arguments, after --")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the program to its end and return its exit code."""
+    command = instrumented(arguments.command)
+    with _collector(arguments) as environment:
+        try:
+            program = Program(command, environment)
+        except OSError as error:
+            raise SandscopeError(
+                f"Cannot start {command[0]!r}: {error.strerror}. Check that it may be run."
+            ) from error
+        status = program.wait()
+    return exit_as(status)
+
+
+def instrumented(command: list[str]) -> list[str]:
+    """Return the command line that runs a command under ``opentelemetry-instrument``.
+
+    Raises:
+        SandscopeError: if the program cannot be found.
+    """
+    if shutil.which(command[0]) is None:
+        raise SandscopeError(f"Cannot run {command[0]!r}: no such program on PATH. Check its name.")
+    code = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+    return [sys.executable, "-c", code, *command]
+
+
+@contextmanager
+def _collector(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
+    """Yield the program's environment while a Collector takes its telemetry."""
+    if any(os.environ.get(name) for name in _ENDPOINTS):
+        yield dict(os.environ)
+        return
+    ports, data = ports_of(arguments), data_folder(arguments.data)
+    composition = Composition.of(*(arguments.overlays or [DEFAULT_OVERLAY]))
+    collector = CollectorProcess(composition, data=data, ports=ports)
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc":
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{ports.otlp_grpc}"
+    if _answers(ports.otlp_http):
+        yield environment
+        return
+    with collector:
+        print(f"sandscope: the Collector listens on {collector.endpoint}", file=sys.stderr)
+        yield environment
+    print(f"sandscope: what the Collector wrote is in {data}", file=sys.stderr)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""Turn the names of overlays into the Collector's configuration files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandscope._errors import SandscopeError
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The configuration files of one Collector, in the order in which it merges them.
+
+    Attributes:
+        overlays: what was asked for: names of overlays and paths of the user's own files.
+        files: the absolute paths: `base.yaml`, then one for each of `overlays`.
+    """
+
+    overlays: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, *overlays: str | os.PathLike[str]) -> Composition:
+        """Compose the base with overlays.
+
+        Args:
+            overlays: names such as "local", or paths of YAML files; those named twice count once.
+
+        Raises:
+            SandscopeError: if a name is unknown, a file is missing, or no configuration is installed.
+        """
+        folder = _configuration()
+        known = {path.stem: path for path in sorted((folder / "overlays").glob("*.yaml"))}
+        asked = tuple(dict.fromkeys(os.fspath(overlay) for overlay in overlays))
+        files = tuple(_file(overlay, known) for overlay in asked)
+        return cls(asked, (folder / "base.yaml", *files))
+
+    @property
+    def arguments(self) -> list[str]:
+        """What `otelcol` and `otelcol validate` are given."""
+        return [f"--config=file:{file}" for file in self.files]
+
+    @property
+    def own_files(self) -> list[Path]:
+        """The files that the user wrote."""
+        base = self.files[0]
+        return [file for file in self.files[1:] if file.parent != base.parent / "overlays"]
+
+    def uses(self, variable: str) -> bool:
+        """Return whether a file mentions this environment variable."""
+        return any(variable in file.read_text(encoding="utf-8", errors="replace") for file in self.files)
+
+    def __str__(self) -> str:
+        return " + ".join(("base", *self.overlays))
+
+
+def _configuration() -> Path:
+    try:
+        import sandscope_collector
+    except ImportError:
+        raise SandscopeError(
+            "Cannot find the Collector's configuration files: "
+            "the package sandscope-collector is not installed. Run `pip install sandscope-collector`."
+        ) from None
+    return Path(sandscope_collector.configuration())
+
+
+def _file(overlay: str, known: dict[str, Path]) -> Path:
+    if overlay in known:
+        return known[overlay]
+    path = Path(overlay).absolute()
+    if path.is_file():
+        return path
+    if path.suffix in {".yaml", ".yml"} or os.sep in overlay:
+        raise SandscopeError(
+            f"Cannot read {str(path)!r}: there is no such file. Give the path of a YAML file."
+        )
+    raise SandscopeError(
+        f"Cannot use overlay {overlay!r}: there is none of that name. "
+        f"Use one of {', '.join(known)}, or the path of a YAML file."
+    )

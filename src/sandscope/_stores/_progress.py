@@ -1,0 +1,37 @@
+"""Say how far a long step is: one line that renews itself on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+
+class Progress:
+    """Progress lines on a stream.
+
+    Args:
+        stream: where to write them, usually stderr.
+        every: seconds between two lines of one step where the stream is not a terminal.
+    """
+
+    def __init__(self, stream: TextIO, *, every: float = 15.0) -> None:
+        self._stream = stream
+        self._every = every
+        self._terminal = stream.isatty()
+        self._last = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Write a line that stays."""
+        self._write(f"\r\x1b[K{line}\n" if self._terminal else f"{line}\n")
+
+    def tick(self, line: str) -> None:
+        """Write a line that the next one replaces, or that waits for its turn."""
+        if self._terminal:
+            self._write(f"\r\x1b[K{line[:100]}")
+        elif time.monotonic() - self._last >= self._every:
+            self._write(f"{line}\n")
+
+    def _write(self, text: str) -> None:
+        self._last = time.monotonic()
+        self._stream.write(text)
+        self._stream.flush()

@@ -1,0 +1,95 @@
+"""The wheel of `sandscope-collector`, in a new environment with neither Go nor network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandscope._collector import Ports
+from sandscope._collector._process import is_ready
+
+pytestmark = [pytest.mark.collector, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+PROJECT = ROOT / "collector-config"
+
+
+def build_wheel(project: Path, destination: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(destination)]
+    subprocess.run(command, cwd=project, check=True)
+    [wheel] = destination.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(otelcol: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(PROJECT, tmp_path_factory.mktemp("collector"))
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a new environment with both wheels; only what `sandscope` depends on is borrowed."""
+    folder = tmp_path_factory.mktemp("environment")
+    sandscope = build_wheel(ROOT, tmp_path_factory.mktemp("sandscope"))
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, str(wheel), str(sandscope)], check=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return folder
+
+
+@pytest.fixture
+def bare(environment: Path, tmp_path: Path) -> dict[str, str]:
+    """Return variables with a PATH that holds nothing but the environment's own programs."""
+    return {"PATH": str(environment / "bin"), "HOME": str(tmp_path), **Ports.free().environment}
+
+
+def files_of(folder: Path) -> Iterator[str]:
+    for name in ("base.yaml", "overlays", "prometheus", "jaeger", "loki"):
+        found = folder / name
+        for file in [found] if found.is_file() else found.rglob("*"):
+            if file.is_file():
+                yield str(file.relative_to(folder))
+
+
+def test_it_carries_every_configuration_file_and_a_binary_that_can_be_executed(wheel: Path) -> None:
+    inside = zipfile.ZipFile(wheel)
+    with inside:
+        missing = {f"sandscope_collector/config/{name}" for name in files_of(PROJECT)} - set(
+            inside.namelist()
+        )
+        mode = inside.getinfo("sandscope_collector/bin/otelcol").external_attr >> 16
+    assert missing == set()
+    assert mode & 0o111 == 0o111
+
+
+def test_it_is_for_this_platform_and_any_python(wheel: Path) -> None:
+    assert "-py3-none-" in wheel.name
+    assert not wheel.name.endswith("-any.whl")
+
+
+def test_the_wheels_own_binary_and_files_are_used(environment: Path, bare: dict[str, str]) -> None:
+    sandscope = str(environment / "bin" / "sandscope")
+    path = subprocess.check_output([sandscope, "collector", "path"], env=bare, text=True).strip()
+    assert Path(path).is_relative_to(environment)
+    command = [sandscope, "collector", "validate", "local", "prometheus"]
+    assert subprocess.check_output(command, env=bare, text=True) == "base + local + prometheus: valid\n"
+
+
+def test_it_runs_without_go(environment: Path, bare: dict[str, str], tmp_path: Path) -> None:
+    command = [str(environment / "bin" / "sandscope"), "collector", "run", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, env=bare, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 15
+        while not is_ready(int(bare["SANDSCOPE_HEALTH_PORT"])):
+            assert run.poll() is None, "it ended"
+            assert time.monotonic() < deadline, "it is not ready"
+            time.sleep(0.05)
+        run.terminate()
+        assert run.wait(10) == 0

@@ -1,0 +1,48 @@
+"""Programs as users start them: separate processes, three ways in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+_OURS = ("OTEL_", "SANDSCOPE_", "TRACE", "BAGGAGE")
+
+STOCK = (str(BIN / "opentelemetry-instrument"),)
+SANDSCOPE_RUN = (str(BIN / "sandscope"), "run", "--")
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return this environment without anything that configures telemetry, plus ``variables``."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return {**inherited, **variables}
+
+
+def run_program(
+    program: Path | str,
+    *arguments: str,
+    way: Sequence[str] = STOCK,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python program one of the three ways and return what it printed and how it ended.
+
+    Args:
+        program: a file, or source text.
+        arguments: its arguments.
+        way: what stands before ``python``; nothing for a program that imports ``sandscope.auto``.
+        environment: all its variables; `clean_environment` by default.
+        timeout: seconds.
+    """
+    source = [str(program)] if isinstance(program, Path) else ["-c", program]
+    return subprocess.run(
+        [*way, sys.executable, *source, *arguments],
+        env=dict(clean_environment() if environment is None else environment),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

@@ -1,0 +1,118 @@
+"""A small OTLP/HTTP receiver: what a separate process really sent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+class OtlpSink:
+    """Receives on a free loopback port while a ``with`` block lasts.
+
+    Attributes:
+        spans: the spans that arrived.
+        metrics: the metrics that arrived.
+        logs: the log records that arrived.
+        requests: how many requests came, whatever became of them.
+    """
+
+    def __init__(self, *, status: int = 200, delay: float = 0.0) -> None:
+        """Prepare a receiver.
+
+        Args:
+            status: the HTTP status of every answer.
+            delay: seconds before every answer.
+        """
+        self.spans: list[Any] = []
+        self.metrics: list[Any] = []
+        self.logs: list[Any] = []
+        self.resources: list[dict[str, str]] = []
+        self.requests = 0
+        self._status, self._delay = status, delay
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def endpoint(self) -> str:
+        """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` is to be."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def names(self) -> list[str]:
+        """Return the names of the spans, sorted."""
+        return sorted(span.name for span in self.spans)
+
+    def span(self, name: str) -> Any:
+        """Return the only span of that name."""
+        (span,) = [span for span in self.spans if span.name == name]
+        return span
+
+    def __enter__(self) -> OtlpSink:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                sink._receive(self.path, data)
+                sink._closing.wait(sink._delay)
+                try:
+                    self.send_response(sink._status)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                except OSError:
+                    pass  # the program has gone, as it may
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        return Handler
+
+    def _receive(self, path: str, data: bytes) -> None:
+        with self._lock:
+            self.requests += 1
+            if self._status != 200:
+                return
+            if path == "/v1/traces":
+                for group in ExportTraceServiceRequest.FromString(data).resource_spans:
+                    self._resource(group.resource)
+                    self.spans += [span for scope in group.scope_spans for span in scope.spans]
+            elif path == "/v1/metrics":
+                for group in ExportMetricsServiceRequest.FromString(data).resource_metrics:
+                    self.metrics += [metric for scope in group.scope_metrics for metric in scope.metrics]
+            elif path == "/v1/logs":
+                for group in ExportLogsServiceRequest.FromString(data).resource_logs:
+                    self.logs += [record for scope in group.scope_logs for record in scope.log_records]
+
+    def _resource(self, resource: Any) -> None:
+        self.resources.append({a.key: a.value.string_value for a in resource.attributes})
+
+
+def wait_until(condition: Any, timeout: float = 10.0) -> bool:
+    """Return whether a condition came true within ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,174 @@
+"""``sandscope run``: a program with a Collector beside it ends as the program alone would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from harness import SANDSCOPE_RUN, OtlpSink, clean_environment, requires_otelcol, run_program, wait_until
+from sandscope._collector import Ports
+
+pytestmark = pytest.mark.collector
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return variables that give the Collector free ports and a folder of its own."""
+    requires_otelcol()
+    return clean_environment(SANDSCOPE_DATA=str(tmp_path / "data"), **Ports.free().environment)
+
+
+def _is_free(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def test_what_the_program_did_is_in_the_local_files(environment: dict[str, str]) -> None:
+    run = run_program(
+        "import subprocess; subprocess.run(['true']); raise SystemExit(7)",
+        way=SANDSCOPE_RUN,
+        environment=environment,
+    )
+    assert run.returncode == 7
+    assert run.stdout == ""
+    assert run.stderr.startswith("sandscope: the Collector listens on http://127.0.0.1:")
+    data = Path(environment["SANDSCOPE_DATA"])
+    for signal_name in ("traces", "metrics", "logs"):
+        lines = (data / f"{signal_name}.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines], signal_name
+    assert '"name":"true"' in (data / "traces.jsonl").read_text()
+
+
+def test_what_it_started_is_stopped(environment: dict[str, str]) -> None:
+    assert run_program("", way=SANDSCOPE_RUN, environment=environment).returncode == 0
+    assert all(
+        _is_free(environment[name]) for name in environment if name.endswith("_PORT") and "SANDSCOPE" in name
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGABRT])
+def test_a_program_killed_by_a_signal_looks_killed_by_it(environment: dict[str, str], number: int) -> None:
+    program = f"import os; os.kill(os.getpid(), {int(number)})"
+    assert run_program(program, way=SANDSCOPE_RUN, environment=environment).returncode == -number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
+def test_a_signal_reaches_the_program(environment: dict[str, str], number: int, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    program = f"""
+import pathlib, signal, sys, time
+signal.signal({int(number)}, lambda *_: sys.exit(42))
+pathlib.Path({str(ready)!r}).touch()
+time.sleep(30)
+"""
+    process = subprocess.Popen([*SANDSCOPE_RUN, sys.executable, "-c", program], env=environment, stderr=-3)
+    try:
+        assert wait_until(ready.exists, 20)
+        process.send_signal(number)
+        assert process.wait(20) == 42
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_collector_does_not_outlive_a_killed_sandscope(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the parent's death is only noticed on Linux")
+    ready = tmp_path / "ready"
+    program = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(3)"
+    process = subprocess.Popen([*SANDSCOPE_RUN, sys.executable, "-c", program], env=environment, stderr=-3)
+    assert wait_until(ready.exists, 20)
+    process.kill()
+    process.wait()
+    assert wait_until(lambda: _is_free(environment["SANDSCOPE_OTLP_HTTP_PORT"]))
+
+
+def test_a_collector_that_answers_already_is_used(environment: dict[str, str]) -> None:
+    with OtlpSink() as sink:
+        environment["SANDSCOPE_OTLP_HTTP_PORT"] = sink.endpoint.rpartition(":")[2]
+        run = run_program(
+            "import subprocess; subprocess.run(['true'])", way=SANDSCOPE_RUN, environment=environment
+        )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert sink.names() == ["true"]
+
+
+def test_an_endpoint_of_the_users_own_is_used(environment: dict[str, str]) -> None:
+    with OtlpSink() as sink:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = sink.endpoint
+        run = run_program(
+            "import subprocess; subprocess.run(['true'])", way=SANDSCOPE_RUN, environment=environment
+        )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert sink.names() == ["true"]
+
+
+def test_a_taken_port_is_named_with_its_flag(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment["SANDSCOPE_OTLP_GRPC_PORT"] = str(port)
+        run = run_program("print('never')", way=SANDSCOPE_RUN, environment=environment)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert f"127.0.0.1:{port}" in run.stderr
+    assert "--otlp-grpc-port" in run.stderr
+
+
+def test_an_unknown_program_is_an_error_before_anything_starts(environment: dict[str, str]) -> None:
+    run = subprocess.run(
+        [*SANDSCOPE_RUN, "no-such-program"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr == "sandscope: Cannot run 'no-such-program': no such program on PATH. Check its name.\n"
+    assert not Path(environment["SANDSCOPE_DATA"]).exists()
+
+
+def test_ports_can_be_chosen_by_flags(environment: dict[str, str]) -> None:
+    ports = asdict(Ports.free())
+    flags = [word for name, port in ports.items() for word in (f"--{name.replace('_', '-')}-port", str(port))]
+    way = (*SANDSCOPE_RUN[:2], *flags, "--")
+    run = run_program("", way=way, environment=environment)
+    assert run.returncode == 0
+    assert f"http://127.0.0.1:{ports['otlp_http']}" in run.stderr
+
+
+def test_the_terminals_interrupt_reaches_the_program_once(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Ctrl-C goes to the whole foreground group: passing it on would deliver it twice."""
+    count, ready = tmp_path / "count", tmp_path / "ready"
+    program = f"""
+import pathlib, signal, time
+got = []
+signal.signal(signal.SIGINT, lambda *_: got.append(1))
+pathlib.Path({str(ready)!r}).touch()
+deadline = time.monotonic() + 2
+while time.monotonic() < deadline:
+    time.sleep(0.05)
+pathlib.Path({str(count)!r}).write_text(str(len(got)))
+"""
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        os.execve(SANDSCOPE_RUN[0], [*SANDSCOPE_RUN, sys.executable, "-c", program], environment)  # noqa: S606 -- no shell
+    assert wait_until(ready.exists, 20)
+    os.write(terminal, b"\x03")
+    time.sleep(0.2)
+    while True:
+        try:
+            if not os.read(terminal, 4096):
+                break
+        except OSError:
+            break
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert (os.waitstatus_to_exitcode(status), count.read_text()) == (0, "1")
