@@ -22,7 +22,7 @@ setup: .venv/.ready ## install everything into .venv (the Collector is compiled:
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(UV) install --quiet --require-hashes -r requirements.lock
 	$(UV) install --quiet --no-deps --no-build-isolation -e . $(addprefix -e ,$(wildcard instrumentations/*/))
-	@cd collector-config && ../$(BIN)/python -c 'import build_otelcol as b; b.find_go() or exit(1)' || $(CURDIR)/$(UV) install --quiet --group ../pyproject.toml:go
+	@cd collector-config && ../$(BIN)/python -c 'import build_otelcol as b; b.cached_path().is_file() or b.find_go() or exit(1)' || $(CURDIR)/$(UV) install --quiet --group ../pyproject.toml:go
 	$(BIN)/python collector-config/build_otelcol.py
 	$(UV) install --quiet --no-deps --reinstall ./collector-config
 	@touch $@

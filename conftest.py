@@ -11,6 +11,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 from harness import Telemetry
+from harness._stores import stores
+from sandscope import _guard
+
+__all__ = ["stores"]
+
+
+@pytest.fixture(autouse=True)
+def _no_errors_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test count telemetry's own errors from zero."""
+    monkeypatch.setattr(_guard, "_counts", {})
 
 
 @pytest.fixture

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from sandscope import _guard, _settings
+from sandscope import _guard, _notice, _settings
 
-_logger = logging.getLogger("sandscope")
+_ONE_RETRY = 1.5
+"""Seconds in which an exporter that has failed tries once more."""
 
 
 def shut_down_at_exit(providers: Sequence[Any]) -> None:
@@ -26,14 +26,18 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
 
 
 def _shut_down(providers: Sequence[Any], timeout: float) -> None:
+    _notice.failed.clear()
     deadline = time.monotonic() + timeout
     threads = [
         threading.Thread(target=_shut_down_one, args=(provider,), daemon=True) for provider in providers
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    while (alive := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < deadline:
+        if _notice.failed.is_set():
+            _notice.failed.clear()
+            deadline = min(deadline, time.monotonic() + _ONE_RETRY)
+        alive[0].join(0.01)
 
 
 def _shut_down_one(provider: Any) -> None:

@@ -20,6 +20,9 @@ SPAN_DURATION = "sandbox.duration"
 ERROR_TYPE = "error.type"
 PLACE = "sandscope.place"
 
+_LONGEST_MESSAGE = 1024
+"""Characters: a guest may choose what stands in its exceptions."""
+
 _SEVERITIES = {
     "OK": (SeverityNumber.INFO, "INFO"),
     "IE": (SeverityNumber.ERROR, "ERROR"),
@@ -92,7 +95,7 @@ def log_attributes(execution: Execution) -> dict[str, Value]:
         **end_attributes(execution),
         SPAN_DURATION: execution.duration,
     }
-    if execution.error is not None:
+    if execution.error is not None and ERROR_TYPE in attributes:
         attributes["exception.type"] = type(execution.error).__qualname__
-        attributes["exception.message"] = str(execution.error)
+        attributes["exception.message"] = str(execution.error)[:_LONGEST_MESSAGE]
     return attributes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 
@@ -14,6 +15,10 @@ _EXPORTERS = (
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
 )
+_REASONS = re.compile(r"Connection refused|[Tt]imed? ?out|Name or service not known|code: \d+, reason: [^,]+")
+
+failed = threading.Event()
+"""Set whenever a delivery fails; who waits for a delivery clears it before."""
 
 
 class _SayOnce(logging.Filter):
@@ -23,13 +28,14 @@ class _SayOnce(logging.Filter):
         self._said = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let nothing louder than debug through; say the first one in our own words."""
+        """Let nothing louder than info through; say the first one in our own words."""
         if record.levelno < logging.WARNING:
             return True
+        failed.set()
         with self._lock:
             said, self._said = self._said, True
         if not said:
-            print(_text(record), file=sys.stderr)  # noqa: T201 -- the notice is for the terminal
+            print(_text(record.getMessage()), file=sys.stderr)  # noqa: T201 -- the notice is for the terminal
         return False
 
 
@@ -40,10 +46,11 @@ def install() -> None:
         logging.getLogger(name).addFilter(once)
 
 
-def _text(record: logging.LogRecord) -> str:
+def _text(message: str) -> str:
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "the local Collector"
+    reason = _REASONS.search(message)
     return (
-        f"sandscope: Cannot deliver telemetry to {endpoint}: {record.getMessage()} "
-        "The program runs on. Start a Collector with `sandscope collector run`, "
+        f"sandscope: Cannot deliver telemetry to {endpoint}: {reason.group() if reason else message[:200]}. "
+        "The program is not affected. Start a Collector with `sandscope collector run`, "
         "or set OTEL_EXPORTER_OTLP_ENDPOINT to yours."
     )

@@ -78,7 +78,7 @@ def test_the_supported_range_is_the_instruments_extra(runtime: str) -> None:
     instrumentor = getattr(module, f"{runtime.capitalize()}Instrumentor")
     assert list(instrumentor.supported) == project["optional-dependencies"]["instruments"]
     assert instrumentor.scope.version == project["version"]
-    assert instrumentor.scope.name == f"sandscope.{runtime}"
+    assert instrumentor.scope.name == f"sandscope_instrumentation_{runtime}"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

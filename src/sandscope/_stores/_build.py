@@ -97,8 +97,12 @@ def _follow(process: subprocess.Popen[bytes], log: Path, progress: Progress, tit
                 )
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGINT)  # go then ends its compilers too
-            process.wait()
+            process.send_signal(signal.SIGINT)  # go then removes its own temporary files
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _complaint(log: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import TextIO
 
@@ -27,7 +28,7 @@ class Progress:
     def tick(self, line: str) -> None:
         """Write a line that the next one replaces, or that waits for its turn."""
         if self._terminal:
-            self._write(f"\r\x1b[K{line[:100]}")
+            self._write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
         elif time.monotonic() - self._last >= self._every:
             self._write(f"{line}\n")
 

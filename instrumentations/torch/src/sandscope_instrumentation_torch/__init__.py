@@ -1,0 +1,50 @@
+"""OpenTelemetry for PyTorch: root module calls and model loading.
+
+Usage::
+
+    from sandscope_instrumentation_torch import TorchInstrumentor
+
+    TorchInstrumentor().instrument()  # before or after `import torch`; it never imports torch itself
+
+    import torch
+
+    model = torch.load("model.pt", weights_only=False)  # span "load torch"
+    with torch.no_grad():
+        model(batch)  # span "inference Net"
+
+Only the outermost module call of a thread is an execution; the layers inside it are not. It is
+``training`` if the module is in training mode and gradients are on, else ``inference``. Modules without
+parameters (losses, activations) are not models and are skipped.
+
+``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``; there are no
+other options.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from sandscope import Patches, Recorder, RuntimeInstrumentor, Scope
+from sandscope_instrumentation_torch._patch import wrap_call, wrap_load
+
+__all__ = ["TorchInstrumentor", "__version__"]
+
+__version__ = "0.1.0"
+
+
+class TorchInstrumentor(RuntimeInstrumentor):
+    """Makes an execution of each root module call and each model load."""
+
+    runtime = "torch"
+    scope = Scope(__name__, __version__)
+    supported = ("torch >= 2.4, < 3",)
+
+    def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
+        torch = module
+        patches.replace(torch.nn.Module, "__call__", wrap_call(torch, recorder))
+        patches.replace(torch.serialization, "load", wrap_load(torch, recorder, "torch"))
+        patches.replace(torch.jit._serialization, "load", wrap_load(torch, recorder, "torch.jit"))
+        patches.replace(torch.export, "load", wrap_load(torch, recorder, "torch.export"))
+        # The same function under its public name, so that it still pickles by reference.
+        patches.replace(torch, "load", lambda _original: torch.serialization.load)
+        patches.replace(torch.jit, "load", lambda _original: torch.jit._serialization.load)

@@ -1,0 +1,58 @@
+"""What a load says about its model file; of a path, only the last part."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from sandscope import Value
+from sandscope._guard import report
+
+_TRUE = {"1", "y", "yes", "true"}
+
+
+def load_attributes(torch: Any, api: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Value]:
+    """Return what is known of a load from its arguments.
+
+    Args:
+        torch: the module.
+        api: which function loads, a value of ``torch.load.api``.
+        args: its arguments.
+        kwargs: its keyword arguments.
+    """
+    attributes: dict[str, Value] = {}
+    try:
+        if api == "torch":
+            attributes["torch.load.weights_only"] = _weights_only(torch, args, kwargs)
+        source = args[0] if args else kwargs.get("f")
+        if isinstance(source, (str, os.PathLike)):
+            path = os.fsdecode(source)
+            attributes["torch.model.file"] = Path(path).name
+            attributes["torch.model.size"] = Path(path).stat().st_size
+        elif isinstance(source, (io.BufferedReader, io.FileIO)):
+            if isinstance(source.name, (str, bytes)):
+                attributes["torch.model.file"] = Path(os.fsdecode(source.name)).name
+            attributes["torch.model.size"] = os.fstat(source.fileno()).st_size
+    except (OSError, ValueError):
+        pass  # No such file, or a closed one: torch itself is about to say so.
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report("torch.source", error)
+    return attributes
+
+
+def _weights_only(torch: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    if _is_set("TORCH_FORCE_WEIGHTS_ONLY_LOAD"):
+        return True
+    given = kwargs.get("weights_only")
+    if given is not None:
+        return bool(given)
+    # torch before 2.6 does not have this function, and loads everything.
+    default = getattr(torch.serialization, "_default_to_weights_only", lambda _pickle_module: False)
+    pickle_module = args[2] if len(args) > 2 else kwargs.get("pickle_module")
+    return bool(default(pickle_module)) and not _is_set("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in _TRUE

@@ -1,0 +1,169 @@
+"""What torch's compilers and tracers make of a model is as without us, and it is seen as one execution."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from harness import ROOT, Contract, Telemetry, lacking
+from sandscope_instrumentation_torch import TorchInstrumentor
+
+CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"),
+]
+
+
+def _unseen(net: Any) -> Any:
+    """Return a call of a model that is no execution."""
+
+    def call(batch: Any) -> Any:
+        with suppress_instrumentation():
+            return net(batch)
+
+    return call
+
+
+def _unnumbered(graph: Any) -> str:
+    """Return a graph's text; torch numbers the names of classes that it has seen before."""
+    return re.sub(r"___torch_mangle_\d+\.", "", str(graph))
+
+
+@pytest.mark.filterwarnings("ignore")  # As in a program: what would warn while tracing must still show.
+def test_tracing_sees_no_more_than_without(torch: Any, telemetry: Telemetry, net: Any) -> None:
+    def traces() -> list[Any]:
+        return [
+            _unnumbered(torch.jit.trace(net, torch.ones(1, 4), check_trace=False).inlined_graph),
+            _unnumbered(torch.jit.script(net.layers).graph),
+            str(torch.fx.symbolic_trace(net).graph),
+        ]
+
+    before = traces()
+    instrumentor = TorchInstrumentor()
+    instrumentor.instrument(**telemetry.providers)
+    try:
+        assert traces() == before
+        assert telemetry.spans() == [], "tracing is no call"
+    finally:
+        instrumentor.uninstrument()
+
+
+@pytest.mark.parametrize("make", ["trace", "script", "fx", "parallel"])
+def test_a_wrapped_model_is_one_execution_with_the_models_name(
+    instrumented: Telemetry, torch: Any, net: Any, make: str
+) -> None:
+    device = "cuda" if make == "parallel" and torch.cuda.is_available() else "cpu"
+    batch = torch.ones(1, 4, device=device)
+    net.to(device)
+    wrapped = {
+        "trace": lambda: torch.jit.trace(net, batch, check_trace=False),
+        "script": lambda: torch.jit.script(net.layers),
+        "fx": lambda: torch.fx.symbolic_trace(net),
+        "parallel": lambda: torch.nn.DataParallel(net),
+    }[make]()
+    assert torch.allclose(wrapped(batch), _unseen(net)(batch))
+    name = "Sequential" if make == "script" else "Net"
+    assert [span.name for span in instrumented.spans()] == [f"training {name}"]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_export_gives_the_same_graph(torch: Any, telemetry: Telemetry, net: Any, strict: bool) -> None:
+    def graph() -> str:
+        return str(torch.export.export(net, (torch.ones(1, 4),), strict=strict).graph)
+
+    before = graph()
+    instrumentor = TorchInstrumentor()
+    instrumentor.instrument(**telemetry.providers)
+    try:
+        assert graph() == before
+        assert telemetry.spans() == []
+    finally:
+        instrumentor.uninstrument()
+
+
+@pytest.fixture
+def compiled(torch: Any) -> Iterator[Any]:
+    """Return a backend that counts the graphs it is given."""
+    import torch._dynamo.testing
+
+    torch._dynamo.reset()
+    yield torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("way", ["torch.compile", "Module.compile", "submodule hook"])
+def test_a_compiled_model_is_one_graph_and_one_execution_a_call(
+    instrumented: Telemetry, torch: Any, net: Any, compiled: Any, way: str
+) -> None:
+    if way == "submodule hook":
+        net.layers[0].register_forward_hook(lambda _module, _batch, output: output + 1)
+    expected = _unseen(net)(torch.ones(1, 4))
+    if way == "Module.compile":
+        model = net
+        net.compile(backend=compiled, fullgraph=True)
+    else:
+        model = torch.compile(net, backend=compiled, fullgraph=True)
+    for _ in range(3):
+        assert torch.allclose(model(torch.ones(1, 4)), expected)
+    assert compiled.frame_count == 1
+    assert [span.name for span in instrumented.spans()] == ["training Net"] * 3
+    assert CONTRACT.violations(instrumented) == []
+
+
+def test_a_compiled_function_that_calls_a_model_is_one_graph(
+    instrumented: Telemetry, torch: Any, net: Any, compiled: Any
+) -> None:
+    function = torch.compile(lambda batch: net(batch) * 2, backend=compiled, fullgraph=True)
+    assert torch.allclose(function(torch.ones(1, 4)), _unseen(net)(torch.ones(1, 4)) * 2)
+    assert compiled.frame_count == 1
+    assert torch._dynamo.explain(net)(torch.ones(1, 4)).graph_break_count == 0
+
+
+def test_a_compiled_model_that_fails_raises_as_before(
+    instrumented: Telemetry, torch: Any, net: Any, compiled: Any
+) -> None:
+    model = torch.compile(net, backend=compiled)
+    model(torch.ones(1, 4))
+    with pytest.raises(Exception, match="reduction dim"):
+        model(torch.ones(1, 3))
+    assert [(span.attributes or {})["sandbox.verdict.status"] for span in instrumented.spans()] == [
+        "OK",
+        "RE",
+    ]
+
+
+def test_a_load_in_a_compiled_function_breaks_the_graph_where_it_did(
+    instrumented: Telemetry, torch: Any, tmp_path: Path, compiled: Any
+) -> None:
+    from torch._dynamo.utils import counters
+
+    torch.save(torch.ones(2), tmp_path / "ones.pt")
+    path = str(tmp_path / "ones.pt")
+    function = torch.compile(lambda batch: torch.load(path) + batch * 3, backend=compiled)
+    assert function(torch.ones(2)).tolist() == [4, 4]
+    (reason,) = counters["graph_break"]
+    assert "serialization.py" in reason
+    assert "`load`" in reason
+    assert [span.name for span in instrumented.spans()] == ["load torch"]
+
+
+@pytest.mark.slow
+def test_the_default_compiler_builds_the_model(
+    instrumented: Telemetry, torch: Any, net: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("g++") is None:
+        lacking("There is no C++ compiler. Install g++.")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    # Compiled headers would stay in the shared temporary folder.
+    options = {"cpp_cache_precompile_headers": False}
+    model = torch.compile(net.eval(), fullgraph=True, options=options)
+    with torch.no_grad():
+        assert torch.allclose(model(torch.ones(1, 4)), _unseen(net)(torch.ones(1, 4)))
+    assert [span.name for span in instrumented.spans()] == ["inference Net"]

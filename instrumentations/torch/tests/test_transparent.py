@@ -1,0 +1,158 @@
+"""A program that looks at its modules and functions finds them as without us."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+import pickle
+import weakref
+from typing import Any
+
+import pytest
+
+from harness import ROOT, Contract, Telemetry
+from sandscope_instrumentation_torch import TorchInstrumentor
+
+CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"),
+]
+_PATCHED = ("load", "serialization.load", "jit.load", "jit._serialization.load", "export.load")
+
+
+def _look_up(torch: Any, path: str) -> Any:
+    found = torch
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def test_uninstrument_restores_everything_exactly(torch: Any, telemetry: Telemetry, net: Any) -> None:
+    call = vars(torch.nn.Module)["__call__"]
+    loads = [_look_up(torch, path) for path in _PATCHED]
+    for _ in range(2):
+        TorchInstrumentor().instrument(**telemetry.providers)
+        assert vars(torch.nn.Module)["__call__"] is not call
+        assert all(_look_up(torch, path) is not load for path, load in zip(_PATCHED, loads, strict=True))
+        TorchInstrumentor().uninstrument()
+        assert vars(torch.nn.Module)["__call__"] is call
+        assert all(_look_up(torch, path) is load for path, load in zip(_PATCHED, loads, strict=True))
+    net(torch.ones(1, 4))
+    assert telemetry.spans() == []
+
+
+def test_what_is_patched_looks_and_pickles_as_before(torch: Any, telemetry: Telemetry) -> None:
+    functions = [torch.nn.Module.__call__, torch.load, torch.jit.load, torch.export.load]
+    before = [(f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f)) for f in functions]
+    instrumentor = TorchInstrumentor()
+    instrumentor.instrument(**telemetry.providers)
+    try:
+        functions = [torch.nn.Module.__call__, torch.load, torch.jit.load, torch.export.load]
+        after = [
+            (f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f)) for f in functions
+        ]
+        assert after == before
+        assert torch.load is torch.serialization.load
+        for function in functions[1:]:
+            assert pickle.loads(pickle.dumps(function)) is function  # noqa: S301 -- our own
+    finally:
+        instrumentor.uninstrument()
+
+
+def test_nothing_of_ours_is_in_a_module(instrumented: Telemetry, torch: Any) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(4, 2))
+    before = dict(vars(net))
+    net(torch.ones(1, 4))
+    assert vars(net) == before
+    assert b"sandscope" not in pickle.dumps(net)
+    for clone in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):  # noqa: S301 -- our own
+        assert torch.equal(clone(torch.ones(1, 4)), net(torch.ones(1, 4)))
+    assert pickle.loads(pickle.dumps(net.__call__))(torch.ones(1, 4)).shape == (1, 2)  # noqa: S301
+
+
+def test_modules_are_not_kept_alive(instrumented: Telemetry, torch: Any) -> None:
+    net = torch.nn.Linear(4, 2)
+    net(torch.ones(1, 4))
+    gone = weakref.ref(net)
+    gc.disable()
+    try:
+        del net
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_hooks_of_the_user_run_once(instrumented: Telemetry, torch: Any, net: Any) -> None:
+    ran: list[str] = []
+    net.register_forward_pre_hook(lambda *_: ran.append("before"))
+    net.register_forward_hook(lambda *_: ran.append("after"))
+    net.register_full_backward_hook(lambda *_: ran.append("backward"))
+    net(torch.ones(1, 4, requires_grad=True)).sum().backward()
+    assert ran == ["before", "after", "backward"]
+
+
+@pytest.mark.parametrize("odd", ["unhashable", "never equal", "eq raises"])
+def test_a_modules_own_equality_is_not_used(instrumented: Telemetry, torch: Any, odd: str) -> None:
+    def equal(_self: Any, _other: object) -> bool:
+        if odd == "eq raises":
+            raise RuntimeError("Boolean value of Tensor is ambiguous")
+        return False
+
+    members = {"__eq__": equal, "__hash__": None if odd == "unhashable" else lambda _self: 1}
+    module = type("Odd", (torch.nn.Linear,), members)(4, 2)
+    for _ in range(2):
+        module(torch.ones(1, 4))
+    assert [span.name for span in instrumented.spans()] == ["training Odd"] * 2
+
+
+def test_tensor_subclasses_and_modes_see_only_the_users_operations(
+    instrumented: Telemetry, torch: Any
+) -> None:
+    class Seen(torch.overrides.TorchFunctionMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.names: list[str] = []
+
+        def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.names.append(function.__name__)
+            return function(*args, **(kwargs or {}))
+
+    class Mine(torch.Tensor):
+        names: list[str] = []  # noqa: RUF012 -- a test's
+
+        @classmethod
+        def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            cls.names.append(function.__name__)
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    net = torch.nn.Linear(4, 2)
+    with Seen() as mode:
+        net(torch.ones(1, 4))
+    net(torch.ones(1, 4).as_subclass(Mine))
+    assert mode.names == ["ones", "linear"]
+    assert Mine.names == ["linear"]
+    assert len(instrumented.spans()) == 2
+
+
+def test_parameters_can_still_be_swapped(instrumented: Telemetry, torch: Any, net: Any) -> None:
+    """torch.utils.swap_tensors refuses a tensor that something refers to weakly."""
+    net(torch.ones(1, 4))
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        net.to(torch.float64)
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    assert net(torch.ones(1, 4, dtype=torch.float64)).dtype is torch.float64
+
+
+def test_functional_call_uses_the_given_parameters(instrumented: Telemetry, torch: Any, net: Any) -> None:
+    zeros = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
+    assert torch.func.functional_call(net, zeros, (torch.ones(1, 4),)).abs().sum() == 0
+    assert [span.name for span in instrumented.spans()] == ["training Net"]
+
+
+def test_vmap_over_a_model(instrumented: Telemetry, torch: Any, net: Any) -> None:
+    assert torch.vmap(net)(torch.ones(3, 4)).shape == (3, 2)
+    assert CONTRACT.violations(instrumented) == []

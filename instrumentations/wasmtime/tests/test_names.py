@@ -1,0 +1,187 @@
+"""A call is named after the exported function and the guest, however the program gets hold of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wasmtime
+from wasmtime import component
+
+from harness import Telemetry
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
+from sandscope_instrumentation_wasmtime._name_section import guest_name
+
+NAMED = '(module $named (func (export "f")))'
+UNNAMED = '(module (func (export "f")))'
+COMPONENT = """(component {name} (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+  (func $f (canon lift (core func $i "f")))
+  (export "f" (func $f))
+  (instance $api (export "g" (func $f)))
+  (export "my:pkg/api" (instance $api)))"""
+
+
+def names(telemetry: Telemetry) -> tuple[object, ...]:
+    """Return span name, module and function of the last call."""
+    span = telemetry.spans()[-1]
+    attributes = span.attributes or {}
+    return span.name, attributes.get("wasm.module"), attributes.get("wasm.function")
+
+
+@pytest.mark.parametrize("form", [str, lambda wat: bytes(wasmtime.wat2wasm(wat)), wasmtime.wat2wasm])
+def test_the_name_section_names_the_module(form: Any, instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    source = form(NAMED)
+    module = wasmtime.Module(store.engine, source)
+    wasmtime.Instance(store, module, []).exports(store)["f"](store)
+    assert names(instrumented) == ("wasm f", "named", "f")
+
+
+def test_the_file_names_a_module_without_a_name(instrumented: Telemetry, tmp_path: Path) -> None:
+    store = wasmtime.Store()
+    (tmp_path / "from_file.wat").write_text(UNNAMED)
+    (tmp_path / "named.wat").write_text(NAMED)
+    serialized = tmp_path / "compiled.cwasm"
+    serialized.write_bytes(wasmtime.Module(store.engine, UNNAMED).serialize())
+    for module, name in (
+        (wasmtime.Module.from_file(store.engine, tmp_path / "from_file.wat"), "from_file"),
+        (wasmtime.Module.from_file(engine=store.engine, path=str(tmp_path / "named.wat")), "named"),
+        (wasmtime.Module.deserialize_file(store.engine, str(serialized)), "compiled"),
+        (wasmtime.Module.deserialize(store.engine, serialized.read_bytes()), None),
+        (wasmtime.Module(store.engine, UNNAMED), None),
+    ):
+        wasmtime.Instance(store, module, []).exports(store)["f"](store)
+        assert names(instrumented) == ("wasm f", name, "f")
+
+
+def test_linkers_pass_names_on(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    linker = wasmtime.Linker(store.engine)
+    module = wasmtime.Module(store.engine, NAMED)
+    instance = linker.instantiate(store, module=module)
+    instance.exports(store).by_index[0](store)  # type: ignore[operator]
+    assert names(instrumented) == ("wasm f", "named", "f")
+    linker.define_instance(store, "space", instance)
+    linker.get(store, "space", "f")(store)  # type: ignore[operator]
+    assert names(instrumented) == ("wasm f", "space", "f")
+    linker.define_module(store, "command", wasmtime.Module(store.engine, '(module (func (export "_start")))'))
+    linker.get_default(store, "command")(store)
+    assert names(instrumented) == ("wasm call", "command", None)
+
+
+@pytest.mark.skipif(not hasattr(wasmtime, "InstancePre"), reason="this version has no InstancePre")
+def test_a_prepared_instance_keeps_its_name(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    prepared = wasmtime.Linker(store.engine).instantiate_pre(wasmtime.Module(store.engine, NAMED))
+    prepared.instantiate(store).exports(store)["f"](store)  # type: ignore[operator]
+    assert names(instrumented) == ("wasm f", "named", "f")
+
+
+def test_a_callers_export_is_named(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+
+    def host(caller: wasmtime.Caller) -> None:
+        caller["callback"](caller)  # type: ignore[operator]
+        assert caller.get("missing") is None
+
+    module = wasmtime.Module(
+        store.engine,
+        '(module (import "h" "f" (func $f)) (func (export "run") (call $f)) (func (export "callback")))',
+    )
+    func = wasmtime.Func(store, wasmtime.FuncType([], []), host, access_caller=True)
+    wasmtime.Instance(store, module, [func]).exports(store)["run"](store)  # type: ignore[operator]
+    assert [span.name for span in instrumented.spans()] == ["wasm callback", "wasm run"]
+
+
+def test_components_are_named_too(instrumented: Telemetry, tmp_path: Path) -> None:
+    store = wasmtime.Store()
+    text = tmp_path / "file.wat"
+    text.write_text(COMPONENT.format(name=""))
+    linker = component.Linker(store.engine)
+    named = component.Component(store.engine, COMPONENT.format(name="$named"))
+    instance = linker.instantiate(store, named)
+    instance.get_func(store, "f")(store)  # type: ignore[misc]
+    assert names(instrumented) == ("wasm f", "named", "f")
+    nested = instance.get_export_index(store, "g", instance.get_export_index(store, "my:pkg/api"))
+    assert nested is not None
+    other = linker.instantiate(store=store, component=named)
+    other.get_func(store, nested)(store)  # type: ignore[misc]
+    assert names(instrumented) == ("wasm my:pkg/api#g", "named", "my:pkg/api#g")
+    loaded = component.Component.from_file(store.engine, text)
+    index = loaded.get_export_index("g", loaded.get_export_index("my:pkg/api"))
+    assert index is not None
+    linker.instantiate(store, loaded).get_func(store, index)(store)  # type: ignore[misc]
+    assert names(instrumented) == ("wasm my:pkg/api#g", "file", "my:pkg/api#g")
+    assert instance.get_func(store, "missing") is None
+
+
+def test_what_is_older_than_the_instrumentation_is_recorded_without_a_name(telemetry: Telemetry) -> None:
+    store = wasmtime.Store()
+    function = wasmtime.Instance(store, wasmtime.Module(store.engine, NAMED), []).exports(store)["f"]
+    WasmtimeInstrumentor().instrument(**telemetry.providers)
+    try:
+        function(store)  # type: ignore[operator]
+    finally:
+        WasmtimeInstrumentor().uninstrument()
+    assert names(telemetry) == ("wasm call", None, None)
+
+
+def test_long_names_are_cut(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    module = wasmtime.Module(store.engine, f'(module ${"m" * 5000} (func (export "{"f" * 5000}")))')
+    wasmtime.Instance(store, module, []).exports(store)["f" * 5000](store)  # type: ignore[operator]
+    assert names(instrumented) == ("wasm " + "f" * 128, "m" * 128, "f" * 128)
+
+
+def test_a_module_makes_each_site_once(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    module = wasmtime.Module(store.engine, NAMED)
+    first, second = (wasmtime.Instance(store, module, []).exports(store)["f"] for _ in range(2))
+    assert vars(first)["_sandscope"] is vars(second)["_sandscope"]
+
+
+def _section(*parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return bytes([0, len(body)]) + body
+
+
+HEADER = b"\0asm\x01\0\0\0"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "(module)",
+        '(module (func (export "f")))',
+        b"",
+        b"\xff\xfe",
+        HEADER,
+        HEADER + _section(b"\x04name"),
+        HEADER + _section(b"\x04name", b"\x01\x01\0"),
+        HEADER + _section(b"\x04name", b"\0\x01\0"),
+        HEADER + _section(b"\x04name", b"\0\x05\x80\x80\x80\x80\x80\x80\x80"),
+        HEADER + b"\0\xff\xff\xff\xff\xff\xff\xff",
+        HEADER + b"\0\x80",
+        HEADER + _section(b"\xff\xff\xff\xff\x0fname"),
+    ],
+    ids=repr,
+)
+def test_a_source_without_a_readable_name_has_none(source: str | bytes) -> None:
+    assert guest_name(source) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (";; a comment\n (module $a (func))", "a"),
+        (b"(module\n $b)", "b"),
+        ("(component $c)", "c"),
+        (HEADER + _section(b"\x05other") + _section(b"\x04name", b"\0\x02\x01d"), "d"),
+        (HEADER + _section(b"\x04name", b"\0\x03\x02\xffe"), "\ufffde"),
+        (wasmtime.wat2wasm("(component $f (core module $inner))"), "f"),
+    ],
+)
+def test_a_readable_name_is_read(source: str | bytes, name: str) -> None:
+    assert guest_name(source) == name

@@ -1,0 +1,149 @@
+"""What the SDK's own exporters send is found in the stores, by one trace id."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import LogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
+
+from harness._requires import requires_otelcol
+from harness._stores import Stores, free_ports
+from sandscope import SandscopeError, _stores
+from sandscope._collector import CollectorProcess, Composition, Ports
+
+pytestmark = pytest.mark.stores
+T = TypeVar("T")
+
+
+def test_prometheus_jaeger_and_loki_take_otlp_directly(stores: Stores) -> None:
+    otlp = stores.collector
+    trace_id = send(
+        "direct",
+        GrpcSpanExporter(otlp["SANDSCOPE_JAEGER_ENDPOINT"], insecure=True),
+        OTLPMetricExporter(f"{otlp['SANDSCOPE_PROMETHEUS_OTLP_ENDPOINT']}/v1/metrics"),
+        OTLPLogExporter(f"{otlp['SANDSCOPE_LOKI_ENDPOINT']}/v1/logs"),
+    )
+
+    assert_arrived(stores, "direct", trace_id, series='{service_name="direct"}')
+
+
+def test_one_trace_id_is_found_in_all_stores_behind_the_collector(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stores.collector.items():
+        monkeypatch.setenv(name, value)
+    free = free_ports(["otlp_grpc", "otlp_http", "health"])
+    collector = CollectorProcess(
+        Composition.of("prometheus", "jaeger", "loki"),
+        data=tmp_path / "data",
+        ports=Ports(**free, prometheus=stores.scraped),
+        otelcol=requires_otelcol(),
+    )
+    with collector:
+        trace_id = send(
+            "behind",
+            OTLPSpanExporter(f"{collector.endpoint}/v1/traces"),
+            OTLPMetricExporter(f"{collector.endpoint}/v1/metrics"),
+            OTLPLogExporter(f"{collector.endpoint}/v1/logs"),
+        )
+
+        assert_arrived(stores, "behind", trace_id, series='{exported_job="behind"}')
+
+
+def test_what_is_not_there_is_an_empty_answer(stores: Stores) -> None:
+    assert _stores.prometheus_query(stores.prometheus, "nothing_of_this_name") == []
+    assert _stores.prometheus_exemplars(stores.prometheus, "nothing_of_this_name") == []
+    assert _stores.jaeger_trace(stores.jaeger, "0123456789abcdef0123456789abcdef") == []
+    assert _stores.loki_records(stores.loki, '{service_name="nobody"}') == []
+
+
+def test_a_store_that_refuses_a_query_is_quoted(stores: Stores) -> None:
+    with pytest.raises(
+        SandscopeError, match=r"Cannot ask Prometheus at .*: HTTP 400 .*parse error.*Mend the query"
+    ):
+        _stores.prometheus_query(stores.prometheus, "sum(")
+    with pytest.raises(SandscopeError, match=r"Cannot ask Loki at .*: HTTP 400 .*Mend the query"):
+        _stores.loki_records(stores.loki, "{")
+    with pytest.raises(SandscopeError, match=r"Cannot ask Jaeger at .*: HTTP 400 .*Mend the query"):
+        _stores.jaeger_trace(stores.jaeger, "no trace id/..")
+
+
+def test_nobody_at_the_address_is_said_with_what_to_do() -> None:
+    port = free_ports(["nobody"])["nobody"]
+    with pytest.raises(SandscopeError, match=r"Cannot ask Loki at .*refused. Run `sandscope stores status`"):
+        _stores.loki_records(f"http://127.0.0.1:{port}", "{}")
+
+
+def test_a_page_that_is_no_json_is_said(stores: Stores) -> None:
+    with pytest.raises(SandscopeError, match="the answer is no JSON"):
+        _stores.prometheus_query(f"{stores.prometheus}/-/ready?", "up")
+
+
+def send(service: str, spans: SpanExporter, metrics: MetricExporter, logs: LogRecordExporter) -> str:
+    """Send a span with a child, a measurement and a log record inside it; return their trace id."""
+    resource = Resource({"service.name": service})
+    tracers, loggers = TracerProvider(resource=resource), LoggerProvider(resource=resource)
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    loggers.add_log_record_processor(SimpleLogRecordProcessor(logs))
+    meters = MeterProvider([PeriodicExportingMetricReader(metrics)], resource=resource)
+    duration = meters.get_meter("test").create_histogram(
+        "test.duration", unit="s", explicit_bucket_boundaries_advisory=[0.1, 1.0]
+    )
+    tracer = tracers.get_tracer("test")
+    with (
+        tracer.start_as_current_span("outer"),
+        tracer.start_as_current_span("inner", attributes={"test.count": 7, "test.names": ["a", "b"]}) as span,
+    ):
+        duration.record(0.5)
+        loggers.get_logger("test").emit(
+            LogRecord(body="ended", severity_number=SeverityNumber.INFO, attributes={"test.name": "a"})
+        )
+    for provider in (tracers, meters, loggers):
+        provider.shutdown()
+    return format(span.get_span_context().trace_id, "032x")
+
+
+def assert_arrived(stores: Stores, service: str, trace_id: str, *, series: str) -> None:
+    """Check each signal, its trace id, and what it carries, from the stores' own APIs."""
+    spans = eventually(lambda: _stores.jaeger_trace(stores.jaeger, trace_id), lambda found: len(found) == 2)
+    inner, outer = sorted(spans, key=lambda span: span.name)
+    assert (inner.name, outer.name, outer.parent_id) == ("inner", "outer", "")
+    assert inner.parent_id == outer.span_id
+    assert inner.attributes == {"test.count": 7, "test.names": ["a", "b"]}
+    assert inner.resource["service.name"] == service
+
+    count = f"test_duration_seconds_count{series}"
+    samples = eventually(lambda: _stores.prometheus_query(stores.prometheus, count), bool)
+    assert [sample.value for sample in samples] == [1.0]
+
+    buckets = f"test_duration_seconds_bucket{series}"
+    exemplars = eventually(lambda: _stores.prometheus_exemplars(stores.prometheus, buckets), bool)
+    assert [(exemplar.labels["trace_id"], exemplar.value) for exemplar in exemplars] == [(trace_id, 0.5)]
+
+    query = f'{{service_name="{service}"}} | trace_id="{trace_id}"'
+    records = eventually(lambda: _stores.loki_records(stores.loki, query), bool)
+    assert [(record.body, record.labels["test_name"]) for record in records] == [("ended", "a")]
+    assert records[0].labels["span_id"] == inner.span_id
+
+
+def eventually(ask: Callable[[], T], enough: Callable[[T], bool]) -> T:
+    """Ask until the answer is enough, for as long as batches and scrapes can take; return the last answer."""
+    deadline = time.monotonic() + 20
+    while not enough(answer := ask()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return answer
