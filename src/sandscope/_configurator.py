@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import _logs, metrics, trace
@@ -23,13 +25,16 @@ _PROVIDERS = {
     "OTEL_LOGS_EXPORTER": _logs.get_logger_provider,
 }
 
+_REFUSING = ("opentelemetry.trace", "opentelemetry.metrics._internal", "opentelemetry._logs._internal")
+
 
 class SandscopeConfigurator(_OTelSDKConfigurator):
     """OpenTelemetry's own configurator with Sandscope's defaults and a bounded exit."""
 
     def _configure(self, **kwargs: Any) -> None:
         taken = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
-        with temporary_environment({**unset_defaults(), **_without_taken_port(), **taken}):
+        settings = {**unset_defaults(), **_without_taken_port(), **taken}
+        with temporary_environment(settings), _silent_refusals():
             super()._configure(resource_attributes=_instance(), **kwargs)  # type: ignore[no-untyped-call]
         ours = [current() for name, current in _PROVIDERS.items() if name not in taken]
         _notice.install()
@@ -41,6 +46,23 @@ def _instance() -> dict[str, AttributeValue]:
     """Tell processes of one service apart: without this, their counters would overwrite each other."""
     named = "service.instance.id=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     return {} if named else {"service.instance.id": str(uuid.uuid4())}
+
+
+@contextmanager
+def _silent_refusals() -> Iterator[None]:
+    """Say nothing when a provider of the program's own stays: that is what is wanted."""
+    loggers = [logging.getLogger(name) for name in _REFUSING]
+    for logger in loggers:
+        logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_nothing)
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
 
 
 def _is_real(provider: object) -> bool:

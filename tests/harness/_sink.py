@@ -20,6 +20,7 @@ class OtlpSink:
         spans: the spans that arrived.
         metrics: the metrics that arrived.
         logs: the log records that arrived.
+        resources: the attributes of each request's resource.
         requests: how many requests came, whatever became of them.
     """
 
@@ -99,9 +100,11 @@ class OtlpSink:
                     self.spans += [span for scope in group.scope_spans for span in scope.spans]
             elif path == "/v1/metrics":
                 for group in ExportMetricsServiceRequest.FromString(data).resource_metrics:
+                    self._resource(group.resource)
                     self.metrics += [metric for scope in group.scope_metrics for metric in scope.metrics]
             elif path == "/v1/logs":
                 for group in ExportLogsServiceRequest.FromString(data).resource_logs:
+                    self._resource(group.resource)
                     self.logs += [record for scope in group.scope_logs for record in scope.log_records]
 
     def _resource(self, resource: Any) -> None:

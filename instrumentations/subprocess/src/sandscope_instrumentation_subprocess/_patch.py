@@ -1,0 +1,120 @@
+"""The wrappers around ``Popen``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from sandscope import Execution, Recorder, Site
+from sandscope._guard import report
+from sandscope_instrumentation_subprocess._environment import Environment
+from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._site import UNKNOWN, site_of
+
+# Not `Popen.__init__`: a frame of ours between it and its caller would change which line of the program its
+# EncodingWarning names. `__init__` calls this once for each child, with its arguments in order.
+PARAMETERS = (
+    "self",
+    "args",
+    "executable",
+    "preexec_fn",
+    "close_fds",
+    "pass_fds",
+    "cwd",
+    "env",
+    "startupinfo",
+    "creationflags",
+    "shell",
+)
+_ARGS, _EXECUTABLE, _PREEXEC_FN, _ENV, _SHELL = (
+    PARAMETERS.index(name) - 1 for name in ("args", "executable", "preexec_fn", "env", "shell")
+)
+
+
+def execute_child(
+    recorder: Recorder, registry: Registry, environment: Environment
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a ``Popen._execute_child`` that begins an execution and hands its context to the child."""
+
+    def make(original: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(original)
+        def _execute_child(self: Any, *given: Any) -> None:
+            if not is_instrumentation_enabled():
+                return original(self, *given)
+            execution = recorder.begin(_site(given), attach=False)
+            try:
+                original(self, *_with_context(given, environment, execution))
+            except BaseException as error:
+                recorder.fail(execution, _without_path(error))
+                raise
+            registry.add(getattr(self, "pid", None), execution)
+            return None
+
+        return _execute_child
+
+    return make
+
+
+def get_handles(recorder: Recorder) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a ``Popen._get_handles`` that tells when there are no descriptors left for a child."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def _get_handles(self: Any, *args: Any) -> Any:
+            try:
+                return original(self, *args)
+            except OSError as error:
+                if is_instrumentation_enabled():
+                    recorder.fail(recorder.begin(UNKNOWN, attach=False), _without_path(error))
+                raise
+
+        return _get_handles
+
+    return make
+
+
+def wait(registry: Registry, timeout_expired: type[Exception]) -> Callable[[Callable[..., Any]], Any]:
+    """Make a ``Popen.wait`` (or ``communicate``) that notes when the program has waited in vain."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wait(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(self, *args, **kwargs)
+            except timeout_expired:
+                child = registry.get(getattr(self, "pid", None))
+                if child is not None:
+                    child.timed_out = True
+                raise
+
+        return wait
+
+    return make
+
+
+def _site(given: Sequence[Any]) -> Site:
+    try:
+        return site_of(given[_ARGS], given[_EXECUTABLE], shell=bool(given[_SHELL]))
+    except Exception:  # noqa: BLE001 -- whatever is wrong with it, Popen says so
+        return UNKNOWN
+
+
+def _with_context(given: Sequence[Any], environment: Environment, execution: Execution) -> Sequence[Any]:
+    try:
+        env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution.context)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report("subprocess.environment", error)
+        return given
+    changed = list(given)
+    changed[_ENV], changed[_PREEXEC_FN] = env, preexec_fn
+    return changed
+
+
+def _without_path(error: BaseException) -> BaseException:
+    """Leave out the path: it may be an argument or the working directory, which telemetry does not carry."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return OSError(error.errno, error.strerror)
+    return error
