@@ -37,7 +37,9 @@ def demo(data: Path, *, native: bool) -> bool:
         if native:
             stores, scrape = chosen(["prometheus", "jaeger", "loki"]), f"127.0.0.1:{ports.prometheus}"
             free = {port.name: Ports.free().health for store in stores for port in store.ports}
-            running = up(stores, configuration(), data / "stores", Progress(sys.stderr), ports=free, scrape=scrape)
+            running = up(
+                stores, configuration(), data / "stores", Progress(sys.stderr), ports=free, scrape=scrape
+            )
             urls = {name: store.url for name, store in running.items()}
             os.environ.update(collector_environment(running.values()))
         overlays = ["prometheus", "jaeger", "loki"] if native else ["local"]

@@ -6,11 +6,13 @@ An instrumentation makes a `Site` for each thing it patches, begins and ends an 
 
 from sandscope._context import environment_names, inject_environment
 from sandscope._errors import SandscopeError
-from sandscope._execution import Event, Execution, Site, Value
+from sandscope._execution import Event, Execution
+from sandscope._guard import report as report_error
 from sandscope._instrumentor import RuntimeInstrumentor
 from sandscope._metric import Metric
 from sandscope._patches import Patches
 from sandscope._recorder import Recorder, Scope, get_recorder
+from sandscope._site import Site, Value
 from sandscope._verdict import MISSING_EVIDENCE, OK, Actor, Limit, Status, Verdict
 from sandscope._version import __version__
 
@@ -35,4 +37,5 @@ __all__ = [
     "environment_names",
     "get_recorder",
     "inject_environment",
+    "report_error",
 ]

@@ -8,19 +8,22 @@ from typing import cast
 from weakref import WeakSet
 
 from opentelemetry import _logs, context, metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation, UpDownCounter, _Gauge
 from opentelemetry.trace import Span, Status, StatusCode
 
 from sandscope import _guard, _mapping
-from sandscope._execution import Execution, Site
+from sandscope._execution import Execution
 from sandscope._metric import ACTIVE, TELEMETRY_ERRORS, Metric
 from sandscope._recorder import Scope
-from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
+from sandscope._site import Site
+from sandscope._verdict import OK, Verdict
+from sandscope._version import __version__
 
-_Write = Callable[[float, dict[str, str], context.Context], None]
-
-
+_Write = Callable[[float, dict[str, str], Context], None]
 _recorders: WeakSet[DirectRecorder] = WeakSet()
+_showing_errors: WeakSet[metrics.MeterProvider] = WeakSet()
 
 
 def rebind() -> None:
@@ -29,15 +32,62 @@ def rebind() -> None:
         recorder._bind()
 
 
-class _Running:
-    """What the recorder keeps of an execution that runs."""
+class DirectExecution(Execution):
+    """An execution with a span of the SDK's."""
 
-    __slots__ = ("clock", "span", "token")
+    __slots__ = ("_clock", "_end_time", "_recorder", "_start_time", "_token", "inside", "span")
 
-    def __init__(self, span: Span, token: object, clock: int) -> None:
-        self.span = span
-        self.token = token
-        self.clock = clock
+    def __init__(self, recorder: DirectRecorder, site: Site) -> None:
+        self.site = site
+        self.verdict = None
+        self.details = None
+        self.span: Span = trace.INVALID_SPAN
+        self.inside = context.get_current()
+        self._recorder = recorder
+        self._token: object = None
+        self._end_time = 0
+        self._start_time = time.time_ns()
+        self._clock = time.perf_counter_ns()
+
+    @property
+    def context(self) -> Context:
+        """See `Execution.context`."""
+        return self.inside
+
+    @property
+    def start_time(self) -> int:
+        """See `Execution.start_time`."""
+        return self._start_time
+
+    @property
+    def end_time(self) -> int:
+        """See `Execution.end_time`."""
+        return self._end_time
+
+    def start(self) -> None:
+        """Start the span, and make it current if the site asks for it."""
+        self.span = self._recorder.start_span(self)
+        self.inside = trace.set_span_in_context(self.span, self.inside)
+        self._recorder.count_active(self, 1)
+        if self.site.current:
+            self._token = context.attach(self.inside)
+
+    def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
+        """See `Execution.finish`."""
+        if self.verdict is not None:
+            return
+        self.verdict = verdict
+        # The wall clock may jump while an execution runs; its duration must not.
+        elapsed = time.perf_counter_ns() - self._clock
+        self._end_time = self._start_time + elapsed if end_time is None else end_time
+        token, self._token = self._token, None
+        try:
+            if token is not None:
+                context.detach(token)  # type: ignore[arg-type] # an opaque token
+            if self.span is not trace.INVALID_SPAN:
+                self._recorder.record(self)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.finish", error)
 
 
 class DirectRecorder:
@@ -55,6 +105,40 @@ class DirectRecorder:
         self._bind()
         _recorders.add(self)
 
+    def begin(self, site: Site) -> Execution | None:
+        """See `Recorder.begin`."""
+        if not is_instrumentation_enabled():
+            return None
+        execution = DirectExecution(self, site)
+        try:
+            execution.start()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.begin", error)
+        return execution
+
+    def start_span(self, execution: Execution) -> Span:
+        """Start the span of an execution."""
+        return self._tracer.start_span(
+            execution.site.name,
+            kind=execution.site.kind,
+            attributes=_mapping.start_attributes(execution.site),
+            start_time=execution.start_time,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def count_active(self, execution: Execution, change: int) -> None:
+        """Count an execution as running, or as running no longer."""
+        self._active(change, _mapping.active_attributes(execution.site), execution.context)
+
+    def record(self, execution: DirectExecution) -> None:
+        """Write all three signals of an ended execution."""
+        self._end_span(execution, execution.span)
+        self.count_active(execution, -1)
+        for metric, value, attributes in _mapping.points(execution):
+            self._write(metric)(value, attributes, execution.context)
+        self._emit(execution)
+
     def _bind(self) -> None:
         name, version = self._scope
         tracer_provider, meter_provider, logger_provider = self._providers
@@ -63,81 +147,27 @@ class DirectRecorder:
         self._logger = _logs.get_logger(name, version, logger_provider)
         self._writes: dict[Metric, _Write] = {}
         self._active = self._write(ACTIVE)
-        self._meter.create_observable_counter(
-            TELEMETRY_ERRORS.name, [_observe_errors], TELEMETRY_ERRORS.unit, TELEMETRY_ERRORS.description
-        )
+        _show_errors(meter_provider or metrics.get_meter_provider())
 
-    def begin(self, site: Site, *, attach: bool = True) -> Execution:
-        """Start a span and, if asked, make it current; see `Recorder.begin`."""
-        start_time = time.time_ns()
-        execution = Execution(site, context.Context(), start_time)
-        try:
-            execution.context = context.get_current()
-            span = self._tracer.start_span(
-                site.name,
-                kind=site.kind,
-                attributes=_mapping.start_attributes(site),
-                start_time=start_time,
-                record_exception=False,
-                set_status_on_exception=False,
-            )
-            execution.context = trace.set_span_in_context(span, execution.context)
-            self._active(1, _mapping.active_attributes(site), execution.context)
-            token = context.attach(execution.context) if attach else None
-            execution.token = _Running(span, token, time.perf_counter_ns())
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            _guard.report("recorder.begin", error)
-        return execution
-
-    def end(self, execution: Execution, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
-        """Write span, points and log record; see `Recorder.end`."""
-        clock = time.perf_counter_ns()
-        running = execution.token
-        if not isinstance(running, _Running):
-            return
-        execution.token = None
-        execution.verdict = verdict
-        # The wall clock may jump while an execution runs; its duration must not.
-        execution.end_time = execution.start_time + clock - running.clock if end_time is None else end_time
-        try:
-            if running.token is not None:
-                context.detach(running.token)  # type: ignore[arg-type] # an opaque token
-            self._end_span(execution, running.span, verdict)
-            self._active(-1, _mapping.active_attributes(execution.site), execution.context)
-            for metric, value, attributes in _mapping.points(execution):
-                self._write(metric)(value, attributes, execution.context)
-            self._emit(execution, verdict)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            _guard.report("recorder.end", error)
-
-    def fail(self, execution: Execution, error: BaseException) -> None:
-        """End with an exception; see `Recorder.fail`."""
-        try:
-            execution.error = error
-            verdict = execution.site.verdict_of(error)
-        except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
-            _guard.report("verdict", broken)
-            verdict = MISSING_EVIDENCE
-        self.end(execution, verdict)
-
-    def _end_span(self, execution: Execution, span: Span, verdict: Verdict) -> None:
+    def _end_span(self, execution: Execution, span: Span) -> None:
         if span.is_recording():
             span.set_attributes(_mapping.end_attributes(execution))
-            for event in execution.events:
+            for event in execution.details.events if execution.details is not None else ():
                 span.add_event(event.name, event.attributes, event.time)
-            if verdict.status != "OK":
-                span.set_status(Status(StatusCode.ERROR, verdict.cause))
+            if execution.verdict is not None and execution.verdict.status != "OK":
+                span.set_status(Status(StatusCode.ERROR, execution.verdict.cause))
         span.end(execution.end_time)
 
-    def _emit(self, execution: Execution, verdict: Verdict) -> None:
-        number, text = _mapping.severity(verdict)
+    def _emit(self, execution: Execution) -> None:
+        assert execution.verdict is not None  # noqa: S101 -- it has ended
+        number, text = _mapping.severity(execution.verdict)
         self._logger.emit(
             timestamp=execution.end_time,
             observed_timestamp=execution.end_time,
             context=execution.context,
             severity_number=number,
             severity_text=text,
-            body=_mapping.body(execution),
+            body=_mapping.body(execution.site, execution.verdict),
             attributes=_mapping.log_attributes(execution),
             event_name=_mapping.EVENT_NAME,
         )
@@ -145,25 +175,35 @@ class DirectRecorder:
     def _write(self, metric: Metric) -> _Write:
         write = self._writes.get(metric)
         if write is None:
-            write = self._writes[metric] = self._create(metric)
+            write = self._writes[metric] = _create(self._meter, metric)
         return write
 
-    def _create(self, metric: Metric) -> _Write:
-        name, kind, unit, description, boundaries = metric
-        instrument: Counter | UpDownCounter | Histogram | _Gauge
-        if kind == "counter":
-            instrument = self._meter.create_counter(name, unit, description)
-            return instrument.add
-        if kind == "updowncounter":
-            instrument = self._meter.create_up_down_counter(name, unit, description)
-            return instrument.add
-        if kind == "gauge":
-            instrument = self._meter.create_gauge(name, unit, description)
-            return cast(_Write, instrument.set)
-        instrument = self._meter.create_histogram(
-            name, unit, description, explicit_bucket_boundaries_advisory=boundaries
-        )
-        return instrument.record
+
+def _create(meter: metrics.Meter, metric: Metric) -> _Write:
+    name, kind, unit, description, boundaries = metric
+    instrument: Counter | UpDownCounter | Histogram | _Gauge
+    if kind == "counter":
+        instrument = meter.create_counter(name, unit, description)
+        return instrument.add
+    if kind == "updowncounter":
+        instrument = meter.create_up_down_counter(name, unit, description)
+        return instrument.add
+    if kind == "gauge":
+        instrument = meter.create_gauge(name, unit, description)
+        return cast(_Write, instrument.set)
+    instrument = meter.create_histogram(
+        name, unit, description, explicit_bucket_boundaries_advisory=boundaries
+    )
+    return instrument.record
+
+
+def _show_errors(provider: metrics.MeterProvider) -> None:
+    if provider in _showing_errors:
+        return
+    _showing_errors.add(provider)
+    meter = provider.get_meter("sandscope", __version__)
+    name, _, unit, description, _ = TELEMETRY_ERRORS
+    meter.create_observable_counter(name, [_observe_errors], unit, description)
 
 
 def _observe_errors(_options: CallbackOptions) -> Iterable[Observation]:

@@ -14,6 +14,9 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
+SPAN_KEY = getattr(trace.propagation, "_SPAN_KEY", "current-span")
+"""Under which a context holds its span."""
+
 _SLOTS: dict[str, tuple[ModuleType, str]] = {
     "traces": (trace, "_TRACER_PROVIDER"),
     "metrics": (_metrics, "_METER_PROVIDER"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from opentelemetry._logs import SeverityNumber
 
-from sandscope._execution import Execution, Site, Value
+from sandscope._execution import Execution
 from sandscope._metric import DURATION, EXECUTIONS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
+from sandscope._site import Site, Value
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
 EVENT_NAME = "sandbox.execution"
@@ -16,12 +17,11 @@ STATUS = "sandbox.verdict.status"
 ACTOR = "sandbox.verdict.actor"
 CAUSE = "sandbox.verdict.cause"
 LIMIT = "sandbox.limit"
-SPAN_DURATION = "sandbox.duration"
+SECONDS = "sandbox.duration"
 ERROR_TYPE = "error.type"
+EXCEPTION_TYPE = "exception.type"
+EXCEPTION_MESSAGE = "exception.message"
 PLACE = "sandscope.place"
-
-_LONGEST_MESSAGE = 1024
-"""Characters: a guest may choose what stands in its exceptions."""
 
 _SEVERITIES = {
     "OK": (SeverityNumber.INFO, "INFO"),
@@ -37,21 +37,22 @@ def start_attributes(site: Site) -> dict[str, Value]:
     return {RUNTIME: site.runtime, OPERATION: site.operation, **site.attributes}
 
 
-def end_attributes(execution: Execution) -> dict[str, Value]:
-    """Return what a span gets when its execution has ended."""
-    verdict = execution.verdict or MISSING_EVIDENCE
-    attributes = {
-        **execution.attributes,
-        STATUS: verdict.status,
-        ACTOR: verdict.actor,
-        CAUSE: verdict.cause,
-    }
+def verdict_attributes(verdict: Verdict, error_type: str | None) -> dict[str, Value]:
+    """Return what span and log record say of the end."""
+    attributes: dict[str, Value] = {STATUS: verdict.status, ACTOR: verdict.actor, CAUSE: verdict.cause}
     if verdict.limit is not None:
         attributes[LIMIT] = verdict.limit
     if verdict.status != "OK":
-        error = execution.error
-        attributes[ERROR_TYPE] = verdict.cause if error is None else type(error).__qualname__
+        attributes[ERROR_TYPE] = error_type or verdict.cause
     return attributes
+
+
+def end_attributes(execution: Execution) -> dict[str, Value]:
+    """Return what a span gets when its execution has ended."""
+    verdict, details = execution.verdict or MISSING_EVIDENCE, execution.details
+    if details is None:
+        return verdict_attributes(verdict, None)
+    return {**details.attributes, **verdict_attributes(verdict, details.error_type)}
 
 
 def active_attributes(site: Site) -> dict[str, str]:
@@ -59,20 +60,31 @@ def active_attributes(site: Site) -> dict[str, str]:
     return {RUNTIME: site.runtime, OPERATION: site.operation}
 
 
-def points(execution: Execution) -> list[tuple[Metric, float, dict[str, str]]]:
-    """Return the metric points of an ended execution: metric, value, attributes (closed sets only)."""
-    verdict = execution.verdict or MISSING_EVIDENCE
-    base = active_attributes(execution.site)
-    ended = {**base, STATUS: verdict.status}
-    result: list[tuple[Metric, float, dict[str, str]]] = [
-        (EXECUTIONS, 1, {**ended, ACTOR: verdict.actor, CAUSE: verdict.cause}),
-        (DURATION, execution.duration, ended),
-    ]
+def ended_attributes(site: Site, verdict: Verdict) -> dict[str, str]:
+    """Return the attributes of durations and of the runtime's own metrics."""
+    return {**active_attributes(site), STATUS: verdict.status}
+
+
+def counts(site: Site, verdict: Verdict) -> list[tuple[Metric, dict[str, str]]]:
+    """Return the counters that one execution adds 1 to, with their attributes (closed sets only)."""
+    base = active_attributes(site)
+    ended = {**base, STATUS: verdict.status, ACTOR: verdict.actor, CAUSE: verdict.cause}
+    result: list[tuple[Metric, dict[str, str]]] = [(EXECUTIONS, ended)]
     if verdict.limit is not None:
-        result.append((LIMIT_VIOLATIONS, 1, {**base, LIMIT: verdict.limit}))
+        result.append((LIMIT_VIOLATIONS, {**base, LIMIT: verdict.limit}))
     if verdict.status == "SV":
-        result.append((SECURITY_VIOLATIONS, 1, {**base, CAUSE: verdict.cause}))
-    result.extend((metric, value, ended) for metric, value in execution.measurements.items())
+        result.append((SECURITY_VIOLATIONS, {**base, CAUSE: verdict.cause}))
+    return result
+
+
+def points(execution: Execution) -> list[tuple[Metric, float, dict[str, str]]]:
+    """Return the metric points of an ended execution: metric, value, attributes."""
+    verdict, details = execution.verdict or MISSING_EVIDENCE, execution.details
+    ended = ended_attributes(execution.site, verdict)
+    result = [(metric, 1.0, attributes) for metric, attributes in counts(execution.site, verdict)]
+    result.append((DURATION, execution.duration, ended))
+    if details is not None:
+        result.extend((metric, value, ended) for metric, value in details.measurements.items())
     return result
 
 
@@ -81,21 +93,22 @@ def severity(verdict: Verdict) -> tuple[SeverityNumber, str]:
     return _SEVERITIES.get(verdict.status, _WARNING)
 
 
-def body(execution: Execution) -> str:
+def body(site: Site, verdict: Verdict) -> str:
     """Return the log record's one line for a human reader."""
-    verdict = execution.verdict or MISSING_EVIDENCE
-    reason = "" if verdict.status == "OK" else f" ({verdict.cause})"
-    return f"{execution.site.name}: {verdict.status}{reason} in {execution.duration * 1e3:.3g} ms"
+    return (
+        f"{site.name}: {verdict.status} ({verdict.cause})" if verdict.status != "OK" else f"{site.name}: OK"
+    )
 
 
 def log_attributes(execution: Execution) -> dict[str, Value]:
     """Return the attributes of the execution's log record."""
+    details = execution.details
     attributes = {
         **start_attributes(execution.site),
         **end_attributes(execution),
-        SPAN_DURATION: execution.duration,
+        SECONDS: execution.duration,
     }
-    if execution.error is not None and ERROR_TYPE in attributes:
-        attributes["exception.type"] = type(execution.error).__qualname__
-        attributes["exception.message"] = str(execution.error)[:_LONGEST_MESSAGE]
+    if details is not None and details.error_type is not None and ERROR_TYPE in attributes:
+        attributes[EXCEPTION_TYPE] = details.error_type
+        attributes[EXCEPTION_MESSAGE] = details.error_message
     return attributes

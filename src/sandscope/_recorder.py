@@ -8,8 +8,8 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from sandscope._execution import Execution, Site
-from sandscope._verdict import OK, Verdict
+from sandscope._execution import Execution
+from sandscope._site import Site
 
 
 class Scope(NamedTuple):
@@ -20,27 +20,14 @@ class Scope(NamedTuple):
 
 
 class Recorder(Protocol):
-    """Turns executions into spans, metrics and log records. No method raises."""
+    """Turns executions into spans, metrics and log records."""
 
-    def begin(self, site: Site, *, attach: bool = True) -> Execution:
-        """Start an execution now.
+    def begin(self, site: Site) -> Execution | None:
+        """Start an execution now; one that is current is to be ended on the thread that began it.
 
-        Args:
-            site: what is known of it.
-            attach: make it current on this thread until it ends, so that spans inside become its children.
+        Returns:
+            None where instrumentation is suppressed. Never raises.
         """
-
-    def end(self, execution: Execution, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
-        """End an execution; a second end is ignored.
-
-        Args:
-            execution: what ``begin`` returned; end an attached one on the thread that began it.
-            verdict: from evidence.
-            end_time: nanoseconds since 1970, if it ended before now.
-        """
-
-    def fail(self, execution: Execution, error: BaseException) -> None:
-        """End an execution with the exception that ended it; its site knows the verdict."""
 
 
 def get_recorder(

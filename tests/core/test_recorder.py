@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+
 import pytest
 from opentelemetry import trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode
 
 from harness import Contract, Telemetry
-from sandscope import MISSING_EVIDENCE, OK, Scope, Site, Verdict, get_recorder
+from sandscope import MISSING_EVIDENCE, Execution, Metric, Recorder, Scope, Site, Verdict, get_recorder
 
 SITE = Site("wasmtime", "call", "wasm add", verdict_of=lambda _error: Verdict("TLE", "kernel", "tle", "fuel"))
 
 
+def _begin(recorder: Recorder, site: Site = SITE) -> Execution:
+    execution = recorder.begin(site)
+    assert execution is not None
+    return execution
+
+
 def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> None:
     recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
-    recorder.end(recorder.begin(SITE))
+    _begin(recorder).finish()
 
     (span,) = telemetry.spans()
     (log,) = telemetry.logs()
@@ -45,7 +55,7 @@ def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> N
 
 def test_failure_carries_verdict_error_and_limit(telemetry: Telemetry) -> None:
     recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
-    recorder.fail(recorder.begin(SITE), ValueError("no more fuel"))
+    _begin(recorder).fail(ValueError("no more fuel"))
 
     (span,) = telemetry.spans()
     assert span.attributes is not None
@@ -63,10 +73,10 @@ def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetr
     recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
     tracer = telemetry.tracer_provider.get_tracer("user")
     with tracer.start_as_current_span("outer") as outer:
-        execution = recorder.begin(SITE)
+        execution = _begin(recorder)
         with tracer.start_as_current_span("inner"):
             pass
-        recorder.end(execution)
+        execution.finish()
         assert trace.get_current_span() is outer
     inner, middle, _ = telemetry.spans()
     assert inner.parent is not None
@@ -77,17 +87,17 @@ def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetr
 
 def test_a_detached_execution_leaves_the_current_context_alone(telemetry: Telemetry) -> None:
     recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
-    execution = recorder.begin(SITE, attach=False)
+    execution = _begin(recorder, replace(SITE, current=False))
     assert not trace.get_current_span().get_span_context().is_valid
     assert trace.get_current_span(execution.context).get_span_context().is_valid
-    recorder.end(execution)
+    execution.finish()
 
 
 def test_a_second_end_is_ignored(telemetry: Telemetry) -> None:
     recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
-    execution = recorder.begin(SITE)
-    recorder.end(execution, OK)
-    recorder.fail(execution, ValueError())
+    execution = _begin(recorder)
+    execution.finish()
+    execution.fail(ValueError())
     assert len(telemetry.spans()) == len(telemetry.logs()) == 1
 
 
@@ -107,7 +117,7 @@ def test_a_broken_sdk_never_raises_into_the_program(
     providers = {**telemetry.providers, "tracer_provider": _Broken(shutdown_on_exit=False)}
     recorder = get_recorder(Scope("scope", "1"), **providers)
     for _ in range(3):
-        recorder.end(recorder.begin(SITE))
+        _begin(recorder).finish()
     assert [r.name for r in caplog.records] == ["sandscope"], "logged once"
     assert ({"sandscope.place": "recorder.begin"}, 3.0) in telemetry.points("sandscope.errors")
 
@@ -117,6 +127,49 @@ def test_a_broken_verdict_is_missing_evidence(telemetry: Telemetry) -> None:
         raise RuntimeError("bug in a classifier")
 
     recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
-    execution = recorder.begin(Site("torch", "load", "load", verdict_of=broken))
-    recorder.fail(execution, ValueError())
+    execution = _begin(recorder, Site("torch", "load", "load", verdict_of=broken))
+    execution.fail(ValueError())
     assert execution.verdict == MISSING_EVIDENCE
+
+
+def test_nothing_is_recorded_where_instrumentation_is_suppressed(telemetry: Telemetry) -> None:
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    with suppress_instrumentation():
+        assert recorder.begin(SITE) is None
+    _begin(recorder).finish()
+    assert len(telemetry.spans()) == 1
+
+
+def test_details_reach_span_and_log_record(telemetry: Telemetry) -> None:
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    execution = _begin(recorder)
+    execution.set_attribute("a", 1)
+    execution.set_attributes({"b": "two", "c": (1, 2)})
+    execution.note("something", {"d": True})
+    execution.measure(Metric("test.size", "histogram", "By", "A size"), 5)
+    execution.finish()
+    (span,) = telemetry.spans()
+    assert span.attributes is not None
+    assert {name: span.attributes[name] for name in "abc"} == {"a": 1, "b": "two", "c": (1, 2)}
+    assert [(event.name, dict(event.attributes or {})) for event in span.events] == [
+        ("something", {"d": True})
+    ]
+    assert telemetry.points("test.size")[0][1] == 1.0
+
+
+class _GuestError(Exception):
+    pass
+
+
+def test_an_error_is_not_kept(telemetry: Telemetry) -> None:
+    """Its traceback holds the frames of the program, and with them all that they hold."""
+    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    execution = _begin(recorder)
+    error = _GuestError("x" * 5000)
+    gone = weakref.ref(error)
+    execution.fail(error)
+    del error
+    assert gone() is None
+    (log,) = telemetry.logs()
+    assert log.log_record.attributes is not None
+    assert len(str(log.log_record.attributes["exception.message"])) == 1024

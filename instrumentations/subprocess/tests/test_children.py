@@ -187,8 +187,10 @@ def test_a_signal_that_could_not_be_sent_is_no_evidence(ended: Any) -> None:
 
     error = PermissionError(1, "Operation not permitted")
     recorder = get_recorder(Scope("scope", "1"), **ended.telemetry.providers)
-    registry = Registry(recorder)
-    registry.add(1, recorder.begin(UNKNOWN, attach=False))
+    registry = Registry()
+    execution = recorder.begin(UNKNOWN)
+    assert execution is not None
+    registry.add(1, execution)
     with pytest.raises(PermissionError) as caught:
         kill(registry)(not_permitted)(1, signal.SIGTERM)
     assert caught.value is error

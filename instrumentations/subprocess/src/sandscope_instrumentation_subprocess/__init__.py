@@ -53,7 +53,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         if tuple(inspect.signature(popen._execute_child).parameters)[:11] != _patch.PARAMETERS:
             _logger.warning("subprocess is not instrumented: %r is not the standard library's Popen.", popen)
             return
-        registry = self._registry = Registry(recorder)
+        registry = self._registry = Registry()
         atexit.register(registry.close)
         environment = Environment()
         polled = _reap.waitpid(registry, elsewhere=True)

@@ -6,10 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-from sandscope import Execution, Recorder, Site
-from sandscope._guard import report
+from sandscope import Execution, Recorder, Site, report_error
 from sandscope_instrumentation_subprocess._environment import Environment
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._site import UNKNOWN, site_of
@@ -42,13 +39,13 @@ def execute_child(
     def make(original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
         def _execute_child(self: Any, *given: Any) -> None:
-            if not is_instrumentation_enabled():
+            execution = recorder.begin(_site(given))
+            if execution is None:
                 return original(self, *given)
-            execution = recorder.begin(_site(given), attach=False)
             try:
                 original(self, *_with_context(given, environment, execution))
             except BaseException as error:
-                recorder.fail(execution, _without_path(error))
+                execution.fail(_without_path(error))
                 raise
             registry.add(getattr(self, "pid", None), execution)
             return None
@@ -67,8 +64,9 @@ def get_handles(recorder: Recorder) -> Callable[[Callable[..., Any]], Callable[.
             try:
                 return original(self, *args)
             except OSError as error:
-                if is_instrumentation_enabled():
-                    recorder.fail(recorder.begin(UNKNOWN, attach=False), _without_path(error))
+                execution = recorder.begin(UNKNOWN)
+                if execution is not None:
+                    execution.fail(_without_path(error))
                 raise
 
         return _get_handles
@@ -106,7 +104,7 @@ def _with_context(given: Sequence[Any], environment: Environment, execution: Exe
     try:
         env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution.context)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report("subprocess.environment", error)
+        report_error("subprocess.environment", error)
         return given
     changed = list(given)
     changed[_ENV], changed[_PREEXEC_FN] = env, preexec_fn

@@ -12,8 +12,7 @@ from weakref import WeakSet
 
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXIT_CODE, PROCESS_PID
 
-from sandscope import MISSING_EVIDENCE, Execution, Recorder, Verdict
-from sandscope._guard import report
+from sandscope import MISSING_EVIDENCE, Execution, Verdict, report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_LOOK,
@@ -36,8 +35,7 @@ _NOT_LOOKED_AT = Zombie()
 class Registry:
     """Children by process id, from spawn to end. A child leaves it once, whoever sees its end first."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self) -> None:
         self._children: dict[int, Child] = {}
         self._watcher: Watcher | None = None
         self._starting = threading.RLock()
@@ -55,18 +53,18 @@ class Registry:
     def add(self, pid: Any, execution: Execution) -> None:
         """Take over an execution whose child has been spawned."""
         if not isinstance(pid, int) or pid <= 0:
-            self._recorder.end(execution, MISSING_EVIDENCE)
+            execution.finish(MISSING_EVIDENCE)
             return
         reused = self._children.get(pid)
         if reused is not None:
             self.lost(reused)
         try:
-            execution.attributes[PROCESS_PID] = pid
+            execution.set_attribute(PROCESS_PID, pid)
             child = self._children[pid] = Child(pid, execution)
             child.memory_limit = limit(pid, resource.RLIMIT_AS)
             self._watch(child)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report("subprocess.spawn", error)
+            report_error("subprocess.spawn", error)
 
     def reaped(
         self,
@@ -96,7 +94,7 @@ class Registry:
     def lost(self, child: Child) -> None:
         """End the execution of a child that others have reaped."""
         if self._take(child):
-            self._recorder.end(child.execution, MISSING_EVIDENCE, end_time=child.exit_time)
+            child.execution.finish(MISSING_EVIDENCE, end_time=child.exit_time)
 
     def settle(self, child: Child, unended: Verdict | None = None) -> None:
         """End the execution of a child that has exited, and leave it for the program to reap.
@@ -118,7 +116,7 @@ class Registry:
             if self._take(child):
                 self._end(child, ending, zombie, None)
         elif unended is not None and self._take(child):
-            self._recorder.end(child.execution, unended)
+            child.execution.finish(unended)
 
     def close(self) -> None:
         """End all that is open, at the end of the program or of the instrumentation."""
@@ -160,13 +158,13 @@ class Registry:
         execution, verdict = child.execution, MISSING_EVIDENCE
         try:
             if ending.exit_code is not None:
-                execution.attributes[PROCESS_EXIT_CODE] = ending.exit_code
+                execution.set_attribute(PROCESS_EXIT_CODE, ending.exit_code)
             if ending.signal is not None:
-                execution.attributes[SIGNAL] = _signal_name(ending.signal)
+                execution.set_attribute(SIGNAL, _signal_name(ending.signal))
             verdict = verdict_of(gather(child, ending, zombie, usage))
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report("subprocess.end", error)
-        self._recorder.end(execution, verdict, end_time=child.exit_time)
+            report_error("subprocess.end", error)
+        execution.finish(verdict, end_time=child.exit_time)
 
 
 def look(child: Child, ending: Ending) -> Zombie:
@@ -176,7 +174,7 @@ def look(child: Child, ending: Ending) -> Zombie:
     try:
         return look_at_zombie(child.pid)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report("subprocess.end", error)
+        report_error("subprocess.end", error)
         return _NOT_LOOKED_AT
 
 

@@ -36,7 +36,12 @@ def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
     return _site(_name(executable), shell)
 
 
-UNKNOWN = Site("subprocess", "process", _UNKNOWN_NAME, SpanKind.CLIENT, verdict_of=verdict_of_error)
+def _new(name: str, attributes: dict[str, Value]) -> Site:
+    # Not current: what runs inside is another process, and Popen returns before it ends.
+    return Site("subprocess", "process", name, SpanKind.CLIENT, attributes, verdict_of_error, current=False)
+
+
+UNKNOWN = _new(_UNKNOWN_NAME, {})
 
 
 def _name(executable: str | bytes | os.PathLike[Any]) -> str:
@@ -49,4 +54,4 @@ def _site(name: str | None, shell: bool) -> Site:
     attributes: dict[str, Value] = {SHELL: shell}
     if name:
         attributes[PROCESS_EXECUTABLE_NAME] = name
-    return Site("subprocess", "process", name or _UNKNOWN_NAME, SpanKind.CLIENT, attributes, verdict_of_error)
+    return _new(name or _UNKNOWN_NAME, attributes)

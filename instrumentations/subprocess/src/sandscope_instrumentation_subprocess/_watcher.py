@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from sandscope._guard import report
+from sandscope import report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._descriptor import Descriptor, move_up
 from sandscope_instrumentation_subprocess._evidence import ending_of_zombie, memory_peak
@@ -95,7 +95,7 @@ class Watcher:
         try:
             os.eventfd_write(self._wake.number, 1)
         except OSError as error:
-            report("subprocess.watcher", error)
+            report_error("subprocess.watcher", error)
 
     def _run(self) -> None:
         # A signal that the program blocks in its own threads must not end up here.
@@ -104,7 +104,7 @@ class Watcher:
             while self._turn():
                 pass
         except (OSError, ValueError) as error:
-            report("subprocess.watcher", error)
+            report_error("subprocess.watcher", error)
 
     def _turn(self) -> bool:
         events = self._epoll.poll(self._timeout())

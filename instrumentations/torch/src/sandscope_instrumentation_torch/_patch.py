@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
 from sandscope import Recorder, Site, Value
 from sandscope_instrumentation_torch._site import CallSites, load_site
 from sandscope_instrumentation_torch._source import load_attributes
@@ -38,7 +36,7 @@ def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function
         @functools.wraps(original)
         def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             # is_compiling comes first: torch.compile and torch.export must trace nothing of the rest.
-            if is_compiling() or _calling.active or is_tracing() or not is_instrumentation_enabled():
+            if is_compiling() or _calling.active or is_tracing():
                 return original(self, *args, **kwargs)
             site, attributes = (None, {}) if backward() != -1 else sites.describe(self, args, kwargs)
             if site is None:
@@ -57,7 +55,7 @@ def wrap_load(torch: Any, recorder: Recorder, api: str) -> Callable[[_Function],
     def make(original: _Function) -> _Function:
         @functools.wraps(original)
         def load(*args: Any, **kwargs: Any) -> Any:
-            if is_compiling() or _loading.active or not is_instrumentation_enabled():
+            if is_compiling() or _loading.active:
                 return original(*args, **kwargs)
             attributes = load_attributes(torch, api, args, kwargs)
             return run(site, attributes, original, args, kwargs)
@@ -68,6 +66,8 @@ def wrap_load(torch: Any, recorder: Recorder, api: str) -> Callable[[_Function],
 
 
 def _runner(recorder: Recorder, inside: _Inside) -> Callable[..., Any]:
+    begin = recorder.begin
+
     def run(
         site: Site,
         attributes: Mapping[str, Value],
@@ -75,20 +75,19 @@ def _runner(recorder: Recorder, inside: _Inside) -> Callable[..., Any]:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        execution = recorder.begin(site)
-        execution.attributes.update(attributes)
+        execution = begin(site)
+        if execution is None:
+            return original(*args, **kwargs)
+        execution.set_attributes(attributes)
         try:
             inside.active = True
             result = original(*args, **kwargs)
         except BaseException as error:
-            recorder.fail(execution, error)
-            # The error's traceback holds this frame: with an execution that holds the error, the failed
-            # call's tensors would live until the garbage collector comes.
-            del execution
+            execution.fail(error)
             raise
         finally:
             inside.active = False
-        recorder.end(execution)
+        execution.finish()
         return result
 
     return run

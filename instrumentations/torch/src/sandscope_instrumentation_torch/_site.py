@@ -5,8 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, NamedTuple
 
-from sandscope import Site, Value
-from sandscope._guard import report
+from sandscope import Site, Value, report_error
 from sandscope_instrumentation_torch._verdict import call_verdict, load_verdict
 
 _WRAPPED = {
@@ -61,7 +60,7 @@ class CallSites:
                     attributes["torch.input.shape"] = shape
             training = module.training and self._torch.is_grad_enabled()
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report("torch.describe", error)
+            report_error("torch.describe", error)
             return None, {}
         return model.training if training else model.inference, attributes
 

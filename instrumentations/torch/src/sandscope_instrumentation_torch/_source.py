@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sandscope import Value
-from sandscope._guard import report
+from sandscope import Value, report_error
 
 _TRUE = {"1", "y", "yes", "true"}
 
@@ -38,7 +37,7 @@ def load_attributes(torch: Any, api: str, args: tuple[Any, ...], kwargs: dict[st
     except (OSError, ValueError):
         pass  # No such file, or a closed one: torch itself is about to say so.
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report("torch.source", error)
+        report_error("torch.source", error)
     return attributes
 
 

@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from sandscope import Patches, _guard
+from sandscope import Patches, report_error
 from sandscope_instrumentation_wasmtime._name_section import guest_name
 from sandscope_instrumentation_wasmtime._site import TAG, Guest, call_site, guest_of
 
@@ -59,7 +59,7 @@ def _then(note: Callable[..., None]) -> Callable[[Any], Any]:
             try:
                 note(result, self, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-                _guard.report("wasmtime.names", error)
+                report_error("wasmtime.names", error)
             return result
 
         return classmethod(method) if isinstance(original, classmethod) else method

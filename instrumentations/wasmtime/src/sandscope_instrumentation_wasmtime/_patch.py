@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
 from sandscope import Recorder
 from sandscope_instrumentation_wasmtime._site import TAG, UNNAMED
 
@@ -18,22 +16,20 @@ def recording(recorder: Recorder) -> Callable[[Any], Any]:
     Args:
         recorder: gets one execution for each call.
     """
+    begin = recorder.begin
 
     def wrap(original: Any) -> Any:
         @wraps(original)
         def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- the name in tracebacks
-            if not is_instrumentation_enabled():
+            execution = begin(getattr(self, TAG, UNNAMED))
+            if execution is None:
                 return original(self, *args, **kwargs)
-            execution = recorder.begin(getattr(self, TAG, UNNAMED))
             try:
                 result = original(self, *args, **kwargs)
             except BaseException as error:
-                recorder.fail(execution, error)
-                # The error's traceback keeps this frame, which must not keep the error: a cycle would
-                # let the guest's store live until the next garbage collection.
-                del execution
+                execution.fail(error)
                 raise
-            recorder.end(execution)
+            execution.finish()
             return result
 
         return __call__

@@ -14,7 +14,7 @@ from typing import Any
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope import Patches, _guard, environment_names, inject_environment
+from sandscope import Patches, environment_names, inject_environment, report_error
 from sandscope_instrumentation_wasmtime._site import TAG
 
 _Append = Callable[[Any, Iterable[tuple[str, str]]], None]
@@ -92,7 +92,7 @@ def _carrying(append: _Append) -> Callable[[Any], Any]:
             try:
                 _carry(append, self, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-                _guard.report("wasmtime.wasi", error)
+                report_error("wasmtime.wasi", error)
             return original(self, *args, **kwargs)
 
         return set_wasi
