@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from harness._stores import stores
 from sandscope import _guard
 
 __all__ = ["stores"]
+
+
+def pytest_configure() -> None:
+    """Listen to Ctrl-C even where a shell has started this in the background, deaf to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ def from_files(data: Path, trace_id: str) -> Arrived:
     for metric in _items(data, "metrics", "Metrics"):
         if metric["name"] == "sandbox.executions":
             points = metric["sum"]["dataPoints"]  # each process sends its counts once, when it ends
-            arrived.executions += sum(int(point["asInt"]) for point in points)
+            arrived.executions += sum(int(point.get("asInt", 0)) for point in points)
             exemplars = [exemplar for point in points for exemplar in point.get("exemplars", [])]
             arrived.exemplars += sum(exemplar.get("traceId") == trace_id for exemplar in exemplars)
     arrived.logs = sum(record.get("traceId") == trace_id for record in _items(data, "logs", "LogRecords"))

@@ -81,7 +81,9 @@ def points(execution: Execution) -> list[tuple[Metric, float, dict[str, str]]]:
     """Return the metric points of an ended execution: metric, value, attributes."""
     verdict, details = execution.verdict or MISSING_EVIDENCE, execution.details
     ended = ended_attributes(execution.site, verdict)
-    result = [(metric, 1.0, attributes) for metric, attributes in counts(execution.site, verdict)]
+    result: list[tuple[Metric, float, dict[str, str]]] = [
+        (metric, 1, attributes) for metric, attributes in counts(execution.site, verdict)
+    ]
     result.append((DURATION, execution.duration, ended))
     if details is not None:
         result.extend((metric, value, ended) for metric, value in details.measurements.items())
