@@ -46,8 +46,9 @@ def wait_for(read, timeout: float = 30.0) -> Arrived:
     """Read until all of it has arrived, or until ``timeout`` seconds have passed."""
     deadline = time.monotonic() + timeout
     while not complete(arrived := read()) and time.monotonic() < deadline:
-        print("waiting for the rest ...", end="\r", file=sys.stderr, flush=True)
+        print("\rwaiting for the rest ...", end="", file=sys.stderr, flush=True)
         time.sleep(0.5)
+    print("\r\033[K", end="", file=sys.stderr, flush=True)
     return arrived
 
 
