@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 from harness import Telemetry
 from harness._stores import stores
-from sandscope import _guard
+from sandscope import _guard, _instrumentor
 
 __all__ = ["stores"]
 
@@ -29,9 +29,16 @@ def _no_errors_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_guard, "_counts", {})
 
 
+@pytest.fixture(params=["direct", "deferred"])
+def recorder_kind(request: pytest.FixtureRequest) -> str:
+    """Return which recorder is behind the instrumentations; a test runs once with either."""
+    return str(request.param)
+
+
 @pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
+def telemetry(recorder_kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
     """Return an SDK in memory."""
-    memory = Telemetry()
+    memory = Telemetry(recorder_kind)
+    monkeypatch.setattr(_instrumentor, "get_recorder", memory.recorder)
     yield memory
     memory.shutdown()

@@ -14,8 +14,9 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.util.types import AttributeValue
 
-from sandscope import _exit, _notice, _providers
+from sandscope import _exit, _notice, _providers, _settings
 from sandscope._defaults import temporary_environment, unset_defaults
+from sandscope._deferred import Setup
 
 _logger = logging.getLogger("sandscope")
 
@@ -32,14 +33,22 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
     """OpenTelemetry's own configurator with Sandscope's defaults and a bounded exit."""
 
     def _configure(self, **kwargs: Any) -> None:
+        setup = None if _settings.always_direct() or os.environ.get("OTEL_CONFIG_FILE") else Setup()
         taken = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
         settings = {**unset_defaults(), **_without_taken_port(), **taken}
         with temporary_environment(settings), _silent_refusals():
-            super()._configure(resource_attributes=_instance(), **kwargs)  # type: ignore[no-untyped-call]
+            arguments = {"resource_attributes": _instance(), **_setup_arguments(setup), **kwargs}
+            super()._configure(**arguments)  # type: ignore[no-untyped-call]
         ours = [current() for name, current in _PROVIDERS.items() if name not in taken]
         _notice.install()
         _exit.shut_down_at_exit(ours)
         _providers.let_program_replace(ours)
+        if setup is not None:
+            setup.activate(own_providers=bool(taken))
+
+
+def _setup_arguments(setup: Setup | None) -> dict[str, Any]:
+    return {} if setup is None else setup.arguments
 
 
 def _instance() -> dict[str, AttributeValue]:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 from weakref import WeakSet
 
 from opentelemetry import _logs, context, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation, UpDownCounter, _Gauge
 from opentelemetry.trace import Span, Status, StatusCode
 
-from sandscope import _guard, _mapping
+from sandscope import _guard, _instruments, _mapping
 from sandscope._execution import Execution
-from sandscope._metric import ACTIVE, TELEMETRY_ERRORS, Metric
-from sandscope._recorder import Scope
+from sandscope._metric import ACTIVE, Metric
+from sandscope._recorder import Scope, recording
 from sandscope._site import Site
 from sandscope._verdict import OK, Verdict
-from sandscope._version import __version__
 
-_Write = Callable[[float, dict[str, str], Context], None]
 _recorders: WeakSet[DirectRecorder] = WeakSet()
-_showing_errors: WeakSet[metrics.MeterProvider] = WeakSet()
 
 
 def rebind() -> None:
@@ -116,6 +113,15 @@ class DirectRecorder:
             _guard.report("recorder.begin", error)
         return execution
 
+    def wrap_method(self, method: Callable[..., Any], attribute: str, default: Site) -> Callable[..., Any]:
+        """See `Recorder.wrap_method`."""
+
+        @wraps(method)
+        def call(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            return recording(self.begin, getattr(self_, attribute, default), method, self_, *args, **kwargs)
+
+        return call
+
     def start_span(self, execution: Execution) -> Span:
         """Start the span of an execution."""
         return self._tracer.start_span(
@@ -145,9 +151,9 @@ class DirectRecorder:
         self._tracer = trace.get_tracer(name, version, tracer_provider)
         self._meter = metrics.get_meter(name, version, meter_provider)
         self._logger = _logs.get_logger(name, version, logger_provider)
-        self._writes: dict[Metric, _Write] = {}
+        self._writes: dict[Metric, _instruments.Write] = {}
         self._active = self._write(ACTIVE)
-        _show_errors(meter_provider or metrics.get_meter_provider())
+        _instruments.show_errors(meter_provider or metrics.get_meter_provider())
 
     def _end_span(self, execution: Execution, span: Span) -> None:
         if span.is_recording():
@@ -172,39 +178,9 @@ class DirectRecorder:
             event_name=_mapping.EVENT_NAME,
         )
 
-    def _write(self, metric: Metric) -> _Write:
+    def _write(self, metric: Metric) -> _instruments.Write:
         write = self._writes.get(metric)
         if write is None:
-            write = self._writes[metric] = _create(self._meter, metric)
+            instrument = _instruments.create(self._meter, metric)
+            write = self._writes[metric] = _instruments.write_of(instrument)
         return write
-
-
-def _create(meter: metrics.Meter, metric: Metric) -> _Write:
-    name, kind, unit, description, boundaries = metric
-    instrument: Counter | UpDownCounter | Histogram | _Gauge
-    if kind == "counter":
-        instrument = meter.create_counter(name, unit, description)
-        return instrument.add
-    if kind == "updowncounter":
-        instrument = meter.create_up_down_counter(name, unit, description)
-        return instrument.add
-    if kind == "gauge":
-        instrument = meter.create_gauge(name, unit, description)
-        return cast(_Write, instrument.set)
-    instrument = meter.create_histogram(
-        name, unit, description, explicit_bucket_boundaries_advisory=boundaries
-    )
-    return instrument.record
-
-
-def _show_errors(provider: metrics.MeterProvider) -> None:
-    if provider in _showing_errors:
-        return
-    _showing_errors.add(provider)
-    meter = provider.get_meter("sandscope", __version__)
-    name, _, unit, description, _ = TELEMETRY_ERRORS
-    meter.create_observable_counter(name, [_observe_errors], unit, description)
-
-
-def _observe_errors(_options: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(count, {_mapping.PLACE: place}) for place, count in _guard.counts().items()]

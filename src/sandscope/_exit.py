@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from opentelemetry.sdk.metrics import MeterProvider
+
 from sandscope import _guard, _notice, _settings
 
 _ONE_RETRY = 1.5
@@ -26,13 +28,24 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
 
 
 def _shut_down(providers: Sequence[Any], timeout: float) -> None:
+    # Metrics last: they say what became of the spans and log records.
+    first = [provider for provider in providers if not isinstance(provider, MeterProvider)]
+    last = [provider for provider in providers if isinstance(provider, MeterProvider)]
+    start = time.monotonic()
+    _side_by_side(first, start + (timeout / 2 if last else timeout))
+    _side_by_side(last, start + timeout)
+
+
+def _side_by_side(providers: Sequence[Any], deadline: float) -> None:
     _notice.failed.clear()
-    deadline = time.monotonic() + timeout
     threads = [
         threading.Thread(target=_shut_down_one, args=(provider,), daemon=True) for provider in providers
     ]
-    for thread in threads:
-        thread.start()
+    for thread, provider in zip(threads, providers, strict=True):
+        try:
+            thread.start()
+        except RuntimeError:  # Python 3.12.0 and 3.12.1 start no thread any more at this point
+            _shut_down_one(provider)
     while (alive := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < deadline:
         if _notice.failed.is_set():
             _notice.failed.clear()

@@ -39,5 +39,11 @@ SECURITY_VIOLATIONS = Metric(
 TELEMETRY_ERRORS = Metric(
     "sandscope.errors", "counter", "{error}", "Errors inside Sandscope that were kept away from the program"
 )
+RECORDS = Metric(
+    "sandscope.recorder.records",
+    "counter",
+    "{record}",
+    "Records of the deferred recorder, by what became of them",
+)
 
-COMMON = (EXECUTIONS, DURATION, ACTIVE, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, TELEMETRY_ERRORS)
+COMMON = (EXECUTIONS, DURATION, ACTIVE, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, TELEMETRY_ERRORS, RECORDS)

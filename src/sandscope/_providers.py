@@ -9,7 +9,8 @@ import wrapt
 from opentelemetry import _logs, metrics, trace
 
 from sandscope import _internals
-from sandscope._direct import rebind
+from sandscope._deferred import give_way
+from sandscope._direct import DirectRecorder, rebind
 
 _SIGNALS: tuple[tuple[str, Any, str, Callable[[], Any]], ...] = (
     ("traces", trace, "set_tracer_provider", trace.get_tracer_provider),
@@ -33,6 +34,7 @@ def _setter(signal: str, current: Callable[[], Any], ours: Sequence[Any]) -> Cal
         replaced = any(current() is provider for provider in ours) and _internals.open_provider_slot(signal)
         result = wrapped(*args, **kwargs)
         if replaced:
+            give_way("the program has set its own providers", DirectRecorder)
             rebind()
         return result
 

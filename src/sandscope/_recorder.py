@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
@@ -29,6 +30,45 @@ class Recorder(Protocol):
             None where instrumentation is suppressed. Never raises.
         """
 
+    def wrap_method(self, method: Callable[..., Any], attribute: str, default: Site) -> Callable[..., Any]:
+        """Return what to patch a method with, so that each call is an execution.
+
+        Args:
+            method: a function whose first argument is the instance.
+            attribute: of the instance; holds its site.
+            default: the site of instances without that attribute.
+        """
+
+
+Begin = Callable[[Site], "Execution | None"]
+
+
+def recording(begin: Begin, site: Site, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function as one execution: what every wrapper comes down to."""
+    execution = begin(site)
+    if execution is None:
+        return function(*args, **kwargs)
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        execution.fail(error)
+        raise
+    execution.finish()
+    return result
+
+
+def recording_nothing(_site: Site) -> None:
+    """Begin no execution."""
+
+
+_preferred: Callable[[Scope], Recorder | None] | None = None
+
+
+def prefer(make: Callable[[Scope], Recorder | None]) -> None:
+    """Let recorders of the global providers be made by ``make``, unless that returns None."""
+    global _preferred  # noqa: PLW0603 -- one global SDK
+    _preferred = make
+
 
 def get_recorder(
     scope: Scope,
@@ -47,4 +87,8 @@ def get_recorder(
     """
     from sandscope._direct import DirectRecorder
 
+    if _preferred is not None and not any((tracer_provider, meter_provider, logger_provider)):
+        recorder = _preferred(scope)
+        if recorder is not None:
+            return recorder
     return DirectRecorder(scope, tracer_provider, meter_provider, logger_provider)

@@ -12,6 +12,9 @@ BAGGAGE = "SANDSCOPE_BAGGAGE"
 EXIT_TIMEOUT = "SANDSCOPE_EXIT_TIMEOUT"
 """Seconds that sending the rest may take when the program ends. Default 4."""
 
+RECORDER = "SANDSCOPE_RECORDER"
+"""``direct``: record through the SDK on the calling thread, always. Default ``auto``."""
+
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -32,8 +35,17 @@ def exit_timeout() -> float:
     return seconds
 
 
+def always_direct() -> bool:
+    """Return whether executions are to be recorded on the calling thread."""
+    value = os.environ.get(RECORDER, "").strip().lower()
+    if value not in {"", "auto", "direct"}:
+        raise _wrong(RECORDER, value, "auto or direct")
+    return value == "direct"
+
+
 def check() -> None:
     """Raise for the first variable that cannot be read, while starting."""
+    always_direct()
     baggage()
     exit_timeout()
 

@@ -1,4 +1,4 @@
-"""The direct recorder turns an execution into one span, its points and one log record."""
+"""Either recorder turns an execution into one span, its points and one log record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _begin(recorder: Recorder, site: Site = SITE) -> Execution:
 
 
 def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> None:
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     _begin(recorder).finish()
 
     (span,) = telemetry.spans()
@@ -54,7 +54,7 @@ def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> N
 
 
 def test_failure_carries_verdict_error_and_limit(telemetry: Telemetry) -> None:
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     _begin(recorder).fail(ValueError("no more fuel"))
 
     (span,) = telemetry.spans()
@@ -70,7 +70,7 @@ def test_failure_carries_verdict_error_and_limit(telemetry: Telemetry) -> None:
 
 
 def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetry) -> None:
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     tracer = telemetry.tracer_provider.get_tracer("user")
     with tracer.start_as_current_span("outer") as outer:
         execution = _begin(recorder)
@@ -78,7 +78,7 @@ def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetr
             pass
         execution.finish()
         assert trace.get_current_span() is outer
-    inner, middle, _ = telemetry.spans()
+    (inner,), (middle,) = telemetry.spans("inner"), telemetry.spans("wasm add")
     assert inner.parent is not None
     assert middle.parent is not None
     assert inner.parent.span_id == middle.context.span_id
@@ -86,7 +86,7 @@ def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetr
 
 
 def test_a_detached_execution_leaves_the_current_context_alone(telemetry: Telemetry) -> None:
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder, replace(SITE, current=False))
     assert not trace.get_current_span().get_span_context().is_valid
     assert trace.get_current_span(execution.context).get_span_context().is_valid
@@ -94,7 +94,7 @@ def test_a_detached_execution_leaves_the_current_context_alone(telemetry: Teleme
 
 
 def test_a_second_end_is_ignored(telemetry: Telemetry) -> None:
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder)
     execution.finish()
     execution.fail(ValueError())
@@ -126,14 +126,14 @@ def test_a_broken_verdict_is_missing_evidence(telemetry: Telemetry) -> None:
     def broken(_error: BaseException) -> Verdict:
         raise RuntimeError("bug in a classifier")
 
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder, Site("torch", "load", "load", verdict_of=broken))
     execution.fail(ValueError())
     assert execution.verdict == MISSING_EVIDENCE
 
 
 def test_nothing_is_recorded_where_instrumentation_is_suppressed(telemetry: Telemetry) -> None:
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     with suppress_instrumentation():
         assert recorder.begin(SITE) is None
     _begin(recorder).finish()
@@ -141,7 +141,7 @@ def test_nothing_is_recorded_where_instrumentation_is_suppressed(telemetry: Tele
 
 
 def test_details_reach_span_and_log_record(telemetry: Telemetry) -> None:
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder)
     execution.set_attribute("a", 1)
     execution.set_attributes({"b": "two", "c": (1, 2)})
@@ -163,7 +163,7 @@ class _GuestError(Exception):
 
 def test_an_error_is_not_kept(telemetry: Telemetry) -> None:
     """Its traceback holds the frames of the program, and with them all that they hold."""
-    recorder = get_recorder(Scope("scope", "1"), **telemetry.providers)
+    recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder)
     error = _GuestError("x" * 5000)
     gone = weakref.ref(error)

@@ -12,11 +12,20 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from sandscope import Recorder, Scope
+from sandscope._deferred import DeferredRecorder, Pipeline
+from sandscope._direct import DirectRecorder
+
 
 class Telemetry:
     """Providers to hand to an instrumentor, and what arrived in them."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "direct") -> None:
+        """Make providers.
+
+        Args:
+            kind: of the recorders that `recorder` makes: ``direct`` or ``deferred``.
+        """
         self._spans = InMemorySpanExporter()
         self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # untyped upstream
         self._reader = InMemoryMetricReader()
@@ -25,6 +34,9 @@ class Telemetry:
         self.meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
         self.logger_provider = LoggerProvider(shutdown_on_exit=False)
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
+        self.pipeline: Pipeline | None = None
+        if kind == "deferred":
+            self.pipeline = Pipeline(self.tracer_provider, self.meter_provider, self._spans, self._logs)
 
     @property
     def providers(self) -> dict[str, Any]:
@@ -35,16 +47,31 @@ class Telemetry:
             "logger_provider": self.logger_provider,
         }
 
+    def recorder(self, scope: Scope, **_providers: Any) -> Recorder:
+        """Return a recorder into these providers; stands in for `sandscope.get_recorder`."""
+        if self.pipeline is not None:
+            return DeferredRecorder(scope, self.pipeline)
+        return DirectRecorder(scope, **self.providers)
+
+    def flush(self) -> None:
+        """Let all that has ended arrive."""
+        if self.pipeline is not None:
+            self.pipeline.flush()
+
     def spans(self, name: str | None = None) -> list[ReadableSpan]:
         """Return the ended spans, the first ended first."""
-        return [span for span in self._spans.get_finished_spans() if name in (None, span.name)]
+        self.flush()
+        found = [span for span in self._spans.get_finished_spans() if name in (None, span.name)]
+        return sorted(found, key=lambda span: span.end_time or 0)
 
     def logs(self) -> list[ReadableLogRecord]:
         """Return the log records."""
+        self.flush()
         return list(self._logs.get_finished_logs())
 
     def metrics(self) -> dict[str, Metric]:
         """Collect once and return the metrics by name."""
+        self.flush()
         data = self._reader.get_metrics_data()
         return (
             {}
@@ -66,11 +93,14 @@ class Telemetry:
 
     def clear(self) -> None:
         """Forget spans and log records; metrics go on counting."""
+        self.flush()
         self._spans.clear()
         self._logs.clear()
 
     def shutdown(self) -> None:
         """Release what the providers hold."""
+        if self.pipeline is not None:
+            self.pipeline.close()
         self.tracer_provider.shutdown()
         self.meter_provider.shutdown()
         self.logger_provider.shutdown()

@@ -174,6 +174,7 @@ def _wrong_uses(load: Any) -> list[tuple[type, str]]:
     return raised
 
 
+@pytest.mark.usefixtures("recorder_kind")
 def test_wrong_use_raises_what_plain_wasmtime_raises(load: Any, request: pytest.FixtureRequest) -> None:
     plain = _wrong_uses(load)
     instrumented = request.getfixturevalue("instrumented")
@@ -243,6 +244,7 @@ def _lives_after(end: str, load: Any) -> list[bool]:
 
 
 @pytest.mark.parametrize("end", ["add", "trap", "exit"])
+@pytest.mark.usefixtures("recorder_kind")
 def test_stores_and_exceptions_die_when_they_do_in_plain_wasmtime(
     end: str, load: Any, request: pytest.FixtureRequest
 ) -> None:
@@ -252,6 +254,7 @@ def test_stores_and_exceptions_die_when_they_do_in_plain_wasmtime(
     assert _lives_after(end, load) == plain
 
 
+@pytest.mark.usefixtures("recorder_kind")
 def test_functions_look_as_before(load: Any, request: pytest.FixtureRequest) -> None:
     def look() -> list[object]:
         store, exports = load(ADD)

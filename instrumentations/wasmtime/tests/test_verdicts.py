@@ -186,15 +186,15 @@ HOST_COMPONENT = f"""(component (import "h" (func $h)) (core func $lower (canon 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (KeyError("bug"), ("IE", "judge", "ie_host_error", None)),
-        (wasmtime.WasmtimeError("denied"), ("IE", "runtime", "ie_missing_evidence", None)),
+        (KeyError, ("IE", "judge", "ie_host_error", None)),
+        (wasmtime.WasmtimeError, ("IE", "runtime", "ie_missing_evidence", None)),
     ],
 )
 def test_what_a_components_host_function_raises(
-    error: Exception, expected: tuple[object, ...], instrumented: Telemetry
+    error: type[Exception], expected: tuple[object, ...], instrumented: Telemetry
 ) -> None:
     def host(_store: object) -> None:
-        raise error
+        raise error("denied")  # a new one each time: wasmtime crashes on one that it has had before
 
     store = wasmtime.Store()
     linker = component.Linker(store.engine)
@@ -203,7 +203,7 @@ def test_what_a_components_host_function_raises(
     built = component.Component(store.engine, HOST_COMPONENT)
     function = linker.instantiate(store, built).get_func(store, "f")
     assert function is not None
-    with pytest.raises(type(error)):
+    with pytest.raises(error):
         function(store)
     assert verdict(instrumented) == expected
 

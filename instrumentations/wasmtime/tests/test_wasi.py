@@ -110,6 +110,7 @@ def test_pairs_may_come_from_an_iterator(current: str, run: Run) -> None:
     assert run(configure) == {"TRACEPARENT": "mine"}
 
 
+@pytest.mark.usefixtures("recorder_kind")
 def test_an_inherited_environment_is_whole(
     telemetry: Telemetry, run: Run, request: pytest.FixtureRequest
 ) -> None:

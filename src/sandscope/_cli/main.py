@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from sandscope._cli import collector, run, stores
+from sandscope._cli import collector, doctor, run, stores
 from sandscope._errors import SandscopeError
 from sandscope._version import __version__
 
-_COMMANDS = (run, collector, stores)
+_COMMANDS = (run, collector, stores, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

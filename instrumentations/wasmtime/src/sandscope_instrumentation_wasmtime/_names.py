@@ -84,19 +84,41 @@ def _deserialized(module: Any, _cls: Any, engine: Any, encoded: Any) -> None:
 
 
 def _instance_made(_: None, instance: Any, store: Any, module: Any, imports: Any) -> None:
-    setattr(instance, TAG, guest_of(module))
+    setattr(instance, TAG, _instantiated(module))
 
 
 def _linked(instance: Any, _linker: Any, store: Any, module: Any = None, component: Any = None) -> None:
-    setattr(instance, TAG, guest_of(component if module is None else module))
+    setattr(instance, TAG, guest_of(component) if module is None else _instantiated(module))
 
 
 def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
-    setattr(prepared, TAG, guest_of(module))
+    setattr(prepared, TAG, _instantiated(module))
 
 
 def _prepared_linked(instance: Any, prepared: Any, store: Any) -> None:
     setattr(instance, TAG, guest_of(prepared))
+
+
+def _instantiated(module: Any) -> Guest:
+    guest = guest_of(module)
+    if guest.isolated is None:
+        guest.isolated = _is_isolated(module)
+    return guest
+
+
+def _is_isolated(module: Any) -> bool:
+    """Return whether it is a module that gets no function of the host's: by import, table or argument."""
+    from wasmtime import FuncType, Module, TableType, ValType
+
+    if not isinstance(module, Module) or module.imports:
+        return False
+    numbers = {str(kind) for kind in (ValType.i32(), ValType.i64(), ValType.f32(), ValType.f64())}
+    types = [export.type for export in module.exports]
+    return not any(
+        isinstance(kind, TableType)
+        or (isinstance(kind, FuncType) and any(str(param) not in numbers for param in kind.params))
+        for kind in types
+    )
 
 
 def _exported(_: None, exports: Any, store: Any, instance: Any) -> None:

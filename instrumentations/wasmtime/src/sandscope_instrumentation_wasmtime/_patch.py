@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from sandscope import Recorder
@@ -16,22 +15,4 @@ def recording(recorder: Recorder) -> Callable[[Any], Any]:
     Args:
         recorder: gets one execution for each call.
     """
-    begin = recorder.begin
-
-    def wrap(original: Any) -> Any:
-        @wraps(original)
-        def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- the name in tracebacks
-            execution = begin(getattr(self, TAG, UNNAMED))
-            if execution is None:
-                return original(self, *args, **kwargs)
-            try:
-                result = original(self, *args, **kwargs)
-            except BaseException as error:
-                execution.fail(error)
-                raise
-            execution.finish()
-            return result
-
-        return __call__
-
-    return wrap
+    return lambda original: recorder.wrap_method(original, TAG, UNNAMED)

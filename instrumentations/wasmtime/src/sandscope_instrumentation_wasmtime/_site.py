@@ -21,12 +21,13 @@ _LONGEST = 128
 """Characters of a name: the guest's author chooses it."""
 
 
-def call_site(module: str | None, function: str | None) -> Site:
+def call_site(module: str | None, function: str | None, *, isolated: bool = False) -> Site:
     """Return the site of a function's calls.
 
     Args:
         module: the guest's name, if it has one.
         function: the exported name, if it is known.
+        isolated: nothing in the guest can call the host.
     """
     attributes: dict[str, Value] = {}
     if module:
@@ -34,7 +35,7 @@ def call_site(module: str | None, function: str | None) -> Site:
     if function:
         attributes[FUNCTION] = function[:_LONGEST]
     name = f"wasm {function[:_LONGEST]}" if function else "wasm call"
-    return Site("wasmtime", "call", name, attributes=attributes, verdict_of=verdict_of)
+    return Site("wasmtime", "call", name, attributes=attributes, verdict_of=verdict_of, current=not isolated)
 
 
 UNNAMED = call_site(None, None)
@@ -46,19 +47,21 @@ class Guest:
 
     Attributes:
         name: from its name section, else its file's name, else None.
+        isolated: nothing in it can call the host; None until it is instantiated.
     """
 
-    __slots__ = ("_sites", "name")
+    __slots__ = ("_sites", "isolated", "name")
 
     def __init__(self, name: str | None) -> None:
         self.name = name
+        self.isolated: bool | None = None
         self._sites: dict[str | None, Site] = {}
 
     def site(self, function: str | None) -> Site:
         """Return the one site of an exported function, None if its name is not known."""
         site = self._sites.get(function)
         if site is None:
-            site = self._sites[function] = call_site(self.name, function)
+            site = self._sites[function] = call_site(self.name, function, isolated=bool(self.isolated))
         return site
 
 

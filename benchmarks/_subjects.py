@@ -1,0 +1,143 @@
+"""The recorders and guests that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import wasmtime
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from sandscope import Recorder, Scope, Site
+from sandscope._deferred import DeferredRecorder, Pipeline
+from sandscope._direct import DirectRecorder
+
+SCOPE = Scope("benchmark", "1")
+SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.module": "math", "wasm.function": "add"})
+LEAF = Site("wasmtime", "call", "wasm add", attributes=SITE.attributes, current=False)
+QUEUE = 1 << 17
+
+
+class Spans(SpanExporter):
+    """Takes spans, and encodes them if asked, as an OTLP exporter does."""
+
+    def __init__(self, *, encode: bool = False) -> None:
+        self.count = 0
+        self._encode = encode
+
+    def export(self, spans: Sequence[Any]) -> SpanExportResult:
+        """Count, encode, forget."""
+        self.count += len(spans)
+        if self._encode:
+            from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+            encode_spans(spans).SerializePartialToString()
+        return SpanExportResult.SUCCESS
+
+
+class Logs(LogRecordExporter):
+    """The same for log records."""
+
+    def __init__(self, *, encode: bool = False) -> None:
+        self.count = 0
+        self._encode = encode
+
+    def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
+        """Count, encode, forget."""
+        self.count += len(batch)
+        if self._encode:
+            from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+
+            encode_logs(batch).SerializeToString()
+        return LogRecordExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Nothing to do."""
+
+    def force_flush(self, timeout_millis: int = 0) -> bool:
+        """Nothing to do."""
+        return True
+
+
+class Subject:
+    """A recorder with an SDK of its own.
+
+    Attributes:
+        recorder: what an instrumentation gets.
+        spans: how many arrived at the exporter; the same for logs.
+        reader: collects the metrics.
+    """
+
+    def __init__(self, kind: str, *, encode: bool = False, high_water: int = 2048) -> None:
+        resource = Resource.create({"service.name": "benchmark"})
+        self.reader = InMemoryMetricReader()
+        self.spans, self.logs = Spans(encode=encode), Logs(encode=encode)
+        self._tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        meter_provider = MeterProvider([self.reader], resource=resource, shutdown_on_exit=False)
+        self.pipeline: Pipeline | None = None
+        self.recorder: Recorder
+        if kind == "sdk":
+            self._tracer_provider.add_span_processor(BatchSpanProcessor(self.spans, max_queue_size=QUEUE))
+            logs = BatchLogRecordProcessor(self.logs, max_queue_size=QUEUE)
+            self._logger_provider.add_log_record_processor(logs)
+            self.recorder = DirectRecorder(
+                SCOPE, self._tracer_provider, meter_provider, self._logger_provider
+            )
+        else:
+            self.pipeline = Pipeline(self._tracer_provider, meter_provider, self.spans, self.logs, high_water)
+            self.recorder = DeferredRecorder(SCOPE, self.pipeline)
+
+    def stand_still(self) -> None:
+        """Let nothing drain by itself while the calling thread is measured."""
+        if self.pipeline is not None:
+            self.pipeline.idle = False
+
+    def clear(self) -> None:
+        """Empty the queue, uncounted."""
+        if self.pipeline is not None:
+            self.pipeline.queue.clear()
+
+    def flush(self) -> None:
+        """Send all that has ended so far."""
+        if self.pipeline is not None:
+            self.pipeline.flush()
+        self._tracer_provider.force_flush()
+        self._logger_provider.force_flush()
+
+
+class Guest:
+    """Something with a method that is patched, as wasmtime's functions are."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def __call__(self) -> None:
+        """Do nothing: be the cheapest guest there is."""
+
+
+def patched(recorder: Recorder, site: Site) -> Callable[[], Any]:
+    """Return a guest whose call is patched."""
+
+    class Patched(Guest):
+        __call__ = recorder.wrap_method(Guest.__call__, "site", site)
+
+    return Patched(site)
+
+
+def wasm_functions() -> tuple[Any, Any, Any]:
+    """Return a store and two of its functions: ``nop()`` and ``add(i32, i32)``."""
+    store = wasmtime.Store()
+    module = wasmtime.Module(
+        store.engine,
+        """(module $math (func (export "nop"))
+        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))""",
+    )
+    exports = wasmtime.Instance(store, module, []).exports(store)
+    return store, exports["nop"], exports["add"]

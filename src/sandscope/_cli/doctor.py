@@ -1,0 +1,111 @@
+"""``sandscope doctor``: what would happen to a program started here, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sandscope._collector import find_otelcol
+from sandscope._errors import SandscopeError
+
+if TYPE_CHECKING:
+    from sandscope._cli.collector import Subparsers
+
+_PROBE = """
+import json
+import sandscope.auto
+from sandscope import _deferred
+print(json.dumps(_deferred.why_not()))
+"""
+_DEFAULT_ENDPOINT = "http://localhost:4318"
+
+
+def add_to(subcommands: Subparsers) -> None:
+    """Register the subcommand."""
+    parser = subcommands.add_parser(
+        "doctor", help="say what is installed, what answers, and which recorder is used"
+    )
+    parser.set_defaults(handler=_doctor)
+
+
+def _doctor(_arguments: argparse.Namespace) -> int:
+    lines = [_versions(), _collector(), _endpoint(), _recorder(), *_runtimes()]
+    for good, what, answer in lines:
+        print(f"{'ok' if good else '--':3}{what:12}{answer}")
+    return 0 if all(good for good, *_ in lines) else 1
+
+
+def _versions() -> tuple[bool, str, str]:
+    return (
+        True,
+        "versions",
+        ", ".join(
+            [
+                f"Python {sys.version.split()[0]}",
+                *(f"{name} {version(name)}" for name in ("sandscope", "opentelemetry-sdk")),
+            ]
+        ),
+    )
+
+
+def _collector() -> tuple[bool, str, str]:
+    try:
+        return True, "Collector", str(find_otelcol())
+    except SandscopeError as error:
+        return False, "Collector", str(error)
+
+
+def _endpoint() -> tuple[bool, str, str]:
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _DEFAULT_ENDPOINT
+    parts = urlsplit(endpoint)
+    try:
+        socket.create_connection((parts.hostname or "localhost", parts.port or 80), timeout=1).close()
+    except OSError as error:
+        return (
+            False,
+            "endpoint",
+            f"{endpoint}: {error.strerror or error}. `sandscope run` starts a Collector.",
+        )
+    return True, "endpoint", f"{endpoint} answers"
+
+
+def _recorder() -> tuple[bool, str, str]:
+    environment = {**os.environ, "SANDSCOPE_EXIT_TIMEOUT": "0"}
+    probe = subprocess.run(
+        [sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True, check=False
+    )
+    if probe.returncode != 0:
+        return False, "recorder", f"cannot be told: {probe.stderr.strip().splitlines()[-1]}"
+    reason = json.loads(probe.stdout)
+    return True, "recorder", f"direct: {reason}" if reason else "deferred"
+
+
+def _runtimes() -> list[tuple[bool, str, str]]:
+    from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+
+    result = []
+    for entry_point in entry_points(group="opentelemetry_instrumentor"):
+        if entry_point.dist is None or not entry_point.dist.name.startswith("sandscope-"):
+            continue
+        conflict = get_dist_dependency_conflicts(entry_point.dist)
+        try:
+            installed = (
+                "of the standard library" if entry_point.name == "subprocess" else version(entry_point.name)
+            )
+        except PackageNotFoundError:
+            result.append((True, entry_point.name, "not installed here"))
+            continue
+        wanted = (
+            f"not patched: {conflict.required or conflict.required_any} is wanted"
+            if conflict
+            else "is patched"
+        )
+        result.append((not conflict, entry_point.name, f"{installed}: {wanted}"))
+    return result

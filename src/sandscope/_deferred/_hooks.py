@@ -1,0 +1,45 @@
+"""Processors that see no record: they are told when a provider flushes or shuts down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.trace import SpanProcessor
+
+from sandscope import _guard
+from sandscope._deferred._pipeline import Pipeline
+
+
+class _Hook:
+    """Flushes a pipeline, once there is one, before the provider's exporters are shut down."""
+
+    pipeline: Pipeline | None = None
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Send all that has ended so far."""
+        return self._call("flush", timeout_millis)
+
+    def shutdown(self) -> None:
+        """Send all that has ended so far, for the last time."""
+        self._call("close", 30000)
+
+    def _call(self, what: str, _timeout_millis: int) -> bool:
+        try:
+            if self.pipeline is not None:
+                getattr(self.pipeline, what)()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report(f"recorder.{what}", error)
+            return False
+        return True
+
+
+class SpanHook(_Hook, SpanProcessor):
+    """To be the tracer provider's first processor."""
+
+
+class LogHook(_Hook, LogRecordProcessor):
+    """To be the logger provider's first processor."""
+
+    def on_emit(self, log_record: Any) -> None:
+        """Leave the program's own log records to the next processor."""

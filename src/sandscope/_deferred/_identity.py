@@ -1,0 +1,80 @@
+"""Ids and sampling decisions, made when somebody asks or in batches afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import urandom
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from sandscope import _mapping
+from sandscope._deferred._execution import DeferredExecution
+
+
+class Identities:
+    """Gives each execution the span context that the SDK's own tracer would give it."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._sampler = provider.sampler
+        self._ids = provider.id_generator
+        self._random = type(provider.id_generator) is RandomIdGenerator
+        self._plain = provider.sampler is DEFAULT_ON and self._random
+        random_flag = self._ids.is_trace_id_random() if hasattr(self._ids, "is_trace_id_random") else False
+        self._root = TraceFlags(TraceFlags.SAMPLED | (_RANDOM if random_flag else 0))
+        self._root_unsampled = TraceFlags(self._root & ~TraceFlags.SAMPLED)
+
+    def give(self, executions: Sequence[DeferredExecution]) -> list[DeferredExecution]:
+        """Give every execution its span context.
+
+        Returns:
+            Those that are sampled.
+        """
+        entropy, position, root = urandom(24 * len(executions)), 0, self._root
+        sampled = []
+        for execution in executions:
+            identity = execution.identity
+            if identity is None:
+                if self._plain and not execution.parent_context:
+                    trace_id = int.from_bytes(entropy[position : position + 16], "big") or 1
+                    span_id = int.from_bytes(entropy[position + 16 : position + 24], "big") or 1
+                    position += 24
+                    identity = execution.identity = SpanContext(trace_id, span_id, False, root)
+                else:
+                    identity = execution.get_span_context()
+            if identity[3] & 1:
+                sampled.append(execution)
+        return sampled
+
+    def make(self, execution: DeferredExecution) -> SpanContext:
+        """Make ids, ask the sampler, and return both."""
+        parent = execution.parent
+        trace_id = self._ids.generate_trace_id() if parent is None else parent.trace_id
+        if self._plain:
+            state = None if parent is None else parent.trace_state
+            sampled = parent is None or parent.trace_flags.sampled
+        else:
+            site = execution.site
+            start = _mapping.start_attributes(site)
+            result = self._sampler.should_sample(
+                execution.parent_context,
+                trace_id,
+                site.name,
+                site.kind,
+                start,
+                (),
+            )
+            state, sampled = result.trace_state, bool(result.decision.is_sampled())  # type: ignore[no-untyped-call]
+            added = {k: v for k, v in (result.attributes or {}).items() if k not in start}
+            if added:
+                execution.more().attributes.update(added)
+        if parent is None:
+            flags = self._root if sampled else self._root_unsampled
+        else:
+            flags = TraceFlags((parent.trace_flags & _RANDOM) | (TraceFlags.SAMPLED if sampled else 0))
+        return SpanContext(trace_id, self._ids.generate_span_id(), False, flags, state)
+
+
+_RANDOM = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)

@@ -1,0 +1,95 @@
+"""The way out of one signal: encodes records in small steps, and hands whole requests to an exporter."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from sandscope import _guard, _internals
+from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._losses import Losses, Signal
+
+LIMIT = 8192
+"""Records that wait for the exporter, at most; what comes beyond is dropped and counted."""
+_REQUEST = 512
+_STEP = 32
+"""Records encoded at a time: the program's threads get the interpreter in between."""
+
+Encode = Callable[[Sequence[DeferredExecution]], bytes]
+
+
+class Outlet:
+    """Bounded; one thread at a time sends."""
+
+    def __init__(self, signal: Signal, exporter: Any, losses: Losses) -> None:
+        """Prepare to send.
+
+        Args:
+            signal: what it sends.
+            exporter: a span or log record exporter of the SDK's, or None to send nothing.
+            losses: where outcomes are counted.
+        """
+        self._signal = signal
+        self._exporter = exporter
+        self._losses = losses
+        self._waiting: deque[DeferredExecution] = deque()
+        self._takes_bytes = exporter is not None and _internals.accept_encoded(exporter)
+
+    def add(self, executions: Sequence[DeferredExecution]) -> None:
+        """Let ended, sampled executions wait to be sent; those beyond the limit are dropped."""
+        if self._exporter is None:
+            return
+        room = max(0, LIMIT - len(self._waiting))
+        self._waiting.extend(executions[:room])
+        self._losses.add(self._signal, "queue_full", len(executions) - room if len(executions) > room else 0)
+
+    def send(self) -> None:
+        """Send all that waits now."""
+        waiting = self._waiting
+        for _ in range(len(waiting) // _REQUEST + 1):
+            batch = [waiting.popleft() for _ in range(min(_REQUEST, len(waiting)))]
+            if batch:
+                self._send(batch)
+
+    def forget(self) -> None:
+        """Drop what waits: after a fork, the parent sends it."""
+        self._waiting.clear()
+
+    def _send(self, batch: list[DeferredExecution]) -> None:
+        delivered = False
+        try:
+            with suppress_instrumentation():
+                result = self._exporter.export(self._request(batch))
+            delivered = getattr(result, "name", "SUCCESS") == "SUCCESS"
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report(f"send.{self._signal}", error)
+        self._losses.add(self._signal, "sent" if delivered else "not_delivered", len(batch))
+
+    def _request(self, batch: list[DeferredExecution]) -> Any:
+        if not self._takes_bytes:
+            return [self._readable(execution) for execution in batch]
+        parts: list[bytes] = []
+        batch.sort(key=lambda execution: id(execution.recorder))
+        for _, group in groupby(batch, key=lambda execution: id(execution.recorder)):
+            executions = list(group)
+            encode = self._encoder(executions[0])
+            for start in range(0, len(executions), _STEP):
+                parts.append(encode(executions[start : start + _STEP]))
+                time.sleep(0)
+        return _internals.Encoded(b"".join(parts), len(batch))
+
+    def _encoder(self, execution: DeferredExecution) -> Encode:
+        encoder = execution.recorder.encoder
+        return encoder.spans if self._signal == "span" else encoder.logs
+
+    def _readable(self, execution: DeferredExecution) -> Any:
+        from sandscope._deferred._readable import readable_log, readable_span
+
+        recorder = execution.recorder
+        make = readable_span if self._signal == "span" else readable_log
+        return make(execution, recorder.pipeline.resource, recorder.instrumentation_scope)

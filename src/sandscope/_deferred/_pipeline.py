@@ -1,0 +1,183 @@
+"""From the queue of ended executions to instruments and exporters, in batches, on a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from sandscope import _guard, _instruments
+from sandscope._deferred import _clock
+from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._identity import Identities
+from sandscope._deferred._losses import Losses
+from sandscope._deferred._metrics import Aggregator
+from sandscope._deferred._outlet import Outlet
+
+if TYPE_CHECKING:
+    from sandscope._deferred._recorder import DeferredRecorder
+
+_HIGH_WATER = 2048
+_HELP = 64
+_BATCH = 256
+_INTERVAL = 0.2
+"""Seconds between drains."""
+_PATIENCE = 1.0
+"""Seconds to wait for a batch that another thread counts."""
+
+
+class Pipeline:
+    """What the recorders of one process share.
+
+    Attributes:
+        queue: ended executions; a recorder appends, the drain takes.
+        high_water: ended executions in the queue above which the thread that ends one helps to count them.
+        idle: no thread drains yet, or no longer after a fork.
+        losses: what became of every record.
+        recorders: who records into it.
+        resource: whose telemetry it is.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: TracerProvider,
+        meter_provider: MeterProvider,
+        span_exporter: Any = None,
+        log_exporter: Any = None,
+        high_water: int = _HIGH_WATER,
+    ) -> None:
+        """Prepare; the thread starts with the first execution.
+
+        Args:
+            tracer_provider: gives sampler, ids and resource.
+            meter_provider: gets the metrics.
+            span_exporter: gets the spans; None: nobody does.
+            log_exporter: gets the log records; None: nobody does.
+            high_water: see the attribute.
+        """
+        self.high_water = high_water
+        self.queue: deque[DeferredExecution] = deque()
+        self.idle = True
+        self.losses = Losses()
+        self.recorders: weakref.WeakSet[DeferredRecorder] = weakref.WeakSet()
+        self.resource = tracer_provider.resource
+        self.meter_provider = meter_provider
+        self.identities = Identities(tracer_provider)
+        self._outlets = (
+            Outlet("span", span_exporter, self.losses),
+            Outlet("log", log_exporter, self.losses),
+        )
+        self._collecting = threading.Lock()
+        self._sending = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        self._held = False
+        self.losses.show(meter_provider)
+        _instruments.show_errors(meter_provider)
+        reference = weakref.ref(self)
+        # No fork while a batch is being counted: the child would get the SDK's locks as they are then.
+        os.register_at_fork(
+            before=lambda: _on(reference, Pipeline._hold),
+            after_in_parent=lambda: _on(reference, Pipeline._let_go),
+            after_in_child=lambda: _on(reference, Pipeline.forget),
+        )
+
+    def wake(self) -> None:
+        """Start the thread that drains."""
+        self.idle = False
+        if not self._closed:
+            threading.Thread(target=self._run, name="sandscope-recorder", daemon=True).start()
+
+    def help(self) -> None:
+        """Count some executions on the calling thread: the program is faster than the drain.
+
+        Never blocks and never sends: it is called by the program's threads, also from finalisers and signal
+        handlers, perhaps of the very thread that is in here already.
+        """
+        if self._collecting.acquire(blocking=False):
+            try:
+                self._collect(_HELP)
+            finally:
+                self._collecting.release()
+
+    def settle(self) -> None:
+        """Count all that has ended so far; what another thread is counting is waited for."""
+        if self._collecting.acquire(timeout=_PATIENCE):
+            try:
+                while self.queue:
+                    self._collect(_BATCH)
+            finally:
+                self._collecting.release()
+
+    def flush(self) -> None:
+        """Send all that has ended so far."""
+        _clock.refresh()
+        self.settle()
+        with self._sending:
+            for outlet in self._outlets:
+                outlet.send()
+
+    def close(self) -> None:
+        """Flush, and start no thread any more; what still comes is sent by the next flush."""
+        self._closed = True
+        self._wake.set()
+        self.flush()
+
+    def forget(self) -> None:
+        """Start anew in a forked child: what was under way is the parent's."""
+        self.queue.clear()
+        for outlet in self._outlets:
+            outlet.forget()
+        self._collecting, self._sending = threading.Lock(), threading.Lock()
+        self._wake = threading.Event()
+        self.idle = True
+        for recorder in list(self.recorders):
+            recorder.forget()
+
+    def _collect(self, most: int) -> None:
+        queue = self.queue
+        batch = [queue.popleft() for _ in range(min(most, len(queue)))]
+        try:
+            self._count(batch)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.collect", error)
+
+    def _count(self, batch: list[DeferredExecution]) -> None:
+        by_aggregator: dict[Aggregator, list[DeferredExecution]] = {}
+        for execution in batch:
+            by_aggregator.setdefault(execution.recorder.aggregator, []).append(execution)
+        sampled = self.identities.give(batch)
+        self.losses.add("span", "unsampled", len(batch) - len(sampled))
+        for aggregator, executions in by_aggregator.items():
+            aggregator.add(executions)
+        spans, logs = self._outlets
+        spans.add(sampled)
+        logs.add(batch)
+
+    def _hold(self) -> None:
+        self._held = self._collecting.acquire(timeout=_PATIENCE)
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._collecting.release()
+
+    def _run(self) -> None:
+        wake = self._wake
+        while not self._closed and wake is self._wake:
+            wake.wait(_INTERVAL)
+            try:
+                self.flush()
+            except Exception as error:  # noqa: BLE001 -- the thread must go on
+                _guard.report("recorder.drain", error)
+
+
+def _on(reference: weakref.ref[Pipeline], step: Callable[[Pipeline], None]) -> None:
+    pipeline = reference()
+    if pipeline is not None:
+        step(pipeline)

@@ -1,0 +1,158 @@
+"""Executions as the SDK's own objects: equal to what the direct recorder leaves with the SDK."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry._logs import LogRecord
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk._logs import LogRecordLimits, ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link
+
+from sandscope import _guard, _mapping
+from sandscope._deferred._execution import DeferredExecution
+from sandscope._verdict import MISSING_EVIDENCE
+
+# Older SDKs allow more kinds of values on log records than on spans, and must be asked for it.
+_FOR_LOGS: dict[str, Any] = (
+    {"extended_attributes": True}
+    if "extended_attributes" in inspect.signature(BoundedAttributes).parameters
+    else {}
+)
+
+
+def readable_span(
+    execution: DeferredExecution,
+    resource: Resource,
+    scope: InstrumentationScope,
+    limits: SpanLimits | None = None,
+) -> ReadableSpan:
+    """Return an ended execution as an ended span of the SDK's.
+
+    Args:
+        execution: has ended.
+        resource: whose telemetry it is.
+        scope: the instrumentation's.
+        limits: as a tracer provider has them; from the environment by default.
+    """
+    limits = limits or SpanLimits()
+    return ReadableSpan(
+        name=execution.name,
+        context=execution.get_span_context(),
+        parent=execution.parent,
+        resource=resource,
+        attributes=span_attributes(execution, limits),
+        events=_events(execution, limits),
+        links=_links(execution, limits),
+        kind=execution.kind,
+        status=execution.status,
+        start_time=execution.start_time,
+        end_time=execution.end_time,
+        instrumentation_scope=scope,
+    )
+
+
+def readable_log(
+    execution: DeferredExecution,
+    resource: Resource,
+    scope: InstrumentationScope,
+    limits: LogRecordLimits | None = None,
+) -> ReadableLogRecord:
+    """Return an ended execution as a log record of the SDK's.
+
+    Args:
+        execution: has ended.
+        resource: whose telemetry it is.
+        scope: the instrumentation's.
+        limits: as a logger provider has them; from the environment by default.
+    """
+    limits = limits or LogRecordLimits()
+    verdict = execution.verdict or MISSING_EVIDENCE
+    number, text = _mapping.severity(verdict)
+    record = LogRecord(
+        timestamp=execution.end_time,
+        observed_timestamp=execution.end_time,
+        context=execution.context,
+        severity_number=number,
+        severity_text=text,
+        body=_mapping.body(execution.site, verdict),
+        event_name=_mapping.EVENT_NAME,
+    )
+    # Set afterwards: its parameter knows fewer kinds of mappings.
+    record.attributes = log_attributes(execution, limits)
+    return ReadableLogRecord(record, resource, scope, limits)
+
+
+def span_attributes(execution: DeferredExecution, limits: SpanLimits) -> BoundedAttributes:
+    """Return the attributes of an ended span."""
+    count, longest = limits.max_span_attributes, limits.max_span_attribute_length
+    bounded = _bounded(_mapping.start_attributes(execution.site), count, longest)
+    _add(bounded, _bounded(_mapping.end_attributes(execution), None, longest))
+    return bounded
+
+
+def log_attributes(execution: DeferredExecution, limits: LogRecordLimits) -> BoundedAttributes:
+    """Return the attributes of a log record."""
+    count, longest = limits.max_log_record_attributes, limits.max_log_record_attribute_length
+    return _bounded(_mapping.log_attributes(execution), count, longest, **_FOR_LOGS)
+
+
+def _events(execution: DeferredExecution, limits: SpanLimits) -> BoundedList[Event]:
+    bounded: BoundedList[Event] = BoundedList(limits.max_events)
+    for event in execution.events:
+        try:
+            attributes = _bounded(
+                event.attributes or {},
+                limits.max_event_attributes,
+                limits.max_attribute_length,
+                immutable=True,
+            )
+            bounded.append(Event(event.name, attributes, event.timestamp))
+        except Exception as error:  # noqa: BLE001 -- one event must not cost the span
+            _guard.report("encode", error)
+    return bounded
+
+
+def _links(execution: DeferredExecution, limits: SpanLimits) -> BoundedList[Link]:
+    bounded: BoundedList[Link] = BoundedList(limits.max_links)
+    for link in execution.links:
+        try:
+            if not (link.context.is_valid or link.attributes or link.context.trace_state):
+                continue  # as the SDK does
+            attributes = _bounded(
+                link.attributes or {}, limits.max_link_attributes, limits.max_attribute_length, immutable=True
+            )
+            bounded.append(Link(link.context, attributes))
+        except Exception as error:  # noqa: BLE001 -- one link must not cost the span
+            _guard.report("encode", error)
+    return bounded
+
+
+def _bounded(
+    values: Mapping[str, Any], count: int | None, longest: int | None, *, immutable: bool = False, **more: Any
+) -> BoundedAttributes:
+    try:
+        return BoundedAttributes(count, values, immutable, longest, **more)
+    except Exception:  # noqa: BLE001 -- one value, such as a list within itself, must not cost the others
+        bounded = BoundedAttributes(count, None, False, longest, **more)
+        for key, value in values.items():
+            try:
+                _add(bounded, BoundedAttributes(None, {key: value}, False, longest, **more))
+            except Exception as error:  # noqa: BLE001 -- as above
+                _guard.report("encode", error)
+        return bounded
+
+
+def _add(bounded: BoundedAttributes, clean: BoundedAttributes) -> None:
+    # The SDK cuts text, but not what it turns into text; cleaned a second time, that would be cut too.
+    longest, bounded.max_value_len = bounded.max_value_len, None
+    for key, value in clean.items():
+        bounded[key] = value
+    bounded.max_value_len = longest
+    bounded.dropped += clean.dropped

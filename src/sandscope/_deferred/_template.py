@@ -1,0 +1,218 @@
+"""What the records of executions with the same site and verdict have in common, encoded once."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.sdk._logs import LogRecordLimits
+from opentelemetry.sdk.trace import SpanLimits
+from opentelemetry.trace.span import DEFAULT_TRACE_STATE
+
+from sandscope import _mapping
+from sandscope._deferred import _clock, _messages, _readable, _wire
+from sandscope._deferred._execution import DeferredExecution
+from sandscope._execution import Details
+from sandscope._site import Site
+from sandscope._verdict import Verdict
+
+_OWN = "\0"
+"""The key of an attribute that marks where those of one execution go."""
+_SCALARS = (str, bool, int, float)
+
+# What stands before a field's value, with the length where that is fixed.
+_TRACE_ID, _SPAN_ID, _PARENT_ID = (
+    _wire.tag(1, 2) + b"\x10",
+    _wire.tag(2, 2) + b"\x08",
+    _wire.tag(4, 2) + b"\x08",
+)
+_START_TIME, _END_TIME = _wire.tag(7, 1), _wire.tag(8, 1)
+_LOG_TIME, _LOG_FLAGS, _OBSERVED_TIME = _wire.tag(1, 1), _wire.tag(8, 5), _wire.tag(11, 1)
+_LOG_TRACE_ID, _LOG_SPAN_ID = _wire.tag(9, 2) + b"\x10", _wire.tag(10, 2) + b"\x08"
+
+_EVENT_NAME = _wire.string(12, _mapping.EVENT_NAME)
+_double = struct.Struct("<d").pack
+_uint32 = struct.Struct("<I").pack
+_uint64 = struct.Struct("<Q").pack
+_times = struct.Struct("<QcQ").pack
+_log_ids = struct.Struct("<2s16s2s8sc").pack
+
+
+class Unfit(Exception):  # noqa: N818 -- not an error: the slow way is taken
+    """No template can be made: attributes are dropped, or cannot be encoded, or stand in another order."""
+
+
+class SpanTemplate:
+    """A span without ids, trace state, times, and attributes of one execution's own."""
+
+    __slots__ = ("_after", "_before", "_flags", "_head", "_local", "_own", "_root")
+
+    def __init__(self, site: Site, verdict: Verdict, error_type: str | None, limits: SpanLimits) -> None:
+        """Encode what is common.
+
+        Raises:
+            Exception: if that cannot be done once for all.
+        """
+        example = _example(site, verdict, error_type)
+        attributes = _readable.span_attributes(example, limits)
+        self._own = _Own(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
+        self._head = _messages.span_head(example.name, example.kind) + _START_TIME
+        self._before, after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_OWN,))
+        self._after = after + _messages.status(example.status)
+        self._flags = (_messages.span_flags(False), _messages.span_flags(True))
+        tail = self._before + self._after + self._flags[False]
+        length = len(_TRACE_ID + _SPAN_ID + self._head + _END_TIME + tail) + 16 + 8 + 8 + 8
+        self._root = (_messages.record_of(length) + _TRACE_ID, tail)
+        self._local = (_messages.record_of(length + len(_PARENT_ID) + 8) + _TRACE_ID, tail)
+
+    def fits(self, details: Details) -> bool:
+        """Return whether an execution with these details can be filled in."""
+        return not details.events and self._own.fit(details.attributes)
+
+    def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
+        """Return the span of an execution on which the program has written nothing but attributes."""
+        trace_id, span_id, _, _, state, _ = execution.get_span_context()
+        parent = execution.parent if execution.parent_context else None
+        trace, span, offset = trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big"), _clock.offset
+        times = _times(execution.started + offset, _END_TIME, execution.ended + offset)
+        details = execution.details
+        if state is DEFAULT_TRACE_STATE and (details is None or not details.attributes):
+            if parent is None:
+                start, tail = self._root
+                return start, trace, _SPAN_ID, span, self._head, times, tail
+            if not parent[2]:
+                start, tail = self._local
+                parent_id = _PARENT_ID + parent[1].to_bytes(8, "big")
+                return start, trace, _SPAN_ID, span, parent_id, self._head, times, tail
+        fields = (
+            _TRACE_ID + trace + _SPAN_ID + span + _messages.trace_state(state),
+            b"" if parent is None else _PARENT_ID + parent[1].to_bytes(8, "big"),
+            self._head,
+            times,
+            self._before,
+            b"" if details is None else _wire.attributes(_messages.SPAN_ATTRIBUTES, details.attributes),
+            self._after,
+            self._flags[parent is not None and parent[2]],
+        )
+        return _messages.record_of(sum(map(len, fields))), *fields
+
+
+class LogTemplate:
+    """A log record without times, ids, flags, duration, error message, and attributes of one execution's own."""
+
+    __slots__ = ("_after", "_before", "_has_message", "_head", "_last", "_own", "_plain", "_seconds")
+
+    def __init__(self, site: Site, verdict: Verdict, error_type: str | None, limits: LogRecordLimits) -> None:
+        """Encode what is common.
+
+        Raises:
+            Exception: if that cannot be done once for all.
+        """
+        example = _example(site, verdict, error_type)
+        attributes = _readable.log_attributes(example, limits)
+        self._own = _Own(attributes, limits.max_log_record_attributes, limits.max_log_record_attribute_length)
+        self._has_message = _mapping.EXCEPTION_MESSAGE in attributes
+        slots = (_OWN, _mapping.SECONDS, *((_mapping.EXCEPTION_MESSAGE,) if self._has_message else ()))
+        self._before, between, self._after, *last = _cut(_messages.LOG_ATTRIBUTES, attributes, slots)
+        self._last = b"".join(last)
+        duration = _wire.message(_messages.LOG_ATTRIBUTES, _wire.key_value(_mapping.SECONDS, 0.0))
+        self._seconds = between + duration[:-8]
+        self._head = _messages.log_head(_mapping.severity(verdict), _mapping.body(site, verdict))
+        middle = self._head + self._before + self._seconds
+        end = _LOG_FLAGS + _LOG_TRACE_ID + _LOG_SPAN_ID + _OBSERVED_TIME + _EVENT_NAME
+        length = len(_LOG_TIME + middle + self._after + end) + 8 + 8 + 4 + 16 + 8 + 8
+        self._plain = (_messages.record_of(length) + _LOG_TIME, middle, self._after + _LOG_FLAGS)
+
+    def fits(self, details: Details) -> bool:
+        """Return whether an execution with these details can be filled in."""
+        return self._own.fit(details.attributes) and (
+            not self._has_message or self._own.fits(details.error_message)
+        )
+
+    def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
+        """Return the log record of an execution."""
+        trace_id, span_id, _, flags, _, _ = execution.get_span_context()
+        time = _uint64(execution.ended + _clock.offset)
+        duration = _double(execution.duration)
+        ids = _log_ids(
+            _LOG_TRACE_ID,
+            trace_id.to_bytes(16, "big"),
+            _LOG_SPAN_ID,
+            span_id.to_bytes(8, "big"),
+            _OBSERVED_TIME,
+        )
+        details = execution.details
+        if flags and not self._has_message and (details is None or not details.attributes):
+            start, middle, after = self._plain
+            return start, time, middle, duration, after, _uint32(flags), ids, time, _EVENT_NAME
+        attributes: dict[str, Any] = {} if details is None else details.attributes
+        message = {_mapping.EXCEPTION_MESSAGE: details.error_message} if details and self._has_message else {}
+        fields = (
+            _LOG_TIME + time + self._head + self._before,
+            _wire.attributes(_messages.LOG_ATTRIBUTES, attributes),
+            self._seconds + duration + self._after,
+            _wire.attributes(_messages.LOG_ATTRIBUTES, message) + self._last,
+            _LOG_FLAGS + _uint32(flags) if flags else b"",
+            ids + time + _EVENT_NAME,
+        )
+        return _messages.record_of(sum(map(len, fields))), *fields
+
+
+class _Own:
+    """Tells which attributes of an execution go into a template as they are."""
+
+    __slots__ = ("_longest", "_room", "_taken")
+
+    def __init__(self, attributes: Mapping[str, Any], count: int | None, longest: int | None) -> None:
+        # An error type of the execution's own changes what else there is.
+        self._taken = frozenset(attributes) | {_mapping.ERROR_TYPE}
+        self._room = None if count is None else count + 1 - len(attributes)
+        self._longest = longest
+
+    def fit(self, attributes: Mapping[str, Any]) -> bool:
+        """Return whether the SDK would take them unchanged, and none stands in the template already."""
+        if self._room is not None and len(attributes) > self._room:
+            return False
+        for key, value in attributes.items():
+            if type(key) is not str or not key or key in self._taken or not self.fits(value):
+                return False
+        return True
+
+    def fits(self, value: Any) -> bool:
+        """Return whether the SDK would take a value unchanged."""
+        kind = type(value)
+        if kind is str:
+            return self._longest is None or len(value) <= self._longest
+        if kind is tuple:
+            kinds = set(map(type, value))
+            return len(kinds) == 1 and kinds.issubset(_SCALARS) and all(map(self.fits, value))
+        return kind in _SCALARS
+
+
+def _example(site: Site, verdict: Verdict, error_type: str | None) -> DeferredExecution:
+    if _OWN in site.attributes:
+        raise Unfit
+    example = object.__new__(DeferredExecution)
+    example.site, example.verdict, example.written = site, verdict, None
+    example.started = example.ended = 0
+    example.details = details = Details()
+    details.error_type = error_type
+    details.attributes[_OWN] = ""
+    return example
+
+
+def _cut(number: int, attributes: Any, slots: tuple[str, ...]) -> list[bytes]:
+    """Encode attributes up to, between and after the slots, which are left out."""
+    if attributes.dropped:
+        raise Unfit
+    parts, found = [b""], []
+    for key, value in attributes.items():
+        if key in slots:
+            found.append(key)
+            parts.append(b"")
+        else:
+            parts[-1] += _wire.message(number, _wire.key_value(key, value))
+    if tuple(found) != slots:
+        raise Unfit
+    return parts

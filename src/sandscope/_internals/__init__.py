@@ -1,0 +1,18 @@
+"""The only package that touches OpenTelemetry's internals; each function says whether it worked.
+
+Every caller has a way that uses the public API alone, for the day an internal is gone.
+"""
+
+from sandscope._internals._context import SPAN_KEY, SUPPRESSION_KEYS, context_variable, set_default_context
+from sandscope._internals._encoded import Encoded, accept_encoded
+from sandscope._internals._providers import open_provider_slot
+
+__all__ = [
+    "SPAN_KEY",
+    "SUPPRESSION_KEYS",
+    "Encoded",
+    "accept_encoded",
+    "context_variable",
+    "open_provider_slot",
+    "set_default_context",
+]

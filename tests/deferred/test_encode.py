@@ -1,0 +1,151 @@
+"""The encoder's requests equal those of the SDK's encoder, byte for byte."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from opentelemetry import context
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from deferred._executions import Run, ended, executions, known, runs, write
+from harness import Telemetry
+from sandscope import MISSING_EVIDENCE, Scope, Site
+from sandscope._deferred._encode import Encoder
+from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._readable import readable_log, readable_span
+from sandscope._direct import DirectExecution, DirectRecorder
+
+pytestmark = pytest.mark.filterwarnings("ignore:Log record attributes were dropped")
+
+RESOURCE = Resource({"service.name": "é", "list": (1, 2)}, "https://example.org/resource")
+SCOPE = InstrumentationScope("scope", "1.2", "https://example.org/scope", {"a": 1.5})
+SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.function.name": "add"})
+LIMITS = [
+    {},
+    {"OTEL_ATTRIBUTE_COUNT_LIMIT": "0"},
+    {"OTEL_ATTRIBUTE_COUNT_LIMIT": "7", "OTEL_SPAN_EVENT_COUNT_LIMIT": "1"},
+    {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "3", "OTEL_SPAN_LINK_COUNT_LIMIT": "1"},
+    {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "9", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": "8"},
+]
+
+check = settings(
+    max_examples=300,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_complaints_of_the_sdk() -> Iterator[None]:
+    """It logs each odd attribute."""
+    logger = logging.getLogger("opentelemetry")
+    before, logger.level = logger.level, logging.CRITICAL + 1
+    yield
+    logger.level = before
+
+
+@check
+@given(st.lists(executions(), min_size=1, max_size=5), st.sampled_from(LIMITS))
+def test_spans_equal_those_of_the_sdks_encoder(
+    batch: list[DeferredExecution], limits: dict[str, str]
+) -> None:
+    with mock.patch.dict(os.environ, limits):
+        encoder = Encoder(RESOURCE, SCOPE)
+        expected = encode_spans([readable_span(execution, RESOURCE, SCOPE) for execution in batch])
+    assert encoder.spans(batch) == expected.SerializeToString()
+    assert encoder.spans(batch) == expected.SerializeToString(), "from templates made before"
+
+
+@check
+@given(st.lists(executions(), min_size=1, max_size=5), st.sampled_from(LIMITS))
+def test_log_records_equal_those_of_the_sdks_encoder(
+    batch: list[DeferredExecution], limits: dict[str, str]
+) -> None:
+    with mock.patch.dict(os.environ, limits):
+        encoder = Encoder(RESOURCE, SCOPE)
+        expected = encode_logs([readable_log(execution, RESOURCE, SCOPE) for execution in batch])
+    assert encoder.logs(batch) == expected.SerializeToString()
+    assert encoder.logs(batch) == expected.SerializeToString(), "from templates made before"
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_what_is_encoded_is_what_the_direct_recorder_leaves_with_the_sdk(limits: dict[str, str]) -> None:
+    with mock.patch.dict(os.environ, limits):
+        telemetry = Telemetry("direct")
+        recorder = DirectRecorder(Scope("scope", "1"), **telemetry.providers)
+
+        @check
+        @given(runs())
+        @example(known({}, {"odd": object, 5: "five", "list": [1, "a"]}))
+        @example(known({}, {"error.type": "own"}))
+        @example(known({"\0": "zero", "exception.message": "the site's"}, {}, MISSING_EVIDENCE))
+        @example(known({"sandbox.duration": "long"}, {"sandbox.runtime": "other"}, MISSING_EVIDENCE))
+        def compare(run: Run) -> None:
+            telemetry.clear()
+            direct = _record(recorder, run)
+            identity, times = direct.span.get_span_context(), (direct.start_time, direct.end_time)
+            deferred = ended(
+                run.site, run.verdict, run.parent, details=run.details, identity=identity, times=times
+            )
+            write(deferred, run.calls)
+            (log,) = telemetry.logs()
+            resource, scope = log.resource, log.instrumentation_scope
+            assert scope is not None
+            encoder = Encoder(resource, scope)
+            expected = encode_logs([log]).SerializeToString()
+            assert encode_logs([readable_log(deferred, resource, scope)]).SerializeToString() == expected
+            assert encoder.logs([deferred]) == expected
+            for span in telemetry.spans():  # none if the parent is not sampled
+                expected = encode_spans([span]).SerializeToString()
+                assert (
+                    encode_spans([readable_span(deferred, resource, scope)]).SerializeToString() == expected
+                )
+                assert encoder.spans([deferred]) == expected
+
+        compare()
+        telemetry.shutdown()
+
+
+def _record(recorder: DirectRecorder, run: Run) -> DirectExecution:
+    token = context.attach(run.parent)
+    try:
+        direct = recorder.begin(run.site)
+        assert isinstance(direct, DirectExecution)
+        direct.details = run.details
+        for method, arguments in run.calls:
+            getattr(direct.span, method)(*arguments)
+        direct.finish(run.verdict)
+        return direct
+    finally:
+        context.detach(token)
+
+
+def test_requests_may_be_concatenated() -> None:
+    """Of several scopes, or of one in several steps."""
+    other = InstrumentationScope("other", "2")
+    one, two = Encoder(RESOURCE, SCOPE), Encoder(RESOURCE, other)
+    spans = ExportTraceServiceRequest.FromString(
+        one.spans([ended(SITE)]) + two.spans([ended(SITE), ended(SITE)]) + one.spans([ended(SITE)])
+    )
+    logs = ExportLogsServiceRequest.FromString(one.logs([ended(SITE)]) + two.logs([ended(SITE)]))
+    names = [(s.scope.name, len(s.spans)) for r in spans.resource_spans for s in r.scope_spans]
+    assert names == [("scope", 1), ("other", 2), ("scope", 1)]
+    names = [(s.scope.name, len(s.log_records)) for r in logs.resource_logs for s in r.scope_logs]
+    assert names == [("scope", 1), ("other", 1)]
+
+
+def test_no_executions_are_an_empty_request() -> None:
+    encoder = Encoder(RESOURCE, SCOPE)
+    assert encoder.spans([]) == encoder.logs([]) == b""
