@@ -28,11 +28,12 @@ class Case:
 
     Attributes:
         function: is called again and again.
-        after: is called, untimed, after each block.
+        before: is called, untimed, before each block; `after` likewise.
         most: calls in a block, at most.
     """
 
     function: Callable[[], Any]
+    before: Callable[[], Any] = lambda: None
     after: Callable[[], Any] = lambda: None
     most: int = 1 << 30
     times: int = 1
@@ -45,6 +46,7 @@ class Case:
     def warm_up(self) -> None:
         """Find how many calls fill a block."""
         while True:
+            self.before()
             taken = self.loop(self.function, self.times)
             self.after()
             if taken > BLOCK * 2.5e8 or self.times >= self.most:
@@ -54,6 +56,7 @@ class Case:
 
     def run(self) -> None:
         """Measure one block."""
+        self.before()
         self.nanoseconds.append(self.loop(self.function, self.times) / self.times)
         self.after()
 

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from sandscope import Recorder, Scope, Site
 from sandscope._deferred import DeferredRecorder, Pipeline
 from sandscope._direct import DirectRecorder
+from sandscope._internals import Encoded
 
 SCOPE = Scope("benchmark", "1")
 SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.module": "math", "wasm.function": "add"})
@@ -25,7 +26,7 @@ QUEUE = 1 << 17
 
 
 class Spans(SpanExporter):
-    """Takes spans, and encodes them if asked, as an OTLP exporter does."""
+    """Takes spans, and encodes those that are not yet, if asked, as an OTLP exporter does."""
 
     def __init__(self, *, encode: bool = False) -> None:
         self.count = 0
@@ -34,7 +35,7 @@ class Spans(SpanExporter):
     def export(self, spans: Sequence[Any]) -> SpanExportResult:
         """Count, encode, forget."""
         self.count += len(spans)
-        if self._encode:
+        if self._encode and not isinstance(spans, Encoded):
             from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
             encode_spans(spans).SerializePartialToString()
@@ -51,7 +52,7 @@ class Logs(LogRecordExporter):
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
         """Count, encode, forget."""
         self.count += len(batch)
-        if self._encode:
+        if self._encode and not isinstance(batch, Encoded):
             from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
             encode_logs(batch).SerializeToString()
@@ -93,6 +94,8 @@ class Subject:
         else:
             self.pipeline = Pipeline(self._tracer_provider, meter_provider, self.spans, self.logs, high_water)
             self.recorder = DeferredRecorder(SCOPE, self.pipeline)
+            for outlet in self.pipeline._outlets:
+                outlet._takes_bytes = True  # as the SDK's OTLP exporters do
 
     def stand_still(self) -> None:
         """Let nothing drain by itself while the calling thread is measured."""
@@ -129,6 +132,13 @@ def patched(recorder: Recorder, site: Site) -> Callable[[], Any]:
         __call__ = recorder.wrap_method(Guest.__call__, "site", site)
 
     return Patched(site)
+
+
+def recorded(recorder: Recorder, site: Site, function: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function whose calls are executions."""
+    from sandscope._recorder import recording
+
+    return lambda: recording(recorder.begin, site, function)
 
 
 def wasm_functions() -> tuple[Any, Any, Any]:

@@ -17,8 +17,8 @@ def run(*, short: bool) -> dict[str, float]:
     cases = {
         "none": Case(Guest(SITE)),
         "sdk": Case(patched(sdk.recorder, SITE)),
-        "ours": Case(patched(ours.recorder, SITE), ours.clear, 4000),
-        "leaf": Case(patched(ours.recorder, LEAF), ours.clear, 4000),
+        "ours": Case(patched(ours.recorder, SITE), after=ours.clear, most=4000),
+        "leaf": Case(patched(ours.recorder, LEAF), after=ours.clear, most=4000),
         "empty": Case(empty),
     }
     least = measure(cases, 8 if short else 30)

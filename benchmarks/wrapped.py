@@ -1,0 +1,92 @@
+"""Claim: instrumentation costs a program little more than what it calls."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks._rounds import Case, measure
+from benchmarks._subjects import SCOPE, Subject, wasm_functions
+from sandscope import RuntimeInstrumentor, _recorder
+from sandscope._deferred import DeferredRecorder
+
+
+def run(*, short: bool) -> dict[str, float]:
+    """Measure patched over plain for each runtime."""
+    ours = Subject("deferred")
+    assert ours.pipeline is not None
+    pipeline = ours.pipeline
+    _recorder.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
+    cases = {**_wasm(ours), **_subprocess(ours)}
+    if importlib.util.find_spec("torch") is not None:
+        cases |= _torch(ours)
+    least = measure(cases, 8 if short else 30)
+    names = [name.removesuffix(" plain") for name in cases if name.endswith(" plain")]
+    return {f"wrapped_over_plain_{name}": least[f"{name} patched"] / least[f"{name} plain"] for name in names}
+
+
+def _pair(name: str, plain: Callable[[], Any], patched: Callable[[], Any], ours: Subject) -> dict[str, Case]:
+    return {
+        f"{name} plain": Case(plain, after=ours.flush),
+        f"{name} patched": Case(patched, after=ours.flush, most=2000),
+    }
+
+
+def _wasm(ours: Subject) -> dict[str, Case]:
+    from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
+
+    WasmtimeInstrumentor().instrument()
+    store, nop, add = wasm_functions()
+    patched = type(nop).__call__
+    plain = patched.__wrapped__
+    return {
+        **_pair("wasm_nop", lambda: plain(nop, store), lambda: patched(nop, store), ours),
+        **_pair("wasm_add", lambda: plain(add, store, 1, 2), lambda: patched(add, store, 1, 2), ours),
+    }
+
+
+def _subprocess(ours: Subject) -> dict[str, Case]:
+    from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+
+    def true() -> None:
+        subprocess.run(["/bin/true"], check=True)
+
+    return _switched("subprocess", true, SubprocessInstrumentor(), ours)
+
+
+def _torch(ours: Subject) -> dict[str, Case]:
+    warnings.simplefilter("ignore")
+    import torch
+    from torch import nn
+
+    from sandscope_instrumentation_torch import TorchInstrumentor
+
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    linear = nn.Linear(8, 8).eval()
+    deep = nn.Sequential(*(nn.Linear(8, 8) for _ in range(150))).eval()
+    images = torch.zeros(1, 8)
+    return {
+        **_switched("torch_linear", lambda: linear(images), TorchInstrumentor(), ours),
+        **_switched("torch_150_layers", lambda: deep(images), TorchInstrumentor(), ours),
+    }
+
+
+def _switched(
+    name: str, function: Callable[[], Any], instrumentor: RuntimeInstrumentor, ours: Subject
+) -> dict[str, Case]:
+    """Return two cases of one function; the patches are there only while the second is measured."""
+
+    def on() -> None:
+        instrumentor.instrument()
+        function()
+
+    def off() -> None:
+        instrumentor.uninstrument()
+        ours.flush()
+
+    plain = Case(function, before=function)
+    return {f"{name} plain": plain, f"{name} patched": Case(function, before=on, after=off, most=2000)}
