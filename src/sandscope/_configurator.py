@@ -16,7 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from sandscope import _exit, _notice, _providers, _settings
 from sandscope._defaults import temporary_environment, unset_defaults
-from sandscope._deferred import Setup
+from sandscope._deferred import Setup, stay_direct
 
 _logger = logging.getLogger("sandscope")
 
@@ -33,7 +33,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
     """OpenTelemetry's own configurator with Sandscope's defaults and a bounded exit."""
 
     def _configure(self, **kwargs: Any) -> None:
-        setup = None if _settings.always_direct() or os.environ.get("OTEL_CONFIG_FILE") else Setup()
+        setup = _setup()
         taken = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
         settings = {**unset_defaults(), **_without_taken_port(), **taken}
         with temporary_environment(settings), _silent_refusals():
@@ -45,6 +45,16 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
         _providers.let_program_replace(ours)
         if setup is not None:
             setup.activate(own_providers=bool(taken))
+
+
+def _setup() -> Setup | None:
+    if _settings.always_direct():
+        stay_direct(f"{_settings.RECORDER}=direct")
+    elif os.environ.get("OTEL_CONFIG_FILE"):
+        stay_direct("OTEL_CONFIG_FILE configures the SDK")
+    else:
+        return Setup()
+    return None
 
 
 def _setup_arguments(setup: Setup | None) -> dict[str, Any]:

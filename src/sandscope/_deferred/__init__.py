@@ -20,7 +20,7 @@ from sandscope._deferred._pipeline import Pipeline
 from sandscope._deferred._recorder import DeferredRecorder
 from sandscope._recorder import Recorder, Scope, prefer
 
-__all__ = ["DeferredRecorder", "Pipeline", "Setup", "give_way", "new_recorder", "why_not"]
+__all__ = ["DeferredRecorder", "Pipeline", "Setup", "give_way", "new_recorder", "stay_direct", "why_not"]
 
 _active: Pipeline | None = None
 _why_not = "the SDK was not set up by Sandscope's distro"
@@ -97,6 +97,12 @@ def new_recorder(scope: Scope) -> DeferredRecorder | None:
 def why_not() -> str:
     """Return why recorders are direct; empty if they are deferred."""
     return _why_not
+
+
+def stay_direct(reason: str) -> None:
+    """Note why this process has no pipeline."""
+    global _why_not  # noqa: PLW0603 -- one global SDK
+    _why_not = reason
 
 
 def give_way(reason: str, direct: Callable[[Scope], Recorder]) -> None:

@@ -1,0 +1,45 @@
+"""``sandscope doctor`` says what would happen to a program, and why."""
+
+from __future__ import annotations
+
+import subprocess
+
+from harness import SANDSCOPE_RUN, OtlpSink, clean_environment
+
+DOCTOR = [SANDSCOPE_RUN[0], "doctor"]
+
+
+def _doctor(**variables: str) -> tuple[int, str]:
+    run = subprocess.run(
+        DOCTOR, env=clean_environment(**variables), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.stderr == ""
+    return run.returncode, run.stdout
+
+
+def test_all_is_well_where_a_collector_answers() -> None:
+    with OtlpSink() as sink:
+        code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
+    assert code == 0, said
+    assert f"ok endpoint    {sink.endpoint} answers" in said
+    assert "ok recorder    deferred" in said
+    assert "ok wasmtime" in said
+    assert "is patched" in said
+
+
+def test_it_says_what_is_missing_and_what_to_do() -> None:
+    code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    assert code == 1
+    assert (
+        "-- endpoint    http://127.0.0.1:9: Connection refused. `sandscope run` starts a Collector." in said
+    )
+
+
+def test_it_says_why_the_recorder_is_direct() -> None:
+    assert "ok recorder    direct: SANDSCOPE_RECORDER=direct" in _doctor(SANDSCOPE_RECORDER="direct")[1]
+
+
+def test_a_broken_setting_is_told() -> None:
+    code, said = _doctor(SANDSCOPE_RECORDER="fast")
+    assert code == 1
+    assert "Cannot read SANDSCOPE_RECORDER='fast'" in said
