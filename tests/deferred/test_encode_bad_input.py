@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from deferred._executions import ended, write
+from deferred._executions import SDK, ended, write
 from sandscope import Site, Verdict, _guard
 from sandscope._deferred import _encode
 from sandscope._deferred._encode import Encoder
@@ -23,6 +23,7 @@ from sandscope._deferred._execution import DeferredExecution
 from sandscope._execution import Details, Event
 
 SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.function.name": "add"})
+any_value = pytest.mark.skipif(SDK < (1, 45), reason="an older SDK refuses such values itself")
 HALF = "\ud800"
 """Half a surrogate pair: Python's for a byte that is no text, as in file names."""
 
@@ -69,19 +70,15 @@ def _with(attributes: dict[Any, Any]) -> DeferredExecution:
 @pytest.mark.parametrize(
     "value",
     [
-        *(HALF, ("fine", HALF), 2**63, -(2**63) - 1, [2**64]),
-        *(_nested(32), _nested(48, list), _endless(), _Unprintable()),
-    ],
-    ids=[
-        "half",
-        "half in tuple",
-        "large",
-        "small",
-        "large in list",
-        "deep",
-        "deep list",
-        "endless",
-        "unprintable",
+        pytest.param(HALF, id="half"),
+        pytest.param(("fine", HALF), id="half in tuple"),
+        pytest.param(2**63, id="large"),
+        pytest.param(-(2**63) - 1, id="small"),
+        pytest.param([2**64], id="large in list"),
+        pytest.param(_nested(32), id="deep", marks=any_value),
+        pytest.param(_nested(48, list), id="deep list", marks=any_value),
+        pytest.param(_endless(), id="endless", marks=any_value),
+        pytest.param(_Unprintable(), id="unprintable", marks=any_value),
     ],
 )
 def test_an_attribute_that_cannot_be_encoded_is_left_out_and_counted(encoder: Encoder, value: Any) -> None:
@@ -104,6 +101,7 @@ def test_the_value_that_cannot_be_encoded_is_not_logged(
     assert "secret" not in caplog.text
 
 
+@any_value
 @pytest.mark.parametrize("value", [_nested(31), _nested(46, list)], ids=["deep", "deep list"])
 def test_a_deep_attribute_is_kept_as_long_as_it_can_be_read_back(encoder: Encoder, value: Any) -> None:
     execution = _with({"deep": value})

@@ -93,7 +93,7 @@ def span_attributes(execution: DeferredExecution, limits: SpanLimits) -> Bounded
     """Return the attributes of an ended span."""
     count, longest = limits.max_span_attributes, limits.max_span_attribute_length
     bounded = _bounded(_mapping.start_attributes(execution.site), count, longest)
-    _add(bounded, _bounded(_mapping.end_attributes(execution), None, longest))
+    _add(bounded, _bounded(_mapping.end_attributes(execution), 0 if count == 0 else None, longest))
     return bounded
 
 

@@ -97,7 +97,7 @@ def key_value(key: str, value: Any, room: int = _DEEPEST) -> bytes:
     """
     name = str.encode(key)
     encoded = any_value(value, room)
-    return b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(encoded)) + encoded
+    return octets(1, name) + b"\x12" + varint(len(encoded)) + encoded
 
 
 def any_value(value: Any, room: int = _DEEPEST) -> bytes:
