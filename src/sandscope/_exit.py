@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +15,39 @@ from sandscope import _guard, _notice, _settings
 
 _ONE_RETRY = 1.5
 """Seconds in which an exporter that has failed tries once more."""
+_NO_THREADS_AT_EXIT = (3, 12) <= sys.version_info < (3, 12, 2)
+"""These versions start no thread any more once the interpreter has begun to end."""
+
+
+class _Shutdown:
+    """The end of one provider, on a thread of its own."""
+
+    def __init__(self, provider: Any) -> None:
+        self.provider = provider
+        self._go = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sandscope-exit", daemon=True)
+        if _NO_THREADS_AT_EXIT:
+            self._thread.start()
+
+    def begin(self) -> None:
+        """Start to shut down."""
+        self._go.set()
+        if not _NO_THREADS_AT_EXIT:
+            self._thread.start()
+        elif not self._thread.is_alive():  # it stayed behind in the parent of a fork
+            self._run()
+
+    def is_under_way(self, patience: float) -> bool:
+        """Wait a little, and return whether it goes on."""
+        self._thread.join(patience)
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        self._go.wait()
+        try:
+            self.provider.shutdown()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("exit", error)
 
 
 def shut_down_at_exit(providers: Sequence[Any]) -> None:
@@ -24,37 +58,24 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
     """
     for provider in providers:
         atexit.unregister(provider.shutdown)
-    atexit.register(_shut_down, providers, _settings.exit_timeout())
-
-
-def _shut_down(providers: Sequence[Any], timeout: float) -> None:
+    shutdowns = [_Shutdown(provider) for provider in providers]
     # Metrics last: they say what became of the spans and log records.
-    first = [provider for provider in providers if not isinstance(provider, MeterProvider)]
-    last = [provider for provider in providers if isinstance(provider, MeterProvider)]
+    last = [shutdown for shutdown in shutdowns if isinstance(shutdown.provider, MeterProvider)]
+    first = [shutdown for shutdown in shutdowns if shutdown not in last]
+    atexit.register(_shut_down, first, last, _settings.exit_timeout())
+
+
+def _shut_down(first: Sequence[_Shutdown], last: Sequence[_Shutdown], timeout: float) -> None:
     start = time.monotonic()
     _side_by_side(first, start + (timeout / 2 if last else timeout))
     _side_by_side(last, start + timeout)
 
 
-def _side_by_side(providers: Sequence[Any], deadline: float) -> None:
+def _side_by_side(shutdowns: Sequence[_Shutdown], deadline: float) -> None:
     _notice.failed.clear()
-    threads = [
-        threading.Thread(target=_shut_down_one, args=(provider,), daemon=True) for provider in providers
-    ]
-    for thread, provider in zip(threads, providers, strict=True):
-        try:
-            thread.start()
-        except RuntimeError:  # Python 3.12.0 and 3.12.1 start no thread any more at this point
-            _shut_down_one(provider)
-    while (alive := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < deadline:
+    for shutdown in shutdowns:
+        shutdown.begin()
+    while any(shutdown.is_under_way(0.005) for shutdown in shutdowns) and time.monotonic() < deadline:
         if _notice.failed.is_set():
             _notice.failed.clear()
             deadline = min(deadline, time.monotonic() + _ONE_RETRY)
-        alive[0].join(0.01)
-
-
-def _shut_down_one(provider: Any) -> None:
-    try:
-        provider.shutdown()
-    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        _guard.report("exit", error)
