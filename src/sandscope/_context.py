@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from functools import lru_cache
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
@@ -13,7 +14,24 @@ from sandscope import _internals, _settings
 
 _BAGGAGE = "BAGGAGE"
 _getter = EnvironmentGetter()
-_setter = EnvironmentSetter()
+
+
+class _Setter(EnvironmentSetter):
+    """Sets variables, without a regular expression for each name of each child."""
+
+    def set(self, carrier: MutableMapping[str, str], key: str, value: str) -> None:
+        """Set the variable that stands for a header."""
+        carrier[_variable(key)] = value
+
+
+@lru_cache(maxsize=64)
+def _variable(header: str) -> str:
+    carrier: dict[str, str] = {}
+    EnvironmentSetter().set(carrier, header, "")
+    return next(iter(carrier))
+
+
+_setter = _Setter()
 
 
 def inject_environment(environment: MutableMapping[str, str], parent: Context) -> None:
@@ -26,8 +44,8 @@ def inject_environment(environment: MutableMapping[str, str], parent: Context) -
     """
     carrier: dict[str, str] = {}
     propagate.inject(carrier, parent, setter=_setter)
-    if not _settings.baggage():
-        carrier.pop(_BAGGAGE, None)
+    if _BAGGAGE in carrier and not _settings.baggage():
+        del carrier[_BAGGAGE]
     environment.update(carrier)
 
 

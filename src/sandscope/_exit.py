@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
 
-from sandscope import _guard, _notice, _settings
+from sandscope import _guard, _multiprocessing, _notice, _settings
 
 _ONE_RETRY = 1.5
 """Seconds in which an exporter that has failed tries once more."""
@@ -62,7 +62,9 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
     # Metrics last: they say what became of the spans and log records.
     last = [shutdown for shutdown in shutdowns if isinstance(shutdown.provider, MeterProvider)]
     first = [shutdown for shutdown in shutdowns if shutdown not in last]
-    atexit.register(_shut_down, first, last, _settings.exit_timeout())
+    timeout = _settings.exit_timeout()
+    atexit.register(_shut_down, first, last, timeout)
+    _multiprocessing.call_at_child_exit(_shut_down, first, last, timeout)
 
 
 def _shut_down(first: Sequence[_Shutdown], last: Sequence[_Shutdown], timeout: float) -> None:

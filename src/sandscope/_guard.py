@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 
 _logger = logging.getLogger("sandscope")
-_lock = threading.Lock()
+_lock = threading.RLock()  # signal handlers and finalisers may report while this thread does
 _counts: dict[str, int] = {}
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 -- another thread may have held it, and is not in the child
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def report(place: str, error: BaseException) -> None:

@@ -125,6 +125,37 @@ def test_putenv_reaches_children_as_ever(ended: Any, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_each_child_gets_the_environment_of_its_time(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEASON", "spring")
+    first = _shown()
+    monkeypatch.setenv("SEASON", "summer")
+    second = _shown()
+    assert (first["SEASON"], second["SEASON"]) == ("spring", "summer")
+    assert first["TRACEPARENT"] != second["TRACEPARENT"]
+    assert len(ended.all(2)) == 2
+
+
+def test_no_context_is_left_over_from_a_failed_spawn(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    with pytest.raises(ValueError, match="null byte"):
+        subprocess.Popen(["true\0"])
+    with suppress_instrumentation():
+        assert "TRACEPARENT" not in _shown()
+    assert ended.verdict()[0] == "IE"
+
+
+def test_an_audit_hook_sees_the_programs_own_environment() -> None:
+    code = """
+import subprocess, sys
+from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+SubprocessInstrumentor().instrument()
+sys.addaudithook(lambda name, args: print(args[3]) if name == "subprocess.Popen" else None)
+subprocess.run(["true"], check=True)
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "None\n"
+
+
 def test_what_preexec_fn_puts_survives_next_to_the_context(ended: Any) -> None:
     shown = _shown(preexec_fn=lambda: os.putenv("FRUIT", "apple"))
     assert shown["FRUIT"] == "apple"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import ctypes
 import gc
@@ -11,6 +12,7 @@ import subprocess
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -35,6 +37,13 @@ def test_a_child_that_nobody_waits_for_ends_and_stays_a_zombie(ended: Any) -> No
     assert _state(process.pid) == "Z"
     assert process.wait() == 1
     assert len(ended.telemetry.spans()) == 1
+
+
+def test_a_popen_that_is_a_threads_first_function(ended: Any) -> None:
+    _thread.start_new_thread(subprocess.Popen, (["true"],))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        assert ended.verdict()[0] == "OK"
 
 
 def test_a_dropped_popen_ends_its_execution(ended: Any) -> None:
@@ -175,6 +184,60 @@ def test_ctrl_c_while_waiting(ended: Any) -> None:
         process.wait()
     assert process.wait() == 0
     assert ended.verdict()[0] == "OK"
+
+
+def _watched() -> bool:
+    return any("pidfd" in link for link in _descriptors())
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        (lambda: subprocess.run(["sleep", "0.4"], check=True), False),
+        (lambda: subprocess.call(["sleep", "0.4"]), False),
+        (lambda: subprocess.Popen(["sleep", "0.4"]).wait(), False),
+        (lambda: subprocess.run(["sleep", "0.4"], check=True, capture_output=True), True),
+        (lambda: subprocess.run(["sleep", "0.4"], check=True, timeout=20), True),
+    ],
+    ids=["run", "call", "wait", "pipe", "timeout"],
+)
+def test_the_watcher_is_spared_a_child_that_the_program_blocks_on(
+    ended: Any, how: Callable[[], Any], expected: bool
+) -> None:
+    subprocess.run(["true"], check=True, capture_output=True)
+    found: list[bool] = []
+    look = threading.Timer(0.2, lambda: found.append(_watched()))
+    look.start()
+    how()
+    look.join()
+    assert found == [expected]
+    assert not _watched()
+    assert {a["sandbox.verdict.status"] for a in ended.all(2)} == {"OK"}
+
+
+def test_the_exit_is_seen_in_time_after_an_interrupted_wait(ended: Any) -> None:
+    process = subprocess.Popen(["sleep", "0.4"])
+    interrupt = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        process.wait()
+    time.sleep(1)
+    assert process.wait() == 0
+    (span,) = ended.telemetry.spans()
+    assert 0.4 <= (span.end_time - span.start_time) / 1e9 < 0.9
+
+
+def test_a_run_that_is_interrupted_before_it_waits_ends_its_execution(
+    ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "communicate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            subprocess.run(["sleep", "20"], check=False)
+    assert ended.verdict()[2] == "sig_sent_by_parent"
 
 
 def _descriptors() -> list[str]:

@@ -23,6 +23,7 @@ PATCHED = [
     *((subprocess.Popen, name) for name in ("_execute_child", "_get_handles", "_internal_poll")),
     *((subprocess.Popen, name) for name in ("__init__", "wait", "communicate", "poll", "send_signal")),
     *((os, name) for name in ("waitpid", "kill", "killpg", "putenv", "unsetenv")),
+    *((subprocess, name) for name in ("_fork_exec",) if hasattr(subprocess, name)),
 ]
 
 

@@ -116,6 +116,42 @@ def test_the_input_may_be_a_keyword_or_no_tensor_at_all(
     assert shapes == [(2,), None]
 
 
+def test_a_model_may_be_called_with_ever_new_shapes(instrumented: Telemetry, torch: Any, net: Any) -> None:
+    shapes = [(size, 4) for size in range(1, 41)]
+    for _ in range(2):
+        for gradients in (True, False):
+            with torch.set_grad_enabled(gradients):
+                for shape in shapes:
+                    net(torch.ones(shape))
+    for name in ("training Net", "inference Net"):
+        found = [(span.attributes or {})["torch.input.shape"] for span in instrumented.spans(name)]
+        assert found == shapes * 2
+    assert CONTRACT.violations(instrumented) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors.*:UserWarning")
+def test_a_nested_tensor_has_no_shape(instrumented: Telemetry, torch: Any, calling: Any) -> None:
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    assert calling(lambda batch: batch)(nested) is nested
+    assert ["torch.input.shape" in (span.attributes or {}) for span in instrumented.spans()] == [False]
+
+
+def test_a_lazy_model_is_described_before_it_has_weights(instrumented: Telemetry, torch: Any) -> None:
+    lazy = torch.nn.LazyLinear(2)
+    for _ in range(2):
+        lazy(torch.ones(1, 3))
+    assert [(span.attributes or {})["torch.device"] for span in instrumented.spans()] == ["cpu", "cpu"]
+
+
+def test_a_call_of_no_module_raises_as_before(
+    instrumented: Telemetry, torch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(TypeError, match="self"):
+        torch.nn.Module.__call__()
+    assert instrumented.spans() == []
+    assert caplog.records == []
+
+
 def test_each_thread_has_its_own_root(instrumented: Telemetry, torch: Any, net: Any, calling: Any) -> None:
     barrier = threading.Barrier(8)
     tracer = instrumented.tracer_provider.get_tracer("user")

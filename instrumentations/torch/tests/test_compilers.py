@@ -117,6 +117,17 @@ def test_a_compiled_model_is_one_graph_and_one_execution_a_call(
     assert CONTRACT.violations(instrumented) == []
 
 
+def test_a_compiled_layer_of_a_model_is_called_compiled(
+    instrumented: Telemetry, torch: Any, net: Any, compiled: Any
+) -> None:
+    expected = _unseen(net)(torch.ones(1, 4))
+    net.layers[0].compile(backend=compiled, fullgraph=True)
+    for _ in range(2):
+        assert torch.allclose(net(torch.ones(1, 4)), expected)
+    assert compiled.frame_count == 1
+    assert [span.name for span in instrumented.spans()] == ["training Net"] * 2
+
+
 def test_a_compiled_function_that_calls_a_model_is_one_graph(
     instrumented: Telemetry, torch: Any, net: Any, compiled: Any
 ) -> None:

@@ -153,6 +153,27 @@ def test_functional_call_uses_the_given_parameters(instrumented: Telemetry, torc
     assert [span.name for span in instrumented.spans()] == ["training Net"]
 
 
+def test_what_others_patched_before_is_called_for_layers_too(
+    torch: Any, telemetry: Telemetry, net: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    before = torch.nn.Module.__call__
+
+    def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        called.append(type(self).__name__)
+        return before(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", theirs)
+    instrumentor = TorchInstrumentor()
+    instrumentor.instrument(**telemetry.providers)
+    try:
+        net(torch.ones(1, 4))
+    finally:
+        instrumentor.uninstrument()
+    assert called == ["Net", "Sequential", "Linear", "ReLU", "Linear"]
+    assert [span.name for span in telemetry.spans()] == ["training Net"]
+
+
 def test_vmap_over_a_model(instrumented: Telemetry, torch: Any, net: Any) -> None:
     assert torch.vmap(net)(torch.ones(3, 4)).shape == (3, 2)
     assert CONTRACT.violations(instrumented) == []

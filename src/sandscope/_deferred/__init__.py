@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from opentelemetry import metrics, trace
+from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
@@ -67,7 +67,8 @@ class Setup:
         for hook in self._hooks:
             hook.pipeline = _active
         prefer(new_recorder)
-        _watch_processors(ours)
+        _watch(ours, "add_span_processor")
+        _watch(_logs.get_logger_provider(), "add_log_record_processor")
 
     def _obstacle(self, *, own_providers: bool) -> str:
         if own_providers:
@@ -121,13 +122,13 @@ def give_way(reason: str, direct: Callable[[Scope], Recorder]) -> None:
         recorder.give_way(direct(recorder.scope))
 
 
-def _watch_processors(provider: TracerProvider) -> None:
-    add = provider.add_span_processor
+def _watch(provider: Any, method: str) -> None:
+    add = getattr(provider, method)
 
-    def add_span_processor(span_processor: Any) -> None:
+    def add_processor(*args: Any, **kwargs: Any) -> None:
         from sandscope._direct import DirectRecorder
 
-        add(span_processor)
-        give_way("the program has added a span processor, which is to see each span", DirectRecorder)
+        add(*args, **kwargs)
+        give_way("the program has added a processor, which is to see each record", DirectRecorder)
 
-    provider.add_span_processor = add_span_processor  # type: ignore[method-assign]
+    setattr(provider, method, add_processor)

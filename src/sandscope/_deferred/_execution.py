@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 # Signal handlers and finalisers may ask for the current span while this thread is making its ids.
 _lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 -- it is the module's
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)  # another thread may have held it, and is not there
 
 
 class SpanData:
@@ -88,10 +97,10 @@ class DeferredExecution(Execution):
 
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
         """See `Execution.finish`."""
+        ended = perf_counter_ns() if end_time is None else max(self.started, end_time - _clock.offset)
+        # No call in between: a signal handler or another thread may end it, too.
         if self.verdict is None:
-            self.ended = (
-                perf_counter_ns() if end_time is None else max(self.started, end_time - _clock.offset)
-            )
+            self.ended = ended
             self.verdict = verdict
             self.recorder.take(self)
 
@@ -101,12 +110,9 @@ class DeferredExecution(Execution):
         """Return ids and flags, made at the first call."""
         identity = self.identity
         if identity is None:
+            made = self.recorder.identify(self)
             with _lock:
-                identity = self.identity
-            if identity is None:
-                made = self.recorder.identify(self)
-                with _lock:
-                    identity = self.identity = self.identity or made
+                identity = self.identity = self.identity or made
         return identity
 
     def is_recording(self) -> bool:

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from sandscope import _mapping
+from sandscope import _guard, _mapping
 from sandscope._deferred._execution import DeferredExecution
 
 
@@ -41,7 +41,10 @@ class Identities:
                     trace_id = int.from_bytes(entropy[position : position + 16], "big") or 1
                     span_id = int.from_bytes(entropy[position + 16 : position + 24], "big") or 1
                     position += 24
-                    identity = execution.identity = SpanContext(trace_id, span_id, False, root)
+                    made = SpanContext(trace_id, span_id, False, root)
+                    if execution.identity is None:  # nobody has asked for it since
+                        execution.identity = made
+                    identity = execution.identity
                 else:
                     identity = execution.get_span_context()
             if identity[3] & 1:
@@ -49,7 +52,14 @@ class Identities:
         return sampled
 
     def make(self, execution: DeferredExecution) -> SpanContext:
-        """Make ids, ask the sampler, and return both."""
+        """Make ids, ask the sampler, and return both. Never raises: without a decision, it is not sampled."""
+        try:
+            return self._make(execution)
+        except Exception as error:  # noqa: BLE001 -- a sampler or id generator of the program's
+            _guard.report("recorder.identify", error)
+            return SpanContext(_spare.generate_trace_id(), _spare.generate_span_id(), False)
+
+    def _make(self, execution: DeferredExecution) -> SpanContext:
         parent = execution.parent
         trace_id = self._ids.generate_trace_id() if parent is None else parent.trace_id
         if self._plain:
@@ -77,4 +87,5 @@ class Identities:
         return SpanContext(trace_id, self._ids.generate_span_id(), False, flags, state)
 
 
+_spare = RandomIdGenerator()
 _RANDOM = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Literal
 
@@ -20,18 +21,22 @@ class Losses:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a finaliser may end an execution while this thread holds it
-        self._counts: dict[tuple[Signal, Outcome], int] = {}
+        self._counts: dict[tuple[Signal, Outcome], int] = defaultdict(int)
 
     def add(self, signal: Signal, outcome: Outcome, count: int) -> None:
         """Count records."""
         if count:
             with self._lock:
-                self._counts[signal, outcome] = self._counts.get((signal, outcome), 0) + count
+                self._counts[signal, outcome] += count
 
     def count(self, signal: Signal, outcome: Outcome) -> int:
         """Return how many records of a signal had an outcome so far."""
         with self._lock:
             return self._counts.get((signal, outcome), 0)
+
+    def forget(self) -> None:
+        """Go on in a forked child, where another thread of the parent may have held the lock."""
+        self._lock = threading.RLock()
 
     def show(self, provider: MeterProvider) -> None:
         """Make them a metric of a provider."""

@@ -88,14 +88,19 @@ class Aggregator:
             if self._busy:
                 return  # a finaliser or signal handler has interrupted this very thread, which goes on below
             self._busy = True
-            while self._waiting:
-                try:
-                    self._count(self._waiting.popleft())
-                except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-                    _guard.report("metrics.add", error)
-            self._busy = False
+            try:
+                while self._waiting:
+                    self._count_next()
+            finally:
+                self._busy = False  # also after a Ctrl-C
         finally:
             self._lock.release()
+
+    def _count_next(self) -> None:
+        try:
+            self._count(self._waiting.popleft())
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("metrics.add", error)
 
     def _count(self, executions: Sequence[DeferredExecution]) -> None:
         for group, members in self._groups.split(executions).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from itertools import groupby
 from typing import Any
 
@@ -24,7 +25,12 @@ Encode = Callable[[Sequence[DeferredExecution]], bytes]
 
 
 class Outlet:
-    """Bounded; one thread at a time sends."""
+    """Bounded; one thread at a time sends.
+
+    Attributes:
+        signal: what it sends.
+        closed: it sends nothing any more.
+    """
 
     def __init__(self, signal: Signal, exporter: Any, losses: Losses) -> None:
         """Prepare to send.
@@ -34,19 +40,23 @@ class Outlet:
             exporter: a span or log record exporter of the SDK's, or None to send nothing.
             losses: where outcomes are counted.
         """
-        self._signal = signal
+        self.signal = signal
         self._exporter = exporter
         self._losses = losses
         self._waiting: deque[DeferredExecution] = deque()
+        self.closed = False
         self._takes_bytes = exporter is not None and _internals.accept_encoded(exporter)
 
     def add(self, executions: Sequence[DeferredExecution]) -> None:
         """Let ended, sampled executions wait to be sent; those beyond the limit are dropped."""
         if self._exporter is None:
             return
+        if self.closed:
+            self._losses.add(self.signal, "not_delivered", len(executions))
+            return
         room = max(0, LIMIT - len(self._waiting))
         self._waiting.extend(executions[:room])
-        self._losses.add(self._signal, "queue_full", len(executions) - room if len(executions) > room else 0)
+        self._losses.add(self.signal, "queue_full", len(executions) - room if len(executions) > room else 0)
 
     def send(self) -> None:
         """Send all that waits now."""
@@ -56,19 +66,32 @@ class Outlet:
             if batch:
                 self._send(batch)
 
+    def close(self) -> None:
+        """Send nothing any more: what waits and what comes is lost, and counted."""
+        self.closed = True
+
     def forget(self) -> None:
-        """Drop what waits: after a fork, the parent sends it."""
+        """Drop what waits: after a fork, the parent sends it, by connections of its own."""
         self._waiting.clear()
+        if self._takes_bytes:
+            _internals.leave_connections(self._exporter)
 
     def _send(self, batch: list[DeferredExecution]) -> None:
         delivered = False
         try:
-            with suppress_instrumentation():
-                result = self._exporter.export(self._request(batch))
+            if self.closed:
+                return
+            # In a context of its own: a signal handler that raises would leave this thread's suppressed.
+            result = copy_context().run(self._export, self._request(batch))
             delivered = getattr(result, "name", "SUCCESS") == "SUCCESS"
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            _guard.report(f"send.{self._signal}", error)
-        self._losses.add(self._signal, "sent" if delivered else "not_delivered", len(batch))
+            _guard.report(f"send.{self.signal}", error)
+        finally:
+            self._losses.add(self.signal, "sent" if delivered else "not_delivered", len(batch))
+
+    def _export(self, request: Any) -> Any:
+        with suppress_instrumentation():
+            return self._exporter.export(request)
 
     def _request(self, batch: list[DeferredExecution]) -> Any:
         if not self._takes_bytes:
@@ -85,11 +108,11 @@ class Outlet:
 
     def _encoder(self, execution: DeferredExecution) -> Encode:
         encoder = execution.recorder.encoder
-        return encoder.spans if self._signal == "span" else encoder.logs
+        return encoder.spans if self.signal == "span" else encoder.logs
 
     def _readable(self, execution: DeferredExecution) -> Any:
         from sandscope._deferred._readable import readable_log, readable_span
 
         recorder = execution.recorder
-        make = readable_span if self._signal == "span" else readable_log
+        make = readable_span if self.signal == "span" else readable_log
         return make(execution, recorder.pipeline.resource, recorder.instrumentation_scope)

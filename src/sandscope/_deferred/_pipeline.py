@@ -16,7 +16,7 @@ from sandscope import _guard, _instruments
 from sandscope._deferred import _clock
 from sandscope._deferred._execution import DeferredExecution
 from sandscope._deferred._identity import Identities
-from sandscope._deferred._losses import Losses
+from sandscope._deferred._losses import Losses, Signal
 from sandscope._deferred._metrics import Aggregator
 from sandscope._deferred._outlet import Outlet
 
@@ -30,6 +30,10 @@ _INTERVAL = 0.2
 """Seconds between drains."""
 _PATIENCE = 1.0
 """Seconds to wait for a batch that another thread counts."""
+_PAUSE = 0.01
+"""Seconds that a thread which ends executions may wait for its turn, once the queue is far too long."""
+_LAST = 30.0
+"""Seconds to wait for a request that another thread sends."""
 
 
 class Pipeline:
@@ -38,7 +42,7 @@ class Pipeline:
     Attributes:
         queue: ended executions; a recorder appends, the drain takes.
         high_water: ended executions in the queue above which the thread that ends one helps to count them.
-        idle: no thread drains yet, or no longer after a fork.
+        idle: no thread drains yet, or none could be started, or no longer after a fork.
         losses: what became of every record.
         recorders: who records into it.
         resource: whose telemetry it is.
@@ -73,8 +77,9 @@ class Pipeline:
             Outlet("span", span_exporter, self.losses),
             Outlet("log", log_exporter, self.losses),
         )
-        self._collecting = threading.Lock()
-        self._sending = threading.Lock()
+        # Reentrant: finalisers and signal handlers come here from within.
+        self._collecting, self._sending = threading.RLock(), threading.RLock()
+        self._busy = False
         self._wake = threading.Event()
         self._closed = False
         self._held = False
@@ -90,17 +95,24 @@ class Pipeline:
 
     def wake(self) -> None:
         """Start the thread that drains."""
+        if self._closed:
+            return
         self.idle = False
-        if not self._closed:
+        try:
             threading.Thread(target=self._run, name="sandscope-recorder", daemon=True).start()
+        except RuntimeError as error:  # no more threads, or the interpreter is about to end
+            self.idle = True
+            _guard.report("recorder.thread", error)
 
     def help(self) -> None:
         """Count some executions on the calling thread: the program is faster than the drain.
 
-        Never blocks and never sends: it is called by the program's threads, also from finalisers and signal
-        handlers, perhaps of the very thread that is in here already.
+        Never sends: it is called by the program's threads, also from finalisers and signal handlers, perhaps
+        of the very thread that is in here already. It waits, briefly, only where the queue would grow without
+        bound.
         """
-        if self._collecting.acquire(blocking=False):
+        pause = _PAUSE if len(self.queue) > 4 * self.high_water else 0
+        if self._collecting.acquire(timeout=pause):
             try:
                 self._collect(_HELP)
             finally:
@@ -108,43 +120,78 @@ class Pipeline:
 
     def settle(self) -> None:
         """Count all that has ended so far; what another thread is counting is waited for."""
-        if self._collecting.acquire(timeout=_PATIENCE):
+        for _ in range(len(self.queue) // _BATCH + 1):
+            if not self._collecting.acquire(timeout=_PATIENCE):
+                return
             try:
-                while self.queue:
-                    self._collect(_BATCH)
+                self._collect(_BATCH)
             finally:
-                self._collecting.release()
+                self._collecting.release()  # between batches it is the turn of those who help
 
-    def flush(self) -> None:
-        """Send all that has ended so far."""
+    def flush(self, timeout: float = _LAST) -> bool:
+        """Send all that has ended so far.
+
+        Args:
+            timeout: seconds to wait for what another thread is sending.
+
+        Returns:
+            False if it took longer, or this very thread is sending: a signal handler has interrupted it.
+        """
         _clock.refresh()
         self.settle()
-        with self._sending:
-            for outlet in self._outlets:
-                outlet.send()
+        if not self._sending.acquire(timeout=timeout):
+            return False
+        try:
+            if self._busy:
+                return False
+            self._busy = True
+            try:
+                for outlet in self._outlets:
+                    outlet.send()
+            finally:
+                self._busy = False
+        finally:
+            self._sending.release()
+        return True
 
-    def close(self) -> None:
-        """Flush, and start no thread any more; what still comes is sent by the next flush."""
-        self._closed = True
-        self._wake.set()
+    def close(self, signal: Signal | None = None) -> None:
+        """Flush, and send no more: spans and log records that still come are counted as not delivered.
+
+        Args:
+            signal: whose provider shuts down; by default, all.
+        """
         self.flush()
+        for outlet in self._outlets:
+            if signal in {None, outlet.signal}:
+                outlet.close()
+        if all(outlet.closed for outlet in self._outlets):
+            self._closed = True
+            self._wake.set()
+        self.flush(0)
 
     def forget(self) -> None:
         """Start anew in a forked child: what was under way is the parent's."""
         self.queue.clear()
         for outlet in self._outlets:
             outlet.forget()
-        self._collecting, self._sending = threading.Lock(), threading.Lock()
+        self.losses.forget()
+        self._collecting, self._sending = threading.RLock(), threading.RLock()
+        self._busy = False
         self._wake = threading.Event()
         self.idle = True
         for recorder in list(self.recorders):
             recorder.forget()
 
     def _collect(self, most: int) -> None:
-        queue = self.queue
-        batch = [queue.popleft() for _ in range(min(most, len(queue)))]
+        batch: list[DeferredExecution] = []
         try:
-            self._count(batch)
+            while len(batch) < most:
+                batch.append(self.queue.popleft())
+        except IndexError:  # that was all
+            pass
+        try:
+            if batch:
+                self._count(batch)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.collect", error)
 

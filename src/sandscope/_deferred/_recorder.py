@@ -107,7 +107,10 @@ class DeferredRecorder:
             execution.ended = perf_counter_ns()
             execution.verdict = OK
             if token is not None:
-                reset(token)
+                try:
+                    reset(token)
+                except ValueError as error:
+                    _guard.report("recorder.context", error)
             append(execution)
             if len(queue) > high_water:
                 self.pipeline.help()
@@ -124,6 +127,8 @@ class DeferredRecorder:
         if self.pipeline.idle:
             self.pipeline.wake()
         self.usual = context
+        if self.instead is not None:  # set by another thread since
+            self.usual = None
         return None
 
     def give_way(self, instead: Recorder) -> None:

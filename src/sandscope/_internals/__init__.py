@@ -3,6 +3,7 @@
 Every caller has a way that uses the public API alone, for the day an internal is gone.
 """
 
+from sandscope._internals._connections import leave_connections
 from sandscope._internals._context import SPAN_KEY, SUPPRESSION_KEYS, context_variable, set_default_context
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._providers import open_provider_slot
@@ -13,6 +14,7 @@ __all__ = [
     "Encoded",
     "accept_encoded",
     "context_variable",
+    "leave_connections",
     "open_provider_slot",
     "set_default_context",
 ]

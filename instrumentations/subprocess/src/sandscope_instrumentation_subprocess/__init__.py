@@ -55,11 +55,18 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
             return
         registry = self._registry = Registry()
         atexit.register(registry.close)
-        environment = Environment()
+        # From 3.13 on, `posix_spawn` may be taken instead, which gets its environment from us as any other.
+        forks = hasattr(module, "_fork_exec") and not hasattr(os, "POSIX_SPAWN_CLOSEFROM")
+        environment = Environment(handing=forks)
+        waiting = {module.run.__code__, module.call.__code__}
         polled = _reap.waitpid(registry, elsewhere=True)
 
         patches.replace(popen, "_get_handles", _patch.get_handles(recorder))
-        patches.replace(popen, "_execute_child", _patch.execute_child(recorder, registry, environment))
+        if environment.handing:
+            patches.replace(module, "_fork_exec", environment.fork_exec)
+        patches.replace(
+            popen, "_execute_child", _patch.execute_child(recorder, registry, environment, waiting)
+        )
         patches.replace(popen, "wait", _patch.wait(registry, module.TimeoutExpired))
         patches.replace(popen, "communicate", _patch.wait(registry, module.TimeoutExpired))
         if hasattr(module, "_del_safe"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from sandscope import Execution
-from sandscope_instrumentation_subprocess._descriptor import Descriptor
 
 
 class Child:
@@ -19,7 +18,6 @@ class Child:
         memory_peak: bytes of address space it was last seen to have had, or None.
         sent: signals that this program sent to it, each with whether that was after a timeout.
         timed_out: whether this program waited for it in vain.
-        pidfd: tells the watcher of its exit.
     """
 
     __slots__ = (
@@ -29,7 +27,6 @@ class Child:
         "memory_limit",
         "memory_peak",
         "pid",
-        "pidfd",
         "sent",
         "timed_out",
     )
@@ -42,7 +39,6 @@ class Child:
         self.memory_peak: int | None = None
         self.sent: list[tuple[int, bool]] = []
         self.timed_out = False
-        self.pidfd: Descriptor | None = None
         self._clock = time.time_ns() - time.perf_counter_ns()
 
     def saw_exit(self) -> None:

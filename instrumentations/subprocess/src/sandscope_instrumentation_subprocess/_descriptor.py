@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import resource
+from contextlib import suppress
 
 _LOWEST = 64
 _SPARED = 32
@@ -35,24 +36,13 @@ def move_up(number: int) -> int:
     return moved
 
 
-class Descriptor:
-    """A descriptor that is closed only while it is still ours: programs close what they did not open."""
+def close_if(kind: str, number: int) -> None:
+    """Close a descriptor of ours, unless the program closed it and gave its number to something else.
 
-    __slots__ = ("_identity", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = move_up(number)
-        self._identity = _identity(self.number)
-
-    def close(self) -> None:
-        """Close it, unless the program closed it or gave its number to something else."""
-        try:
-            if _identity(self.number) == self._identity:
-                os.close(self.number)
-        except OSError:
-            pass
-
-
-def _identity(number: int) -> tuple[int, int]:
-    status = os.fstat(number)
-    return status.st_dev, status.st_ino
+    Args:
+        kind: what the system calls the likes of it, as "pidfd".
+        number: what it had when it was ours.
+    """
+    with suppress(OSError):
+        if kind in os.readlink(f"/proc/self/fd/{number}"):  # noqa: PTH115 -- a magic link, not a path
+            os.close(number)

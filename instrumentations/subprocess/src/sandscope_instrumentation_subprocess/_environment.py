@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from os import putenv, unsetenv
@@ -10,11 +12,16 @@ from typing import Any, TypeAlias
 
 from opentelemetry.context import Context
 
-from sandscope import inject_environment
+from sandscope import inject_environment, report_error
 
 _Preexec: TypeAlias = "Callable[[], Any] | None"
 
 _TRACESTATE = "TRACESTATE"
+_ENV_LIST = 5  # among the arguments of `_fork_exec`, in all versions that have it
+
+
+class _Handed(threading.local):
+    carrier: Mapping[bytes, bytes] | None = None
 
 
 class Environment:
@@ -23,8 +30,16 @@ class Environment:
     ``os.environ`` does not show what a program sets by ``os.putenv``; children have it all the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, handing: bool = False) -> None:
+        """Know nothing yet.
+
+        Args:
+            handing: whether there is a `_fork_exec` that takes what is handed.
+        """
+        self.handing = handing
         self._put: dict[bytes, bytes | None] = {}
+        self._handed = _Handed()
+        self._encoded: tuple[dict[bytes, bytes], list[bytes]] = {}, []
 
     def putenv(self, original: Callable[..., None]) -> Callable[..., None]:
         """Make a ``putenv`` that is remembered."""
@@ -46,13 +61,50 @@ class Environment:
 
     def copy(self) -> dict[bytes, bytes]:
         """Return a copy; bytes, as nothing has to be decoded."""
-        variables = dict(os.environb)
+        # What is inside `environb` are such bytes; going through its front door costs a hundred times as much.
+        inside = getattr(os.environb, "_data", None)
+        variables = inside.copy() if type(inside) is dict else dict(os.environb)
         for name, value in self._put.copy().items():
             if value is None:
                 variables.pop(name, None)
             else:
                 variables[name] = value
         return variables
+
+    def hand(self, parent: Context) -> None:
+        """Let this thread's next `_fork_exec` put a trace context into the environment that it inherits."""
+        carrier: dict[str, str] = {}
+        inject_environment(carrier, parent)
+        self._handed.carrier = {os.fsencode(name): os.fsencode(value) for name, value in carrier.items()}
+
+    def withdraw(self) -> None:
+        """Forget what was handed."""
+        self._handed.carrier = None
+
+    def fork_exec(self, original: Callable[..., int]) -> Callable[..., int]:
+        """Make a ``_fork_exec`` that takes what was handed; ``Popen`` itself would encode all, each time."""
+
+        @functools.wraps(original)
+        def _fork_exec(*args: Any) -> int:
+            carrier = self._handed.carrier
+            if carrier and args[_ENV_LIST] is None:
+                try:
+                    args = (*args[:_ENV_LIST], self._entries(carrier), *args[_ENV_LIST + 1 :])
+                except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+                    report_error("subprocess.environment", error)
+            return original(*args)
+
+        return _fork_exec
+
+    def _entries(self, carrier: Mapping[bytes, bytes]) -> list[bytes]:
+        variables = self.copy()
+        for name in (_TRACESTATE.encode(), *carrier):
+            variables.pop(name, None)
+        known, entries = self._encoded
+        if variables != known:
+            entries = [b"%b=%b" % variable for variable in variables.items()]
+            self._encoded = variables, entries
+        return [*entries, *(b"%b=%b" % variable for variable in carrier.items())]
 
     def with_context(self, env: Any, preexec_fn: _Preexec, parent: Context) -> tuple[Any, _Preexec]:
         """Return ``env`` and ``preexec_fn`` for a child that continues a trace.

@@ -22,6 +22,9 @@ class Ending(NamedTuple):
     signal: int | None
 
 
+SUCCESS = Ending(0, None)
+
+
 class Zombie(NamedTuple):
     """What the kernel still knows of a process that has ended and is not reaped.
 

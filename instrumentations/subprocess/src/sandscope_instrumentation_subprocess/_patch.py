@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Sequence, Set
+from types import CodeType
 from typing import Any
 
 from sandscope import Execution, Recorder, Site, report_error
@@ -26,15 +28,23 @@ PARAMETERS = (
     "creationflags",
     "shell",
 )
-_ARGS, _EXECUTABLE, _PREEXEC_FN, _ENV, _SHELL = (
-    PARAMETERS.index(name) - 1 for name in ("args", "executable", "preexec_fn", "env", "shell")
+_ARGS, _EXECUTABLE, _PREEXEC_FN, _CLOSE_FDS, _ENV, _SHELL = (
+    PARAMETERS.index(name) - 1 for name in ("args", "executable", "preexec_fn", "close_fds", "env", "shell")
 )
+_CALLER = 3  # frames up from `_waited_for`: our wrapper, `Popen.__init__`, its caller
 
 
 def execute_child(
-    recorder: Recorder, registry: Registry, environment: Environment
+    recorder: Recorder, registry: Registry, environment: Environment, waiting: Set[CodeType]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a ``Popen._execute_child`` that begins an execution and hands its context to the child."""
+    """Make a ``Popen._execute_child`` that begins an execution and hands its context to the child.
+
+    Args:
+        recorder: begins executions.
+        registry: gets the children.
+        environment: gets the contexts.
+        waiting: the code of functions that wait for what they have started before they do anything else.
+    """
 
     def make(original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
@@ -47,7 +57,9 @@ def execute_child(
             except BaseException as error:
                 execution.fail(_without_path(error))
                 raise
-            registry.add(getattr(self, "pid", None), execution)
+            finally:
+                environment.withdraw()
+            registry.add(getattr(self, "pid", None), execution, waited_for=_waited_for(self, waiting))
             return None
 
         return _execute_child
@@ -100,8 +112,21 @@ def _site(given: Sequence[Any]) -> Site:
         return UNKNOWN
 
 
+def _waited_for(popen: Any, waiting: Set[CodeType]) -> bool:
+    """Return whether the caller of ``Popen`` waits for the child now, and not for its output."""
+    if popen.stdin is not None or popen.stdout is not None or popen.stderr is not None:
+        return False
+    try:
+        return sys._getframe(_CALLER).f_code in waiting
+    except ValueError:
+        return False  # a thread's first function
+
+
 def _with_context(given: Sequence[Any], environment: Environment, execution: Execution) -> Sequence[Any]:
     try:
+        if environment.handing and given[_CLOSE_FDS] and given[_ENV] is None and given[_PREEXEC_FN] is None:
+            environment.hand(execution.context)
+            return given
         env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution.context)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.environment", error)

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeAlias
 
+from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_LOOK,
+    SUCCESS,
+    Ending,
     Zombie,
     ending_of_status,
     ending_of_zombie,
@@ -40,13 +43,17 @@ def waitpid(registry: Registry, *, elsewhere: bool = False) -> Callable[[_Waitpi
             zombie = Zombie()
             if CAN_LOOK and options in (0, os.WNOHANG):
                 try:
-                    seen = ending_of_zombie(pid, options)
+                    seen = _poll(registry, child) if options else _wait(registry, child)
                 except ChildProcessError:
                     registry.lost(child)
                     return original(pid, options)  # raises as it would have
                 if seen is None:
                     return 0, 0
                 child.saw_exit()
+                if seen == SUCCESS:
+                    result = original(pid, options)
+                    registry.reaped(child, seen, None, elsewhere=elsewhere)
+                    return result
                 zombie = look(child, seen)
             reaped, status, usage = os.wait4(pid, options)
             ending = ending_of_status(status) if reaped else None
@@ -57,6 +64,22 @@ def waitpid(registry: Registry, *, elsewhere: bool = False) -> Callable[[_Waitpi
         return waitpid
 
     return make
+
+
+def _poll(registry: Registry, child: Child) -> Ending | None:
+    """Look whether a child has exited; who asks has other things to do meanwhile."""
+    registry.watch(child)
+    return ending_of_zombie(child.pid, os.WNOHANG)
+
+
+def _wait(registry: Registry, child: Child) -> Ending | None:
+    """Wait for a child's exit without the watcher: to wake two threads for one exit slows both."""
+    registry.unwatch(child)
+    try:
+        return ending_of_zombie(child.pid)
+    except BaseException:
+        registry.watch(child)
+        raise
 
 
 def rebind_default(replaced: Any, replacement: Any) -> Callable[[Any], Any]:

@@ -12,10 +12,11 @@ from weakref import WeakSet
 
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXIT_CODE, PROCESS_PID
 
-from sandscope import MISSING_EVIDENCE, Execution, Verdict, report_error
+from sandscope import MISSING_EVIDENCE, OK, Execution, Verdict, report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_LOOK,
+    SUCCESS,
     Ending,
     Zombie,
     ending_of_zombie,
@@ -28,7 +29,6 @@ from sandscope_instrumentation_subprocess._watcher import Watcher
 
 SIGNAL = "sandbox.process.signal"
 
-_SUCCESS = Ending(0, None)
 _NOT_LOOKED_AT = Zombie()
 
 
@@ -50,8 +50,14 @@ class Registry:
         """Return all children that run now."""
         return list(self._children.values())
 
-    def add(self, pid: Any, execution: Execution) -> None:
-        """Take over an execution whose child has been spawned."""
+    def add(self, pid: Any, execution: Execution, *, waited_for: bool = False) -> None:
+        """Take over an execution whose child has been spawned.
+
+        Args:
+            pid: of the child.
+            execution: begun before.
+            waited_for: whether the program waits for it now: then there is nothing to watch, unless it polls.
+        """
         if not isinstance(pid, int) or pid <= 0:
             execution.finish(MISSING_EVIDENCE)
             return
@@ -62,7 +68,8 @@ class Registry:
             execution.set_attribute(PROCESS_PID, pid)
             child = self._children[pid] = Child(pid, execution)
             child.memory_limit = limit(pid, resource.RLIMIT_AS)
-            self._watch(child)
+            if child.memory_limit is not None or not waited_for:
+                self.watch(child)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.spawn", error)
 
@@ -135,15 +142,23 @@ class Registry:
         if watcher is not None:
             watcher.abandon()
 
-    def _watch(self, child: Child) -> None:
-        # Not before there is a child: a program without any keeps exactly the descriptors that it has.
-        with self._starting:
-            if self._watcher is None:
-                try:
+    def watch(self, child: Child) -> None:
+        """Let the watcher see the exit of a child, from now on if it does not yet."""
+        try:
+            # Not before there is a child: a program without any keeps exactly the descriptors that it has.
+            with self._starting:
+                if self._watcher is None:
                     self._watcher = Watcher(self.settle)
-                except (AttributeError, OSError):
-                    return  # ends are then seen where the program waits
-            self._watcher.add(child)
+                self._watcher.add(child)
+        except (AttributeError, OSError):
+            pass  # ends are then seen where the program waits
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            report_error("subprocess.watcher", error)
+
+    def unwatch(self, child: Child) -> None:
+        """Spare the watcher a child while the program itself waits for it."""
+        if self._watcher is not None and child.memory_limit is None:
+            self._watcher.forget(child)
 
     def _take(self, child: Child) -> bool:
         if self._children.get(child.pid) is not child or self._children.pop(child.pid, None) is not child:
@@ -161,7 +176,7 @@ class Registry:
                 execution.set_attribute(PROCESS_EXIT_CODE, ending.exit_code)
             if ending.signal is not None:
                 execution.set_attribute(SIGNAL, _signal_name(ending.signal))
-            verdict = verdict_of(gather(child, ending, zombie, usage))
+            verdict = OK if ending == SUCCESS else verdict_of(gather(child, ending, zombie, usage))
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.end", error)
         execution.finish(verdict, end_time=child.exit_time)
@@ -169,7 +184,7 @@ class Registry:
 
 def look(child: Child, ending: Ending) -> Zombie:
     """Look at a zombie, unless it ended well: then nothing has to be explained."""
-    if ending == _SUCCESS:
+    if ending == SUCCESS:
         return _NOT_LOOKED_AT
     try:
         return look_at_zombie(child.pid)

@@ -33,7 +33,7 @@ def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
         executable = args[0] if isinstance(args, (list, tuple)) and args else args
     if not isinstance(executable, (str, bytes, os.PathLike)):
         return _site(None, shell)
-    return _site(_name(executable), shell)
+    return _site(_name(os.fspath(executable)), shell)
 
 
 def _new(name: str, attributes: dict[str, Value]) -> Site:
@@ -44,7 +44,8 @@ def _new(name: str, attributes: dict[str, Value]) -> Site:
 UNKNOWN = _new(_UNKNOWN_NAME, {})
 
 
-def _name(executable: str | bytes | os.PathLike[Any]) -> str:
+@lru_cache(maxsize=256)
+def _name(executable: str | bytes) -> str:
     name = os.path.basename(os.fsdecode(executable))  # noqa: PTH119 -- bytes and undecodable names as well
     return name.encode("utf-8", "replace").decode()[:_LONGEST_NAME]
 

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 from sandscope import report_error
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._descriptor import Descriptor, move_up
+from sandscope_instrumentation_subprocess._descriptor import close_if, move_up
 from sandscope_instrumentation_subprocess._evidence import ending_of_zombie, memory_peak
 
 GRACE = 0.25
@@ -39,21 +39,29 @@ class Watcher:
         os.close(os.pidfd_open(os.getpid()))
         self._settle = settle
         self._epoll = select.epoll.fromfd(move_up(_released(select.epoll())))
-        self._wake = Descriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        self._epoll.register(self._wake.number, select.EPOLLIN)
+        self._wake = move_up(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self._epoll.register(self._wake, select.EPOLLIN)
         self._children: dict[int, Child] = {}
+        self._pidfds: dict[Child, int] = {}
         self._exited: list[tuple[float, Child]] = []
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def add(self, child: Child) -> None:
         """Watch a child from now on; does nothing where descriptors are short."""
+        if child in self._pidfds:
+            return
         try:
-            child.pidfd = pidfd = Descriptor(os.pidfd_open(child.pid))
-            self._children[pidfd.number] = child
-            self._epoll.register(pidfd.number, select.EPOLLIN | select.EPOLLONESHOT)
+            pidfd = move_up(os.pidfd_open(child.pid))
         except OSError:
-            self.forget(child)
+            return
+        self._children[pidfd] = child
+        self._pidfds[child] = pidfd
+        try:
+            self._epoll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
+        except OSError:
+            del self._children[pidfd], self._pidfds[child]
+            os.close(pidfd)
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="sandscope-subprocess", daemon=True)
@@ -63,10 +71,10 @@ class Watcher:
 
     def forget(self, child: Child) -> None:
         """Stop watching a child."""
-        pidfd, child.pidfd = child.pidfd, None
+        pidfd = self._pidfds.pop(child, None)
         if pidfd is not None:
-            self._children.pop(pidfd.number, None)
-            pidfd.close()
+            self._children.pop(pidfd, None)
+            self._close(pidfd)
 
     def submit(self, work: Callable[[], None]) -> None:
         """Run something on the watcher's thread, soon."""
@@ -82,18 +90,29 @@ class Watcher:
             self._work.put(None)
             self._wake_up()
             self._thread.join(timeout=1)
-        self.abandon()
+        for child in list(self._pidfds):
+            self.forget(child)
+        self._close(self._wake)
+        self._epoll.close()
 
     def abandon(self) -> None:
         """Close everything, in a forked child: it has no such thread, and no such children."""
-        for child in list(self._children.values()):
-            self.forget(child)
-        self._wake.close()
+        # The epoll is still the parent's as well: nothing may be taken out of it.
         self._epoll.close()
+        close_if("eventfd", self._wake)
+        for pidfd in self._children:
+            close_if("pidfd", pidfd)
+
+    def _close(self, number: int) -> None:
+        try:
+            self._epoll.unregister(number)
+        except (OSError, ValueError):
+            return  # not ours any more: the program closed it, and may have opened something else
+        os.close(number)
 
     def _wake_up(self) -> None:
         try:
-            os.eventfd_write(self._wake.number, 1)
+            os.eventfd_write(self._wake, 1)
         except OSError as error:
             report_error("subprocess.watcher", error)
 
@@ -109,7 +128,7 @@ class Watcher:
     def _turn(self) -> bool:
         events = self._epoll.poll(self._timeout())
         for number, _ in events:
-            if number == self._wake.number:
+            if number == self._wake:
                 os.eventfd_read(number)
             else:
                 self._saw(number)

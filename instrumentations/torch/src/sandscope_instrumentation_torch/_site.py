@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from collections import defaultdict
+from typing import Any
 
 from sandscope import Site, Value, report_error
 from sandscope_instrumentation_torch._verdict import call_verdict, load_verdict
@@ -16,22 +17,50 @@ _WRAPPED = {
 }
 
 
-class _Model(NamedTuple):
-    module: weakref.ref[Any]
-    owner: weakref.ref[Any]
-    parameter: str
-    inference: Site
-    training: Site
+_MOST_SHAPES = 16
+"""Of one model that get sites of their own: a program may have ever new ones, and sites are remembered."""
 
-    def weight(self) -> Any:
-        """Return the first parameter as it is now, or None if the module has lost it.
+_SHAPE = "torch.input.shape"
+_Shape = tuple[int, ...]
+_Found = tuple[Site, "dict[str, Value] | None"]
 
-        A weak reference to the parameter itself would make torch.utils.swap_tensors refuse it.
-        """
-        owner: Any = self.owner()
-        if owner is None or self.parameter not in owner._parameters:
-            return None
-        return owner._parameters[self.parameter]
+
+class _Model:
+    """A model that has been called.
+
+    Attributes:
+        gone: what forgets the model when it dies.
+        owner: the module that holds its first parameter: itself or one inside.
+        parameter: that parameter's name. A weak reference to the parameter itself would make
+            torch.utils.swap_tensors refuse it.
+        name: the model's.
+        inference: what has been found, by the device and the input's shape.
+        training: the same.
+    """
+
+    __slots__ = ("gone", "inference", "name", "owner", "parameter", "training")
+
+    def __init__(self, gone: weakref.ref[Any], owner: weakref.ref[Any], parameter: str, name: str) -> None:
+        self.gone = gone
+        self.owner = owner
+        self.parameter = parameter
+        self.name = name
+        self.inference: defaultdict[str, dict[_Shape | None, _Found]] = defaultdict(dict)
+        self.training: defaultdict[str, dict[_Shape | None, _Found]] = defaultdict(dict)
+
+    def add(self, operation: str, device: str, shape: _Shape | None) -> _Found:
+        """Make a site for a call; beyond the limit it leaves the shape to each call."""
+        sites = (self.training if operation == "training" else self.inference)[device]
+        if shape is not None and len(sites) >= _MOST_SHAPES:
+            site, _ = sites.get(None) or self.add(operation, device, None)
+            return site, {_SHAPE: tuple(shape)}
+        attributes: dict[str, Value] = {"torch.module": self.name, "torch.device": device}
+        if shape is not None:
+            attributes[_SHAPE] = tuple(shape)
+        name = f"{operation} {self.name}"
+        site = Site("torch", operation, name, attributes=attributes, verdict_of=call_verdict)
+        found = sites[shape] = site, None
+        return found
 
 
 class CallSites:
@@ -39,49 +68,69 @@ class CallSites:
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
+        self._tensor, self._is_grad_enabled = torch.Tensor, torch.is_grad_enabled
+        self._is_tracing, self._compiler = torch._C._is_tracing, torch.compiler
+        # Activation checkpointing calls modules again while gradients are computed: not the user's calls.
+        self._backward = torch._C._current_graph_task_id
+        self._is_overridden = torch.overrides.has_torch_function_unary
         # By identity: a module's own __eq__ and __hash__ may be anything. A module that dies takes its
         # entry with it before its identity can be another's.
         self._models: dict[int, _Model] = {}
 
-    def describe(
-        self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Site | None, dict[str, Value]]:
-        """Return the site of a call and its attributes; no site if the module has no parameters."""
+    def find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Found | None:
+        """Return the site of a call and what attributes it has beside; None if it is no execution.
+
+        Args:
+            args: the module and its arguments.
+            kwargs: its keyword arguments.
+        """
         try:
-            # What reads a tensor here is not seen by the user's tensor subclasses and modes.
+            # The flag is what `torch.compiler.is_compiling` returns outside of dynamo, in a tenth of the time.
+            if self._is_tracing() or self._compiler._is_compiling_flag or self._backward() != -1 or not args:
+                return None
+            module = args[0]
+            model: Any = self._models.get(id(module))
+            try:
+                weight = model.owner()._parameters[model.parameter]
+            except (AttributeError, KeyError):
+                weight = None  # The model is new, or has lost what had its first parameter.
+            if weight is None:
+                model, weight = self._learn(module)
+                if weight is None:
+                    return None
+            if not self._is_overridden(weight):
+                return self._describe(model, weight, args, kwargs)
+            # What reads a tensor here is not to be seen by the user's tensor subclasses and modes.
             with self._torch._C.DisableTorchFunction():
-                found = self._known(module) or self._learn(module)
-                if found is None:
-                    return None, {}
-                model, weight = found
-                attributes: dict[str, Value] = {"torch.device": weight.device.type}
-                shape = self._input_shape((*args, *kwargs.values()))
-                if shape is not None:
-                    attributes["torch.input.shape"] = shape
-            training = module.training and self._torch.is_grad_enabled()
+                return self._describe(model, weight, args, kwargs)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("torch.describe", error)
-            return None, {}
-        return model.training if training else model.inference, attributes
+            return None
 
-    def _known(self, module: Any) -> tuple[_Model, Any] | None:
-        model = self._models.get(id(module))
-        weight = None if model is None else model.weight()
-        return None if model is None or weight is None else (model, weight)
+    def _describe(self, model: _Model, weight: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Found:
+        # Only plain tensors: the shape of a subclass may be symbolic, or code of the user's.
+        batch = args[1] if len(args) > 1 else None
+        if type(batch) is not self._tensor:
+            every = (*args, *kwargs.values())
+            batch = next((argument for argument in every if type(argument) is self._tensor), None)
+        try:
+            shape = None if batch is None else batch.shape
+        except RuntimeError:
+            shape = None  # A nested tensor has none; to ask for that takes as long as to ask for the shape.
+        training = args[0].training and self._is_grad_enabled()
+        # Not always from the device itself: to make one and ask for its type takes long.
+        device = "cpu" if weight.is_cpu else weight.device.type
+        found = (model.training if training else model.inference)[device].get(shape)
+        return found or model.add("training" if training else "inference", device, shape)
 
-    def _learn(self, module: Any) -> tuple[_Model, Any] | None:
+    def _learn(self, module: Any) -> tuple[_Model | None, Any]:
         first = _first_parameter(module)
         if first is None:
-            return None
+            return None, None
         owner, parameter, weight = first
-        name, key, models = self._name(module), id(module), self._models
-        model = models[key] = _Model(
-            weakref.ref(module, lambda _gone: models.pop(key, None)),
-            weakref.ref(owner),
-            parameter,
-            _call_site("inference", name),
-            _call_site("training", name),
-        )
+        key, models = id(module), self._models
+        gone = weakref.ref(module, lambda _gone: models.pop(key, None))
+        model = models[key] = _Model(gone, weakref.ref(owner), parameter, self._name(module))
         return model, weight
 
     def _name(self, module: Any) -> str:
@@ -93,23 +142,10 @@ class CallSites:
             return str(module.original_name)
         return type(module).__name__
 
-    def _input_shape(self, arguments: tuple[Any, ...]) -> tuple[int, ...] | None:
-        # Only plain tensors: the shape of a subclass may be symbolic, or code of the user's.
-        for argument in arguments:
-            if type(argument) is self._torch.Tensor and not argument.is_nested:
-                return tuple(argument.shape)
-        return None
-
 
 def load_site(api: str) -> Site:
     """Return the site of a load function."""
     return Site("torch", "load", f"load {api}", attributes={"torch.load.api": api}, verdict_of=load_verdict)
-
-
-def _call_site(operation: str, name: str) -> Site:
-    return Site(
-        "torch", operation, f"{operation} {name}", attributes={"torch.module": name}, verdict_of=call_verdict
-    )
 
 
 def _first_parameter(module: Any) -> tuple[Any, str, Any] | None:

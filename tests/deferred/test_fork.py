@@ -1,0 +1,189 @@
+"""A forked child records and sends what is its own; the parent loses nothing, and neither hangs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deferred._programs import SITE, Exporter, Program
+from harness import OtlpSink, clean_environment, run_program, wait_until
+from sandscope import _guard
+from sandscope._deferred import _execution
+
+if not hasattr(os, "fork"):
+    pytest.skip("there is no fork here", allow_module_level=True)
+
+
+def _in_child(work: Callable[[], object], seconds: float = 20.0) -> Any:
+    """Return what `work` returns in a forked child."""
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of threads
+        pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write, pickle.dumps(work()))
+        except BaseException as error:  # noqa: BLE001 -- told to the parent
+            os.write(write, pickle.dumps(repr(error)))
+        finally:
+            os._exit(0)
+    os.close(write)
+    try:
+        if not select.select([read], [], [], seconds)[0]:
+            os.kill(pid, signal.SIGKILL)
+            pytest.fail("the child hangs")
+        return pickle.loads(os.read(read, 65536))  # noqa: S301 -- from ourselves
+    finally:
+        os.close(read)
+        os.waitpid(pid, 0)
+
+
+def _report(program: Program) -> dict[str, Any]:
+    assert program.pipeline.flush(10)
+    return {
+        "spans": [(span.name, span.context.span_id) for span in program.spans.arrived],
+        "active": program.active(),
+        "errors": _guard.counts(),
+    }
+
+
+def test_in_the_middle_of_a_drain() -> None:
+    program = Program(Exporter(lambda: time.sleep(0.002)), Exporter(lambda: time.sleep(0.002)))
+    stop = threading.Event()
+    done = 0
+
+    def work() -> None:
+        nonlocal done
+        while not stop.is_set():
+            program.run(50)
+            done += 50
+            program.pipeline.flush()
+
+    def child() -> dict[str, Any]:
+        before = len(program.spans.arrived)  # the parent's: this exporter keeps them in memory
+        program.run(7)
+        report = _report(program)
+        return {**report, "spans": report["spans"][before:]}
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        children = [_in_child(child) for _ in range(12)]
+    finally:
+        stop.set()
+        thread.join(20)
+    for report in children:
+        assert isinstance(report, dict), report
+        assert len(report["spans"]) == 7
+        assert report["active"] == 0
+        assert report["errors"] == {}
+    assert wait_until(program.pipeline.flush)
+    assert program.executions() == done
+    assert program.active() == 0
+    assert program.accounted() == [done, done]
+    assert _guard.counts() == {}
+    ids = [span_id for report in children for _, span_id in report["spans"]]
+    ids += [span.context.span_id for span in program.spans.arrived]
+    assert len(set(ids)) == len(ids), "no id is given twice"
+
+
+def test_what_waits_and_what_runs_is_the_parents() -> None:
+    program = Program()
+    program.pipeline.idle = False  # no drain: all waits
+    program.run(20)
+    running: Any = program.recorder.begin(SITE)
+    report = _in_child(lambda: _report(program))
+    assert (report["spans"], report["active"]) == ([], 0)
+    running.finish()
+    assert program.pipeline.flush()
+    assert len(program.spans.arrived) == 21
+    assert program.active() == 0
+
+
+def test_the_childs_drain_sends_by_itself() -> None:
+    program = Program()
+    program.run(1)
+    program.pipeline.flush()
+
+    def child() -> bool:
+        program.run(3)
+        return wait_until(lambda: len(program.spans.arrived) == 4)
+
+    assert _in_child(child) is True
+
+
+@pytest.mark.parametrize("lock", ["losses", "ids", "errors", "sending", "collecting"])
+def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> None:
+    program = Program()
+    held = {
+        "losses": program.pipeline.losses._lock,
+        "ids": _execution._lock,
+        "errors": _guard._lock,
+        "sending": program.pipeline._sending,
+        "collecting": program.pipeline._collecting,
+    }[lock]
+    holding, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held:
+            holding.set()
+            over.wait(30)
+
+    def child() -> int:
+        execution: Any = program.recorder.begin(SITE)
+        execution.get_span_context()
+        execution.finish()
+        _guard.report("test", ValueError())
+        program.pipeline.flush()
+        return len(program.spans.arrived)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holding.wait(10)
+    try:
+        assert _in_child(child, 10) == 1
+    finally:
+        over.set()
+        thread.join(10)
+
+
+FORKING = """
+import os, subprocess, sys
+def run(n):
+    for _ in range(n):
+        subprocess.run(["true"], check=True)
+run(2)
+from opentelemetry import trace
+trace.get_tracer_provider().force_flush()
+pid = os.fork()
+if pid == 0:
+    run(3)
+    sys.exit(0)
+run(4)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+def _spans(program: str) -> list[Any]:
+    with OtlpSink() as sink:
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, PYTHONWARNINGS="ignore::DeprecationWarning"
+        )
+        run = run_program(program, environment=environment)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert len(sink.logs) == len(sink.spans)
+    return sink.spans
+
+
+def test_a_program_that_forks_after_it_has_sent() -> None:
+    spans = _spans(FORKING)
+    assert len(spans) == len({span.span_id for span in spans}) == 9

@@ -1,0 +1,194 @@
+"""Whatever an exporter does, the program goes on, memory is bounded, and every record is accounted for."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from deferred._programs import SCOPE, Exporter, Program
+from harness import wait_until
+from sandscope import Site, _guard
+from sandscope._deferred import DeferredRecorder, _outlet, _pipeline
+
+
+def _raise() -> None:
+    raise OSError("no way out")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(Exporter(_raise), id="raises"),
+        pytest.param(Exporter(result=SpanExportResult.FAILURE), id="fails"),
+    ],
+)
+def test_what_an_exporter_does_not_deliver_is_counted(broken: Exporter) -> None:
+    program = Program(spans=broken)
+    program.run(1000)
+    assert program.pipeline.flush()
+    assert program.outcomes("span") == {"not_delivered": 1000}
+    assert program.outcomes("log") == {"sent": 1000}, "the other signal is delivered all the same"
+    assert program.executions() == 1000
+
+
+def test_an_exporter_that_ends_its_thread_costs_a_request_that_is_counted() -> None:
+    program = Program(spans=Exporter(lambda: (_ for _ in ()).throw(SystemExit)))
+    program.run(10)
+    with pytest.raises(SystemExit):
+        program.pipeline.flush()
+    program.spans.work = lambda: None
+    program.run(10)
+    assert program.pipeline.flush(), "nothing stays locked"
+    assert program.outcomes("span") == {"not_delivered": 10, "sent": 10}
+
+
+def test_while_an_exporter_hangs_the_program_goes_on_and_memory_is_bounded() -> None:
+    hanging, hangs = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        hanging.wait(60)
+
+    program = Program(spans=Exporter(hang), high_water=100)
+    try:
+        program.run(10)
+        assert hangs.wait(10), "the drain is in the exporter now"
+        program.run(20_000)
+        assert len(program.pipeline.queue) <= 100 + 64
+        assert program.executions() == 20_010, "a reader sees all"
+        assert program.outcomes("span")["queue_full"] == 20_000 - _outlet.LIMIT
+        started = time.monotonic()
+        assert not program.pipeline.flush(0.05), "the time is up"
+        assert time.monotonic() - started < 5
+    finally:
+        hanging.set()
+    assert wait_until(program.pipeline.flush)
+    assert program.accounted() == [20_010, 20_010]
+    assert len(program.spans.arrived) == program.outcomes("span")["sent"]
+
+
+def test_an_exporter_slower_than_the_program_delivers_what_it_can() -> None:
+    program = Program(Exporter(lambda: time.sleep(0.02)), Exporter(lambda: time.sleep(0.02)), high_water=500)
+    program.run(20_000)
+    assert wait_until(program.pipeline.flush)
+    assert program.accounted() == [20_000, 20_000]
+    assert len(program.spans.arrived) == program.outcomes("span")["sent"] > 0
+    assert program.outcomes("log").keys() == {"sent", "queue_full"}
+    assert program.executions() == 20_000
+
+
+def test_the_queue_is_bounded_however_many_threads_are_faster_than_the_drain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = Program(high_water=64)
+    count, longest = program.pipeline._count, 0
+
+    def count_slowly(batch: list[object]) -> None:
+        nonlocal longest
+        longest = max(longest, len(program.pipeline.queue))
+        time.sleep(0.001)
+        count(batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(program.pipeline, "_count", count_slowly)
+    program.run_on(threads=4, count=2_500)
+    assert longest <= 4 * 64 + 64 * 4, "four times high water, and what threads put in while they wait"
+    assert program.executions() == 10_000
+
+
+def test_eight_threads_and_a_reader_every_5_ms_lose_nothing() -> None:
+    class Nowhere(MetricExporter):
+        def export(self, *_args: object, **_more: object) -> MetricExportResult:
+            return MetricExportResult.SUCCESS
+
+        def force_flush(self, timeout_millis: float = 0) -> bool:
+            return True
+
+        def shutdown(self, timeout_millis: float = 0, **_more: object) -> None:
+            pass
+
+    program = Program(readers=[PeriodicExportingMetricReader(Nowhere(), export_interval_millis=5)])
+    try:
+        program.run_on(threads=8, count=20_000)
+        assert program.executions() == program.metric("sandbox.execution.duration") == 160_000
+        assert program.active() == 0
+        assert wait_until(program.pipeline.flush)
+        assert program.accounted() == [160_000, 160_000]
+    finally:
+        program.meter_provider.shutdown()
+    assert _guard.counts() == {}
+
+
+def test_a_guest_that_chooses_ever_new_names_fills_neither_memory_nor_series() -> None:
+    program = Program(Exporter(result=SpanExportResult.FAILURE), Exporter(result=SpanExportResult.FAILURE))
+    alive: weakref.WeakSet[Site] = weakref.WeakSet()
+    for number in range(25_000):
+        site = Site("wasmtime", "call", f"wasm {number}")
+        alive.add(site)
+        program.run(1, site)
+    del site
+    assert wait_until(program.pipeline.flush)
+    gc.collect()
+    assert len(alive) <= 10_000 + 2 * 1024, "no cache keeps what nobody uses any more"
+    assert program.executions() == 25_000
+    data = program.reader.get_metrics_data()
+    assert data is not None
+    scopes = data.resource_metrics[0].scope_metrics
+    points = {metric.name: metric.data.data_points for scope in scopes for metric in scope.metrics}
+    assert len(points["sandbox.executions"]) == 1, "names are no attributes of metrics"
+
+
+def test_where_no_thread_can_be_started_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    program = Program(high_water=10)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        program.run(100)
+    assert program.pipeline.idle
+    assert "recorder.thread" in _guard.counts()
+    assert program.executions() == 100
+    program.pipeline.flush()
+    assert program.accounted() == [100, 100]
+
+
+def test_without_exporters_only_metrics_are_made_and_nothing_counts_as_lost() -> None:
+    program = Program()
+    pipeline = _pipeline.Pipeline(program.tracer_provider, program.meter_provider)
+    program.recorder = DeferredRecorder(SCOPE, pipeline)
+    program.run(20_000)
+    pipeline.close()
+    assert program.executions() == 20_000
+    assert [pipeline.losses.count(s, o) for s in ("span", "log") for o in ("sent", "queue_full")] == [0] * 4
+
+
+def test_the_drain_sends_by_itself() -> None:
+    program = Program()
+    program.run(10)
+    assert wait_until(lambda: len(program.spans.arrived) == len(program.logs.arrived) == 10)
+
+
+def test_losses_are_a_metric() -> None:
+    program = Program(spans=Exporter(_raise))
+    program.run(3)
+    program.pipeline.flush()
+    assert program.metric("sandscope.recorder.records") == 6
+
+
+def test_nothing_is_recorded_where_instrumentation_is_suppressed() -> None:
+    from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+    program = Program()
+    with suppress_instrumentation():
+        assert program.recorder.begin(Site("wasmtime", "call", "add")) is None
+    assert program.executions() == 0
