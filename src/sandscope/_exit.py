@@ -69,7 +69,8 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
 
 def _shut_down(first: Sequence[_Shutdown], last: Sequence[_Shutdown], timeout: float) -> None:
     start = time.monotonic()
-    _side_by_side(first, start + (timeout / 2 if last else timeout))
+    for one in first:
+        _side_by_side([one], start + (timeout / 2 if last else timeout))
     _side_by_side(last, start + timeout)
 
 
