@@ -25,22 +25,28 @@ class _Shutdown:
     def __init__(self, provider: Any) -> None:
         self.provider = provider
         self._go = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sandscope-exit", daemon=True)
-        if _NO_THREADS_AT_EXIT:
-            self._thread.start()
+        self._thread = self._start() if _NO_THREADS_AT_EXIT else None
 
     def begin(self) -> None:
         """Start to shut down."""
         self._go.set()
-        if not _NO_THREADS_AT_EXIT:
-            self._thread.start()
+        if self._thread is None:
+            # Made only now: a fork marks all threads as stopped in the child, those too that never ran.
+            self._thread = self._start()
         elif not self._thread.is_alive():  # it stayed behind in the parent of a fork
             self._run()
 
     def is_under_way(self, patience: float) -> bool:
         """Wait a little, and return whether it goes on."""
+        if self._thread is None:
+            return False
         self._thread.join(patience)
         return self._thread.is_alive()
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="sandscope-exit", daemon=True)
+        thread.start()
+        return thread
 
     def _run(self) -> None:
         self._go.wait()

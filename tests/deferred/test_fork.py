@@ -171,6 +171,25 @@ if pid == 0:
 run(4)
 assert os.waitpid(pid, 0)[1] == 0
 """
+MULTIPROCESSING = """
+import multiprocessing
+from sandscope import Scope, Site
+from sandscope._recorder import get_recorder
+recorder = get_recorder(Scope("mine", "1"))
+context = multiprocessing.get_context("fork")
+def work(deeper=False):
+    recorder.begin(Site("wasmtime", "call", "add")).finish()
+    if deeper:
+        child = context.Process(target=work)
+        child.start(); child.join(20)
+        assert child.exitcode == 0
+if __name__ == "__main__":
+    work()
+    children = [context.Process(target=work, args=[deeper]) for deeper in (False, True)]
+    for child in children: child.start()
+    for child in children: child.join(20)
+    assert [child.exitcode for child in children] == [0, 0]
+"""
 
 
 def _spans(program: str) -> list[Any]:
@@ -187,3 +206,8 @@ def _spans(program: str) -> list[Any]:
 def test_a_program_that_forks_after_it_has_sent() -> None:
     spans = _spans(FORKING)
     assert len(spans) == len({span.span_id for span in spans}) == 9
+
+
+def test_children_of_multiprocessing_which_end_without_exit_handlers() -> None:
+    spans = _spans(MULTIPROCESSING)
+    assert len(spans) == len({span.span_id for span in spans}) == 4
