@@ -37,7 +37,7 @@ def _fresh(design: str, executions: int) -> float:
 def main(design: str, executions: int) -> None:
     """Print the CPU nanoseconds of one execution of a guest that does nothing."""
     guest: Callable[[], Any] = Guest(LEAF)
-    flush = lambda: None  # noqa: E731 -- as above
+    flush = lambda: None  # noqa: E731 -- nothing to flush
     if design != "none":
         subject = Subject(design, encode=True)
         guest, flush = patched(subject.recorder, LEAF), subject.flush
