@@ -60,7 +60,7 @@ docs: setup ## generate docs/reference.md
 
 lock: ## renew requirements.lock
 	$(UV) compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
-		--no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.lock
+		--group dev pyproject.toml -o requirements.lock
 
 clean: ## remove what was built here; the caches stay
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache sandscope-data

@@ -184,6 +184,6 @@ def _numbers(version: str) -> list[int]:
 
 if __name__ == "__main__":
     try:
-        print(build())  # noqa: T201
+        print(build())  # noqa: T201 - run as a program, this is its answer
     except BuildError as error:
         sys.exit(str(error))

@@ -18,7 +18,7 @@ FILES = ("base.yaml", "compose.yaml")
 FOLDERS = ("overlays", "compose", "prometheus", "jaeger", "loki", "alertmanager", "grafana")
 
 
-class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # of any builder
     """Adds to the wheel what is not Python."""
 
     def dependencies(self) -> list[str]:

@@ -57,7 +57,7 @@ class _Shutdown:
 
 
 def shut_down_at_exit(providers: Sequence[Any]) -> None:
-    """Shut providers down side by side at interpreter exit, and leave behind what takes too long.
+    """Shut providers down one after the other at interpreter exit, and leave behind what takes too long.
 
     Args:
         providers: SDK providers; their own exit handlers, which wait up to 30 s each, are taken away.
@@ -75,16 +75,16 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
 
 def _shut_down(first: Sequence[_Shutdown], last: Sequence[_Shutdown], timeout: float) -> None:
     start = time.monotonic()
-    for one in first:
-        _side_by_side([one], start + (timeout / 2 if last else timeout))
-    _side_by_side(last, start + timeout)
+    for shutdown in first:
+        _until(start + (timeout / 2 if last else timeout), shutdown)
+    for shutdown in last:
+        _until(start + timeout, shutdown)
 
 
-def _side_by_side(shutdowns: Sequence[_Shutdown], deadline: float) -> None:
+def _until(deadline: float, shutdown: _Shutdown) -> None:
     _notice.failed.clear()
-    for shutdown in shutdowns:
-        shutdown.begin()
-    while any(shutdown.is_under_way(0.005) for shutdown in shutdowns) and time.monotonic() < deadline:
+    shutdown.begin()
+    while shutdown.is_under_way(0.005) and time.monotonic() < deadline:
         if _notice.failed.is_set():
             _notice.failed.clear()
             deadline = min(deadline, time.monotonic() + _ONE_RETRY)
