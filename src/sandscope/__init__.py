@@ -11,7 +11,9 @@ from sandscope._guard import report as report_error
 from sandscope._instrumentor import RuntimeInstrumentor
 from sandscope._metric import Metric
 from sandscope._patches import Patches
-from sandscope._recorder import Recorder, Scope, get_recorder
+from sandscope._recorder import Recorder, get_recorder
+from sandscope._scope import Scope
+from sandscope._settings import one_of, read_boolean, read_choice, wrong_setting
 from sandscope._site import Site, Value
 from sandscope._verdict import MISSING_EVIDENCE, OK, Actor, Limit, Status, Verdict
 from sandscope._version import __version__
@@ -37,5 +39,9 @@ __all__ = [
     "environment_names",
     "get_recorder",
     "inject_environment",
+    "one_of",
+    "read_boolean",
+    "read_choice",
     "report_error",
+    "wrong_setting",
 ]

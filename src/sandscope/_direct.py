@@ -13,10 +13,12 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, Status, StatusCode
 
-from sandscope import _guard, _instruments, _mapping
+from sandscope import _guard, _mapping
+from sandscope._emitter import Emitter
 from sandscope._execution import Execution
-from sandscope._metric import ACTIVE, Metric
-from sandscope._recorder import Scope, recording
+from sandscope._metric import ACTIVE
+from sandscope._recorder import recording
+from sandscope._scope import Scope
 from sandscope._site import Site
 from sandscope._verdict import OK, Verdict
 
@@ -26,13 +28,13 @@ _recorders: WeakSet[DirectRecorder] = WeakSet()
 def rebind() -> None:
     """Let every recorder of the global providers ask for them again: they were replaced."""
     for recorder in list(_recorders):
-        recorder._bind()
+        recorder.rebind()
 
 
 class DirectExecution(Execution):
     """An execution with a span of the SDK's."""
 
-    __slots__ = ("_clock", "_end_time", "_recorder", "_start_time", "_token", "inside", "span")
+    __slots__ = ("_clock", "_end_time", "_recorder", "_start_time", "_started", "_token", "inside", "span")
 
     def __init__(self, recorder: DirectRecorder, site: Site) -> None:
         self.site = site
@@ -41,6 +43,7 @@ class DirectExecution(Execution):
         self.span: Span = trace.INVALID_SPAN
         self.inside = context.get_current()
         self._recorder = recorder
+        self._started = False
         self._token: object = None
         self._end_time = 0
         self._start_time = time.time_ns()
@@ -63,9 +66,11 @@ class DirectExecution(Execution):
 
     def start(self) -> None:
         """Start the span, and make it current if the site asks for it."""
-        self.span = self._recorder.start_span(self)
-        self.inside = trace.set_span_in_context(self.span, self.inside)
+        if self.site.traced:
+            self.span = self._recorder.start_span(self)
+            self.inside = trace.set_span_in_context(self.span, self.inside)
         self._recorder.count_active(self, 1)
+        self._started = True
         if self.site.current:
             self._token = context.attach(self.inside)
 
@@ -81,13 +86,13 @@ class DirectExecution(Execution):
         try:
             if token is not None:
                 context.detach(token)  # type: ignore[arg-type] # an opaque token
-            if self.span is not trace.INVALID_SPAN:
+            if self._started:
                 self._recorder.record(self)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.finish", error)
 
 
-class DirectRecorder:
+class DirectRecorder(Emitter):
     """Records each execution through tracer, meter and logger of one instrumentation scope."""
 
     def __init__(
@@ -98,9 +103,14 @@ class DirectRecorder:
         logger_provider: _logs.LoggerProvider | None = None,
     ) -> None:
         self._providers = (tracer_provider, meter_provider, logger_provider)
-        self._scope = scope
-        self._bind()
+        super().__init__(scope, *self._providers)
+        self._active = self.write_of(ACTIVE)
         _recorders.add(self)
+
+    def rebind(self) -> None:
+        """Ask for the global providers again."""
+        self.bind(*self._providers)
+        self._active = self.write_of(ACTIVE)
 
     def begin(self, site: Site) -> Execution | None:
         """See `Recorder.begin`."""
@@ -124,7 +134,7 @@ class DirectRecorder:
 
     def start_span(self, execution: Execution) -> Span:
         """Start the span of an execution."""
-        return self._tracer.start_span(
+        return self.tracer.start_span(
             execution.site.name,
             kind=execution.site.kind,
             attributes=_mapping.start_attributes(execution.site),
@@ -139,21 +149,13 @@ class DirectRecorder:
 
     def record(self, execution: DirectExecution) -> None:
         """Write all three signals of an ended execution."""
-        self._end_span(execution, execution.span)
+        if execution.site.traced:
+            self._end_span(execution, execution.span)
+            self._emit(execution)
         self.count_active(execution, -1)
         for metric, value, attributes in _mapping.points(execution):
-            self._write(metric)(value, attributes, execution.context)
-        self._emit(execution)
-
-    def _bind(self) -> None:
-        name, version = self._scope
-        tracer_provider, meter_provider, logger_provider = self._providers
-        self._tracer = trace.get_tracer(name, version, tracer_provider)
-        self._meter = metrics.get_meter(name, version, meter_provider)
-        self._logger = _logs.get_logger(name, version, logger_provider)
-        self._writes: dict[Metric, _instruments.Write] = {}
-        self._active = self._write(ACTIVE)
-        _instruments.show_errors(meter_provider or metrics.get_meter_provider())
+            self.write_of(metric)(value, attributes, execution.context)
+        self.settle()
 
     def _end_span(self, execution: Execution, span: Span) -> None:
         if span.is_recording():
@@ -167,7 +169,7 @@ class DirectRecorder:
     def _emit(self, execution: Execution) -> None:
         assert execution.verdict is not None  # noqa: S101 -- it has ended
         number, text = _mapping.severity(execution.verdict)
-        self._logger.emit(
+        self.logger.emit(
             timestamp=execution.end_time,
             observed_timestamp=execution.end_time,
             context=execution.context,
@@ -177,10 +179,3 @@ class DirectRecorder:
             attributes=_mapping.log_attributes(execution),
             event_name=_mapping.EVENT_NAME,
         )
-
-    def _write(self, metric: Metric) -> _instruments.Write:
-        write = self._writes.get(metric)
-        if write is None:
-            instrument = _instruments.create(self._meter, metric)
-            write = self._writes[metric] = _instruments.write_of(instrument)
-        return write

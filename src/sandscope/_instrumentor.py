@@ -12,7 +12,8 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 
 from sandscope import _guard
 from sandscope._patches import Patches
-from sandscope._recorder import Recorder, Scope, get_recorder
+from sandscope._recorder import Recorder, get_recorder
+from sandscope._scope import Scope
 
 
 class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream

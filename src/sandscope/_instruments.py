@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias, cast
-from weakref import WeakSet
+from typing import Protocol, TypeAlias, cast
+from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import (
@@ -46,18 +46,34 @@ def write_of(instrument: Instrument) -> Write:
     return cast(Write, instrument.set) if isinstance(instrument, _Gauge) else instrument.add
 
 
-_showing_errors: WeakSet[MeterProvider] = WeakSet()
+class Settler(Protocol):
+    """Keeps values back."""
+
+    def settle(self) -> None:
+        """Write them to instruments. Never raises."""
 
 
-def show_errors(provider: MeterProvider) -> None:
-    """Make telemetry's own errors a metric of a provider, once."""
-    if provider in _showing_errors:
-        return
-    _showing_errors.add(provider)
-    meter = provider.get_meter("sandscope", __version__)
-    name, _, unit, description, _ = TELEMETRY_ERRORS
-    meter.create_observable_counter(name, [_observe_errors], unit, description)
+_settlers: WeakKeyDictionary[MeterProvider, WeakSet[Settler]] = WeakKeyDictionary()
 
 
-def _observe_errors(_options: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(count, {_mapping.PLACE: place}) for place, count in _guard.counts().items()]
+def settle_first(provider: MeterProvider, settler: Settler) -> None:
+    """Let a settler write before each collection of a provider's readers, for as long as it lives.
+
+    The provider shows telemetry's own errors, too.
+    """
+    settlers = _settlers.get(provider)
+    if settlers is None:
+        settlers = _settlers[provider] = WeakSet()
+        meter = provider.get_meter("sandscope", __version__)
+        name, _, unit, description, _ = TELEMETRY_ERRORS
+        meter.create_observable_counter(name, [_observing(settlers)], unit, description)
+    settlers.add(settler)
+
+
+def _observing(settlers: WeakSet[Settler]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        for settler in list(settlers):
+            settler.settle()
+        return [Observation(count, {_mapping.PLACE: place}) for place, count in _guard.counts().items()]
+
+    return observe

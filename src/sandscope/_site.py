@@ -30,6 +30,7 @@ class Site:
         verdict_of: the verdict for an exception that ended the execution.
         current: make an execution current on its thread while it runs, so that spans inside become its
             children. Needless where nothing inside can call back into Python.
+        traced: has a span and a log record; otherwise it is only counted, and never current.
     """
 
     runtime: str
@@ -39,3 +40,9 @@ class Site:
     attributes: Mapping[str, Value] = field(default_factory=dict)
     verdict_of: Callable[[BaseException], Verdict] = _unknown
     current: bool = True
+    traced: bool = True
+
+    def __post_init__(self) -> None:
+        """Let what has no span never be current."""
+        if not self.traced:
+            object.__setattr__(self, "current", False)

@@ -97,7 +97,7 @@ def _one_by_one(provider: MeterProvider, executions: Iterable[DeferredExecution]
     recorder = DirectRecorder(SCOPE, None, provider)
     for execution in executions:
         for metric, value, attributes in _mapping.points(execution):
-            recorder._write(metric)(value, attributes, execution.context)
+            recorder.write_of(metric)(value, attributes, execution.context)
 
 
 def _points(reader: InMemoryMetricReader) -> dict[Any, dict[str, Any]]:

@@ -36,7 +36,13 @@ class Telemetry:
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
         self.pipeline: Pipeline | None = None
         if kind == "deferred":
-            self.pipeline = Pipeline(self.tracer_provider, self.meter_provider, self._spans, self._logs)
+            self.pipeline = Pipeline(
+                self.tracer_provider,
+                self.meter_provider,
+                self._spans,
+                self._logs,
+                logger_provider=self.logger_provider,
+            )
 
     @property
     def providers(self) -> dict[str, Any]:

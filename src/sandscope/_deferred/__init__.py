@@ -18,7 +18,8 @@ from sandscope import _internals
 from sandscope._deferred._hooks import LogHook, SpanHook
 from sandscope._deferred._pipeline import Pipeline
 from sandscope._deferred._recorder import DeferredRecorder
-from sandscope._recorder import Recorder, Scope, prefer
+from sandscope._recorder import Recorder, prefer
+from sandscope._scope import Scope
 
 __all__ = ["DeferredRecorder", "Pipeline", "Setup", "give_way", "new_recorder", "stay_direct", "why_not"]
 

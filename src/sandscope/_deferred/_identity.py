@@ -8,7 +8,7 @@ from os import urandom
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
 
 from sandscope import _guard, _mapping
 from sandscope._deferred._execution import DeferredExecution
@@ -61,6 +61,8 @@ class Identities:
 
     def _make(self, execution: DeferredExecution) -> SpanContext:
         parent = execution.parent
+        if not execution.site.traced:
+            return parent or INVALID_SPAN_CONTEXT
         trace_id = self._ids.generate_trace_id() if parent is None else parent.trace_id
         if self._plain:
             state = None if parent is None else parent.trace_state

@@ -18,7 +18,7 @@ from sandscope._deferred._groups import Groups
 from sandscope._deferred._running import Active, Starts
 from sandscope._internals._histograms import merge_histogram
 from sandscope._metric import DURATION, Metric
-from sandscope._recorder import Scope
+from sandscope._scope import Scope
 from sandscope._site import Site
 
 _PATIENCE = 1.0

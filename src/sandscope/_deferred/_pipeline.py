@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
-from sandscope import _guard, _instruments
+from sandscope import _guard
 from sandscope._deferred import _clock
 from sandscope._deferred._execution import DeferredExecution
 from sandscope._deferred._identity import Identities
@@ -46,6 +47,8 @@ class Pipeline:
         losses: what became of every record.
         recorders: who records into it.
         resource: whose telemetry it is.
+        tracer_provider: gets the spans that an instrumentation starts beside executions; the same for
+            `meter_provider` and `logger_provider`, of which None is the global one.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class Pipeline:
         span_exporter: Any = None,
         log_exporter: Any = None,
         high_water: int = _HIGH_WATER,
+        *,
+        logger_provider: LoggerProvider | None = None,
     ) -> None:
         """Prepare; the thread starts with the first execution.
 
@@ -64,6 +69,7 @@ class Pipeline:
             span_exporter: gets the spans; None: nobody does.
             log_exporter: gets the log records; None: nobody does.
             high_water: see the attribute.
+            logger_provider: gets log records that belong to no execution; the global one by default.
         """
         self.high_water = high_water
         self.queue: deque[DeferredExecution] = deque()
@@ -71,7 +77,8 @@ class Pipeline:
         self.losses = Losses()
         self.recorders: weakref.WeakSet[DeferredRecorder] = weakref.WeakSet()
         self.resource = tracer_provider.resource
-        self.meter_provider = meter_provider
+        self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
+        self.logger_provider = logger_provider
         self.identities = Identities(tracer_provider)
         self._outlets = (
             Outlet("span", span_exporter, self.losses),
@@ -84,7 +91,6 @@ class Pipeline:
         self._closed = False
         self._held = False
         self.losses.show(meter_provider)
-        _instruments.show_errors(meter_provider)
         reference = weakref.ref(self)
         # No fork while a batch is being counted: the child would get the SDK's locks as they are then.
         os.register_at_fork(
@@ -199,13 +205,14 @@ class Pipeline:
         by_aggregator: dict[Aggregator, list[DeferredExecution]] = {}
         for execution in batch:
             by_aggregator.setdefault(execution.recorder.aggregator, []).append(execution)
-        sampled = self.identities.give(batch)
-        self.losses.add("span", "unsampled", len(batch) - len(sampled))
+        traced = [execution for execution in batch if execution.site.traced]
+        sampled = self.identities.give(traced)
+        self.losses.add("span", "unsampled", len(traced) - len(sampled))
         for aggregator, executions in by_aggregator.items():
             aggregator.add(executions)
         spans, logs = self._outlets
         spans.add(sampled)
-        logs.add(batch)
+        logs.add(traced)
 
     def _hold(self) -> None:
         self._held = self._collecting.acquire(timeout=_PATIENCE)
@@ -220,6 +227,8 @@ class Pipeline:
             wake.wait(_INTERVAL)
             try:
                 self.flush()
+                for recorder in list(self.recorders):
+                    recorder.settle()
             except Exception as error:  # noqa: BLE001 -- the thread must go on
                 _guard.report("recorder.drain", error)
 

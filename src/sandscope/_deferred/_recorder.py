@@ -15,8 +15,10 @@ from sandscope._deferred._encode import Encoder
 from sandscope._deferred._execution import DeferredExecution
 from sandscope._deferred._metrics import Aggregator
 from sandscope._deferred._pipeline import Pipeline
+from sandscope._emitter import Emitter
 from sandscope._execution import Execution
-from sandscope._recorder import Begin, Recorder, Scope, recording, recording_nothing
+from sandscope._recorder import Begin, Recorder, recording, recording_nothing
+from sandscope._scope import Scope
 from sandscope._site import Site
 from sandscope._verdict import OK
 
@@ -25,7 +27,7 @@ _new = object.__new__
 _set_item = dict.__setitem__
 
 
-class DeferredRecorder:
+class DeferredRecorder(Emitter):
     """Records the executions of one instrumentation into a pipeline.
 
     Attributes:
@@ -34,7 +36,7 @@ class DeferredRecorder:
     """
 
     def __init__(self, scope: Scope, pipeline: Pipeline) -> None:
-        self.scope = scope
+        super().__init__(scope, pipeline.tracer_provider, pipeline.meter_provider, pipeline.logger_provider)
         self.pipeline = pipeline
         self.usual: Context | None = None
         self.instead: Recorder | None = None

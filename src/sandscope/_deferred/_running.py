@@ -11,7 +11,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from sandscope import _mapping
 from sandscope._metric import ACTIVE
-from sandscope._recorder import Scope
+from sandscope._scope import Scope
 from sandscope._site import Site
 
 _MOST_SITES = 10_000

@@ -1,0 +1,121 @@
+"""What an instrumentation says outside of executions: values of metrics, and log records."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Literal
+from weakref import WeakSet
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+
+from sandscope import _guard, _instruments
+from sandscope._execution import Execution
+from sandscope._metric import Metric
+from sandscope._scope import Scope
+from sandscope._site import Value
+
+Severity = Literal["DEBUG", "INFO", "WARN", "ERROR"]
+
+_MOST = 10_000
+"""Values that wait to be written: finalisers may not write, and not every program has a reader."""
+_NOWHERE = Context()
+
+
+class Emitter:
+    """The tracer, meter and logger of one instrumentation scope, for what belongs to no execution.
+
+    Attributes:
+        scope: the instrumentation's.
+        tracer: of the scope.
+        meter: of the scope.
+        logger: of the scope.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        tracer_provider: trace.TracerProvider | None,
+        meter_provider: metrics.MeterProvider | None,
+        logger_provider: _logs.LoggerProvider | None,
+    ) -> None:
+        """Ask the providers; None stands for a global one."""
+        self.scope = scope
+        self._measured: deque[tuple[Metric, float, Mapping[str, Value] | None]] = deque()
+        self.bind(tracer_provider, meter_provider, logger_provider)
+        _emitters.add(self)
+
+    def bind(
+        self,
+        tracer_provider: trace.TracerProvider | None,
+        meter_provider: metrics.MeterProvider | None,
+        logger_provider: _logs.LoggerProvider | None,
+    ) -> None:
+        """Ask the providers, perhaps once more."""
+        name, version = self.scope
+        self.tracer = trace.get_tracer(name, version, tracer_provider)
+        self.meter = metrics.get_meter(name, version, meter_provider)
+        self.logger = _logs.get_logger(name, version, logger_provider)
+        self._writes: dict[Metric, _instruments.Write] = {}
+        _instruments.settle_first(meter_provider or metrics.get_meter_provider(), self)
+
+    def write_of(self, metric: Metric) -> _instruments.Write:
+        """Return what takes a value of a metric, its attributes and its context."""
+        write = self._writes.get(metric)
+        if write is None:
+            instrument = _instruments.create(self.meter, metric)
+            write = self._writes[metric] = _instruments.write_of(instrument)
+        return write
+
+    def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
+        """See `Recorder.measure`."""
+        if len(self._measured) < _MOST:
+            self._measured.append((metric, value, attributes))
+        else:
+            _guard.report("metrics.queue", OverflowError(f"{_MOST} values wait: nobody collects metrics"))
+
+    def settle(self) -> None:
+        """Write what was measured so far; not in a finaliser, which may interrupt the SDK itself."""
+        while self._measured:
+            try:
+                metric, value, attributes = self._measured.popleft()
+                self.write_of(metric)(value, attributes, _NOWHERE)
+            except Exception as error:  # noqa: BLE001 -- one value must not cost the others
+                _guard.report("metrics.write", error)
+
+    def log(
+        self,
+        name: str,
+        body: str,
+        *,
+        severity: Severity = "INFO",
+        attributes: Mapping[str, Value] | None = None,
+        execution: Execution | None = None,
+    ) -> None:
+        """See `Recorder.log`."""
+        try:
+            context: dict[str, Any] = {} if execution is None else {"context": execution.context}
+            self.logger.emit(
+                severity_number=SeverityNumber[severity],
+                severity_text=severity,
+                body=body,
+                attributes=attributes,
+                event_name=name,
+                **context,
+            )
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("logs.emit", error)
+
+
+_emitters: WeakSet[Emitter] = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for emitter in list(_emitters):
+        emitter._measured.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

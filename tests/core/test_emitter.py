@@ -1,0 +1,108 @@
+"""What an instrumentation says outside of executions, and executions that are only counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry._logs import SeverityNumber
+
+from harness import Telemetry
+from sandscope import Metric, Recorder, Scope, Site, _emitter, _guard
+
+SITE = Site("wasmtime", "call", "wasm add")
+COUNTED = Site("wasmtime", "call", "wasm add", traced=False)
+INSTANCES = Metric("wasm.active_instances", "updowncounter", "", "Instances")
+LOADS = Metric("wasm.loads", "counter", "{load}", "Loads")
+
+
+@pytest.fixture
+def recorder(telemetry: Telemetry) -> Recorder:
+    """Return a recorder into an SDK in memory."""
+    return telemetry.recorder(Scope("scope", "1"))
+
+
+def test_values_outside_of_executions_reach_their_metric(recorder: Recorder, telemetry: Telemetry) -> None:
+    """Whatever was measured before a reader collects is in what it collects."""
+    for change in (1, 1, -1):
+        recorder.measure(INSTANCES, change)
+    recorder.measure(LOADS, 2, {"kind": "file"})
+    assert telemetry.points("wasm.active_instances") == [({}, 1)]
+    assert telemetry.points("wasm.loads") == [({"kind": "file"}, 2)]
+
+
+def test_a_bad_value_costs_no_other(recorder: Recorder, telemetry: Telemetry) -> None:
+    """What an instrument refuses is reported; what comes after it is written."""
+    bad: Any = "many"
+    recorder.measure(LOADS, 1)
+    recorder.measure(INSTANCES, bad)
+    recorder.measure(LOADS, 1)
+    assert telemetry.points("wasm.loads") == [({}, 2)]
+
+
+def test_values_that_nobody_collects_are_bounded(
+    recorder: Recorder, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bound they are counted as errors, not kept."""
+    monkeypatch.setattr(_emitter, "_MOST", 3)
+    for _ in range(5):
+        recorder.measure(LOADS, 1)
+    assert telemetry.points("wasm.loads") == [({}, 3)]
+    assert _guard.counts() == {"metrics.queue": 2}
+
+
+def test_a_log_record_is_in_the_trace_of_its_execution(recorder: Recorder, telemetry: Telemetry) -> None:
+    """By default in the current trace, else in that of an execution, also one that is not current."""
+    execution = recorder.begin(Site("wasmtime", "call", "wasm add", current=False))
+    assert execution is not None
+    recorder.log("wasm.refused", "a path", severity="WARN", attributes={"path": "/x"}, execution=execution)
+    execution.finish()
+    (span,) = telemetry.spans()
+    assert span.context is not None
+    record = next(log.log_record for log in telemetry.logs() if log.log_record.event_name == "wasm.refused")
+    assert (record.trace_id, record.span_id) == (span.context.trace_id, span.context.span_id)
+    assert (record.body, record.severity_text) == ("a path", "WARN")
+    assert record.severity_number is SeverityNumber.WARN
+    assert dict(record.attributes or {}) == {"path": "/x"}
+
+
+def test_a_log_record_of_no_execution_is_in_the_current_trace(
+    recorder: Recorder, telemetry: Telemetry
+) -> None:
+    """The program's own span counts, too."""
+    tracer = telemetry.tracer_provider.get_tracer("program")
+    with tracer.start_as_current_span("outer") as outer:
+        recorder.log("wasm.refused", "an import")
+    (record,) = (log.log_record for log in telemetry.logs())
+    assert record.span_id == outer.get_span_context().span_id
+
+
+def test_a_broken_log_record_is_reported(recorder: Recorder) -> None:
+    """Never raised."""
+    severity: Any = "LOUD"
+    recorder.log("wasm.refused", "an import", severity=severity)
+    assert _guard.counts() == {"logs.emit": 1}
+
+
+def test_an_execution_without_a_trace_is_counted_only(recorder: Recorder, telemetry: Telemetry) -> None:
+    """No span, no log record, and what runs inside belongs to the one outside."""
+    tracer = telemetry.tracer_provider.get_tracer("program")
+    outer = recorder.begin(SITE)
+    counted = recorder.begin(COUNTED)
+    assert outer is not None
+    assert counted is not None
+    assert trace.get_current_span() is trace.get_current_span(outer.context)
+    with tracer.start_as_current_span("inside", context=counted.context):
+        pass
+    counted.finish()
+    outer.finish()
+    inside, ended = telemetry.spans()
+    assert (inside.name, ended.name) == ("inside", "wasm add")
+    assert inside.parent == ended.context
+    assert len(telemetry.logs()) == 1
+    ((_, count),) = telemetry.points("sandbox.executions")
+    assert count == 2
+    assert telemetry.points("sandbox.execution.active") == [
+        ({"sandbox.runtime": "wasmtime", "sandbox.operation": "call"}, 0)
+    ]
