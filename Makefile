@@ -7,6 +7,7 @@ CACHE := $(or $(SANDSCOPE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandscop
 export SANDSCOPE_CACHE := $(CACHE)
 SOURCES := src instrumentations tests examples benchmarks docs conftest.py collector-config
 INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/*/pyproject.toml) \
+	$(wildcard src/sandscope/_deferred/native/*) \
 	$(shell find collector-config -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help

@@ -6,10 +6,12 @@ An instrumentation makes a `Site` for each thing it patches, begins and ends an 
 
 from sandscope._context import environment_names, inject_environment
 from sandscope._errors import SandscopeError
-from sandscope._execution import Event, Execution
+from sandscope._execution import Event, Execution, current_execution
 from sandscope._guard import report as report_error
+from sandscope._guest import GuestTelemetry
+from sandscope._guest_rules import GuestLimits, Refusal
 from sandscope._instrumentor import RuntimeInstrumentor
-from sandscope._metric import Metric
+from sandscope._metric import CAPABILITY_REQUESTS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
 from sandscope._patches import Patches
 from sandscope._recorder import Recorder, get_recorder
 from sandscope._scope import Scope
@@ -19,15 +21,21 @@ from sandscope._verdict import MISSING_EVIDENCE, OK, Actor, Limit, Status, Verdi
 from sandscope._version import __version__
 
 __all__ = [
+    "CAPABILITY_REQUESTS",
+    "LIMIT_VIOLATIONS",
     "MISSING_EVIDENCE",
     "OK",
+    "SECURITY_VIOLATIONS",
     "Actor",
     "Event",
     "Execution",
+    "GuestLimits",
+    "GuestTelemetry",
     "Limit",
     "Metric",
     "Patches",
     "Recorder",
+    "Refusal",
     "RuntimeInstrumentor",
     "SandscopeError",
     "Scope",
@@ -36,6 +44,7 @@ __all__ = [
     "Value",
     "Verdict",
     "__version__",
+    "current_execution",
     "environment_names",
     "get_recorder",
     "inject_environment",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 from weakref import WeakSet
@@ -14,12 +14,12 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, Status, StatusCode
 
 from sandscope import _guard, _mapping
-from sandscope._emitter import Emitter
-from sandscope._execution import Execution
+from sandscope._emitter import Emitter, Severity
+from sandscope._execution import EXECUTION_KEY, Execution
 from sandscope._metric import ACTIVE
 from sandscope._recorder import recording
 from sandscope._scope import Scope
-from sandscope._site import Site
+from sandscope._site import Site, Value
 from sandscope._verdict import OK, Verdict
 
 _recorders: WeakSet[DirectRecorder] = WeakSet()
@@ -34,7 +34,20 @@ def rebind() -> None:
 class DirectExecution(Execution):
     """An execution with a span of the SDK's."""
 
-    __slots__ = ("_clock", "_end_time", "_recorder", "_start_time", "_started", "_token", "inside", "span")
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_end_time",
+        "_recorder",
+        "_start_time",
+        "_started",
+        "_token",
+        "details",
+        "inside",
+        "site",
+        "span",
+        "verdict",
+    )
 
     def __init__(self, recorder: DirectRecorder, site: Site) -> None:
         self.site = site
@@ -69,10 +82,22 @@ class DirectExecution(Execution):
         if self.site.traced:
             self.span = self._recorder.start_span(self)
             self.inside = trace.set_span_in_context(self.span, self.inside)
+            self.inside = context.set_value(EXECUTION_KEY, self, self.inside)
         self._recorder.count_active(self, 1)
         self._started = True
         if self.site.current:
             self._token = context.attach(self.inside)
+
+    def log(
+        self,
+        name: str,
+        body: str,
+        *,
+        severity: Severity = "INFO",
+        attributes: Mapping[str, Value] | None = None,
+    ) -> None:
+        """See `Execution.log`."""
+        self._recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
         """See `Execution.finish`."""
@@ -106,6 +131,11 @@ class DirectRecorder(Emitter):
         super().__init__(scope, *self._providers)
         self._active = self.write_of(ACTIVE)
         _recorders.add(self)
+
+    @property
+    def emitter(self) -> Emitter:
+        """See `Recorder.emitter`."""
+        return self
 
     def rebind(self) -> None:
         """Ask for the global providers again."""
@@ -150,6 +180,7 @@ class DirectRecorder(Emitter):
     def record(self, execution: DirectExecution) -> None:
         """Write all three signals of an ended execution."""
         if execution.site.traced:
+            execution.close_emitted()
             self._end_span(execution, execution.span)
             self._emit(execution)
         self.count_active(execution, -1)

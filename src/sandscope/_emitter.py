@@ -22,6 +22,7 @@ Severity = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
 _MOST = 10_000
 """Values that wait to be written: finalisers may not write, and not every program has a reader."""
+_SUMMED = frozenset(("counter", "updowncounter"))
 _NOWHERE = Context()
 
 
@@ -72,10 +73,28 @@ class Emitter:
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
         """See `Recorder.measure`."""
+        if len(self._measured) >= _MOST:
+            self._add_up()
         if len(self._measured) < _MOST:
             self._measured.append((metric, value, attributes))
         else:
             _guard.report("metrics.queue", OverflowError(f"{_MOST} values wait: nobody collects metrics"))
+
+    def _add_up(self) -> None:
+        """Make one value of those of a counter that wait; without a lock, as finalisers come here, too."""
+        sums: dict[object, tuple[Metric, float, Mapping[str, Value] | None]] = {}
+        for _ in range(len(self._measured)):
+            try:
+                metric, value, attributes = self._measured.popleft()
+            except IndexError:  # another thread, or a finaliser of this one, was faster
+                break
+            if metric.instrument in _SUMMED:
+                key = metric.name, None if attributes is None else tuple(sorted(attributes.items()))
+                before = sums.get(key)
+                sums[key] = metric, value if before is None else before[1] + value, attributes
+            else:
+                self._measured.append((metric, value, attributes))
+        self._measured.extend(sums.values())
 
     def settle(self) -> None:
         """Write what was measured so far; not in a finaliser, which may interrupt the SDK itself."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, create_key, get_value
+from opentelemetry.trace import get_current_span
 
 from sandscope import _guard
 from sandscope._metric import Metric
 from sandscope._site import Site, Value
 from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
+
+if TYPE_CHECKING:
+    from sandscope._emitted import Emitted
+    from sandscope._emitter import Severity
 
 _LONGEST_MESSAGE = 1024
 """Characters: a guest may choose what stands in its exceptions."""
@@ -34,9 +39,19 @@ class Details:
         events: what happened inside.
         error_type: the class of the exception that ended it.
         error_message: its message, cut.
+        written: what a recorder keeps of what the program wrote on the span.
+        emitted: what a guest has emitted; to be closed once it has ended.
     """
 
-    __slots__ = ("attributes", "error_message", "error_type", "events", "measurements")
+    __slots__ = (
+        "attributes",
+        "emitted",
+        "error_message",
+        "error_type",
+        "events",
+        "measurements",
+        "written",
+    )
 
     def __init__(self) -> None:
         self.attributes: dict[str, Value] = {}
@@ -44,6 +59,8 @@ class Details:
         self.events: list[Event] = []
         self.error_type: str | None = None
         self.error_message = ""
+        self.written: Any = None
+        self.emitted: Emitted | None = None
 
 
 class Execution:
@@ -55,7 +72,7 @@ class Execution:
         details: None unless there are some.
     """
 
-    __slots__ = ("__weakref__", "details", "site", "verdict")
+    __slots__ = ()
 
     site: Site
     verdict: Verdict | None
@@ -90,6 +107,17 @@ class Execution:
         """
         raise NotImplementedError
 
+    def log(
+        self,
+        name: str,
+        body: str,
+        *,
+        severity: Severity = "INFO",
+        attributes: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Emit a log record in its trace now: see `Recorder.log`."""
+        raise NotImplementedError
+
     def fail(self, error: BaseException) -> None:
         """End it with an exception, of which only class and message are kept; the site knows the verdict."""
         try:
@@ -100,6 +128,11 @@ class Execution:
         except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("verdict", broken)
             verdict = MISSING_EVIDENCE
+        if self.site.failed is not None:
+            try:
+                self.site.failed(self, verdict, error)
+            except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
+                _guard.report("failed", broken)
         self.finish(verdict)
 
     def set_attribute(self, key: str, value: Value) -> None:
@@ -122,5 +155,25 @@ class Execution:
         """Return the details, made if there are none."""
         details = self.details
         if details is None:
-            details = self.details = Details()
+            details = self.details = Details()  # type: ignore[misc] # a slot of each recorder's class
         return details
+
+    def close_emitted(self) -> None:
+        """End what its guest has left open, once it has ended itself."""
+        if self.details is None or self.details.emitted is None:
+            return
+        try:
+            self.details.emitted.close(self.verdict or MISSING_EVIDENCE, self.end_time)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("guest.close", error)
+
+
+EXECUTION_KEY = create_key("sandscope-execution")
+"""Of a context: the execution that is current, where it is not itself the current span."""
+
+
+def current_execution() -> Execution | None:
+    """Return the execution that runs in the current context, or None."""
+    span: object = get_current_span()
+    current = span if isinstance(span, Execution) else get_value(EXECUTION_KEY)
+    return current if isinstance(current, Execution) and current.verdict is None else None

@@ -31,10 +31,13 @@ DURATION = Metric(
 )
 ACTIVE = Metric("sandbox.execution.active", "updowncounter", "{execution}", "Executions that run now")
 LIMIT_VIOLATIONS = Metric(
-    "sandbox.limit.violations", "counter", "{violation}", "Executions that a resource limit ended"
+    "sandbox.limit.violations", "counter", "{violation}", "Resource limits that were reached"
 )
 SECURITY_VIOLATIONS = Metric(
-    "sandbox.security.violations", "counter", "{violation}", "Executions that the sandbox refused something"
+    "sandbox.security.violations", "counter", "{violation}", "What sandboxes refused"
+)
+CAPABILITY_REQUESTS = Metric(
+    "sandbox.capability.requests", "counter", "{request}", "Capabilities that guests asked for"
 )
 TELEMETRY_ERRORS = Metric(
     "sandscope.errors", "counter", "{error}", "Errors inside Sandscope that were kept away from the program"
@@ -46,4 +49,20 @@ RECORDS = Metric(
     "Records of the deferred recorder, by what became of them",
 )
 
-COMMON = (EXECUTIONS, DURATION, ACTIVE, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, TELEMETRY_ERRORS, RECORDS)
+GUEST_COUNT = Metric("sandbox.guest.count", "counter", "{count}", "What guests have counted themselves")
+GUEST_REFUSED = Metric(
+    "sandbox.guest.refused", "counter", "{record}", "What guests wanted to emit and was not taken"
+)
+
+COMMON = (
+    EXECUTIONS,
+    DURATION,
+    ACTIVE,
+    LIMIT_VIOLATIONS,
+    SECURITY_VIOLATIONS,
+    CAPABILITY_REQUESTS,
+    TELEMETRY_ERRORS,
+    RECORDS,
+    GUEST_COUNT,
+    GUEST_REFUSED,
+)

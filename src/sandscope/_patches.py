@@ -7,11 +7,18 @@ from typing import Any
 
 from sandscope import _guard
 
+_ABSENT: Any = object()
+
 
 class Patches:
-    """A list of replaced attributes; `undo` is its mirror."""
+    """A list of replaced attributes; `undo` is its mirror.
+
+    Attributes:
+        undone: what was made for them and is still in the program's hands does no more than to pass on.
+    """
 
     def __init__(self) -> None:
+        self.undone = False
         self._done: list[tuple[Any, str, Any, Any]] = []
 
     def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -31,12 +38,20 @@ class Patches:
         setattr(owner, name, replacement)
         self._done.append((owner, name, original, replacement))
 
+    def add(self, owner: Any, name: str, value: Any) -> None:
+        """Give a module or class an attribute that it lacks."""
+        setattr(owner, name, value)
+        self._done.append((owner, name, _ABSENT, value))
+
     def undo(self) -> None:
         """Put back all that is still ours, last one first."""
+        self.undone = True
         while self._done:
             owner, name, original, replacement = self._done.pop()
             current = vars(owner).get(name)
-            if current is replacement:
+            if current is replacement and original is _ABSENT:
+                delattr(owner, name)
+            elif current is replacement:
                 setattr(owner, name, original)
             else:
                 _guard.report(

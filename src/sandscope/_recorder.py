@@ -9,7 +9,7 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from sandscope._emitter import Severity
+from sandscope._emitter import Emitter, Severity
 from sandscope._execution import Execution
 from sandscope._metric import Metric
 from sandscope._scope import Scope
@@ -18,6 +18,10 @@ from sandscope._site import Site, Value
 
 class Recorder(Protocol):
     """Turns executions into spans, metrics and log records."""
+
+    @property
+    def emitter(self) -> Emitter:
+        """Tracer, meter and logger; to be asked for each time, as the program may replace providers."""
 
     def begin(self, site: Site) -> Execution | None:
         """Start an execution now; one that is current is to be ended on the thread that began it.

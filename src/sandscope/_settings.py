@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from sandscope._errors import SandscopeError
 
@@ -13,14 +14,16 @@ EXIT_TIMEOUT = "SANDSCOPE_EXIT_TIMEOUT"
 """Seconds that sending the rest may take when the program ends. Default 4."""
 
 RECORDER = "SANDSCOPE_RECORDER"
-"""``direct``: record through the SDK on the calling thread, always. Default ``auto``."""
+"""``direct``: record through the SDK on the calling thread, always; ``python``: never by compiled code.
+Default ``auto``.
+"""
 
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def baggage() -> bool:
     """Return whether baggage goes into children and guests."""
-    return _boolean(BAGGAGE)
+    return read_boolean(BAGGAGE)
 
 
 def exit_timeout() -> float:
@@ -31,16 +34,13 @@ def exit_timeout() -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise _wrong(EXIT_TIMEOUT, value, "a number of seconds")
+        raise wrong_setting(EXIT_TIMEOUT, value, "a number of seconds")
     return seconds
 
 
 def always_direct() -> bool:
     """Return whether executions are to be recorded on the calling thread."""
-    value = os.environ.get(RECORDER, "").strip().lower()
-    if value not in {"", "auto", "direct"}:
-        raise _wrong(RECORDER, value, "auto or direct")
-    return value == "direct"
+    return read_choice(RECORDER, ("auto", "direct", "python")) == "direct"
 
 
 def check() -> None:
@@ -50,16 +50,55 @@ def check() -> None:
     exit_timeout()
 
 
-def _boolean(name: str) -> bool:
+def read_boolean(name: str, *, default: bool = False) -> bool:
+    """Return the value of a variable that is true or false.
+
+    Args:
+        name: of the variable.
+        default: what it is where it is unset or empty.
+
+    Raises:
+        SandscopeError: if it is neither.
+    """
     value = os.environ.get(name, "").strip().lower()
+    if not value:
+        return default
     if value in _TRUE:
         return True
     if value in _FALSE:
         return False
-    raise _wrong(name, value, "true or false")
+    raise wrong_setting(name, value, "true or false")
 
 
-def _wrong(name: str, value: str, wanted: str) -> SandscopeError:
+def read_choice(name: str, choices: Sequence[str]) -> str:
+    """Return the value of a variable that is one of a few words.
+
+    Args:
+        name: of the variable.
+        choices: the words; the first is taken where it is unset or empty.
+
+    Raises:
+        SandscopeError: if it is none of them.
+    """
+    value = os.environ.get(name, "").strip().lower() or choices[0]
+    if value not in choices:
+        raise wrong_setting(name, value, one_of(choices))
+    return value
+
+
+def one_of(choices: Sequence[str]) -> str:
+    """Return words as a sentence lists them: ``a, b or c``."""
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def wrong_setting(name: str, value: object, wanted: str) -> SandscopeError:
+    """Return the error for a variable or argument that cannot be read.
+
+    Args:
+        name: of the variable or argument.
+        value: what it is.
+        wanted: what it is to be instead.
+    """
     return SandscopeError(
-        f"Cannot read {name}={value!r}: it is not {wanted}. Set it to {wanted} or unset it."
+        f"Cannot read {name}={value!r}: it is not {wanted}. Set it to {wanted}, or leave it out."
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from opentelemetry.trace import SpanKind
 
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
+
+if TYPE_CHECKING:
+    from sandscope._execution import Execution
 
 Value: TypeAlias = "str | bool | int | float | tuple[str, ...] | tuple[int, ...]"
 
@@ -31,6 +34,7 @@ class Site:
         current: make an execution current on its thread while it runs, so that spans inside become its
             children. Needless where nothing inside can call back into Python.
         traced: has a span and a log record; otherwise it is only counted, and never current.
+        failed: called with an execution that an exception is about to end, the verdict and the exception.
     """
 
     runtime: str
@@ -41,6 +45,7 @@ class Site:
     verdict_of: Callable[[BaseException], Verdict] = _unknown
     current: bool = True
     traced: bool = True
+    failed: Callable[[Execution, Verdict, BaseException], None] | None = None
 
     def __post_init__(self) -> None:
         """Let what has no span never be current."""

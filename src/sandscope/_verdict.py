@@ -10,7 +10,7 @@ Status = Literal["OK", "RE", "TLE", "MLE", "PLE", "FSE", "SIG", "SV", "ABUSE", "
 Actor = Literal["judge", "kernel", "runtime"]
 """The host program, a limit of the system or of the runtime's limiter, or the guest itself."""
 
-Limit = Literal["memory", "cpu", "wall", "process", "output", "fuel", "epoch", "stack", "table"]
+Limit = Literal["memory", "cpu", "wall", "process", "output", "fuel", "epoch", "stack", "table", "instance"]
 """The resource whose limit ended an execution."""
 
 

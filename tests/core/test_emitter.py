@@ -14,6 +14,7 @@ from sandscope import Metric, Recorder, Scope, Site, _emitter, _guard
 SITE = Site("wasmtime", "call", "wasm add")
 COUNTED = Site("wasmtime", "call", "wasm add", traced=False)
 INSTANCES = Metric("wasm.active_instances", "updowncounter", "", "Instances")
+SIZE = Metric("wasm.size", "histogram", "By", "Sizes")
 LOADS = Metric("wasm.loads", "counter", "{load}", "Loads")
 
 
@@ -44,12 +45,15 @@ def test_a_bad_value_costs_no_other(recorder: Recorder, telemetry: Telemetry) ->
 def test_values_that_nobody_collects_are_bounded(
     recorder: Recorder, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the bound they are counted as errors, not kept."""
+    """Those of a counter are added up; others are, beyond the bound, counted as errors."""
     monkeypatch.setattr(_emitter, "_MOST", 3)
     for _ in range(5):
         recorder.measure(LOADS, 1)
-    assert telemetry.points("wasm.loads") == [({}, 3)]
-    assert _guard.counts() == {"metrics.queue": 2}
+    for _ in range(5):
+        recorder.measure(SIZE, 1)
+    assert telemetry.points("wasm.loads") == [({}, 5)]
+    assert telemetry.points("wasm.size") == [({}, 2)]
+    assert _guard.counts() == {"metrics.queue": 3}
 
 
 def test_a_log_record_is_in_the_trace_of_its_execution(recorder: Recorder, telemetry: Telemetry) -> None:

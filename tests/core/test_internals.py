@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from sandscope import OK, Scope, Site, _guard, _internals
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._execution import DeferredExecution, recorded_by
 from sandscope._deferred._metrics import Aggregator
 from sandscope._internals import _histograms
 
@@ -187,10 +187,10 @@ def _ended(nanoseconds: int) -> DeferredExecution:
         def identify(self, _execution: Any) -> SpanContext:
             return INVALID_SPAN_CONTEXT
 
-    execution = DeferredExecution()
-    execution.site, execution.recorder = Site("wasmtime", "call", "add"), Recorder()  # type: ignore[assignment]
+    execution = recorded_by(Recorder())()  # type: ignore[arg-type]
+    execution.site = Site("wasmtime", "call", "add")
     execution.parent_context, execution.verdict = Context(), OK
-    execution.details = execution.identity = execution.written = None
+    execution.details = execution.identity = None
     execution.started, execution.ended = 1, 1 + nanoseconds
     return execution
 

@@ -186,7 +186,7 @@ def ended(
 ) -> DeferredExecution:
     """Return an ended execution, as the drain hands it to the encoder."""
     execution = object.__new__(DeferredExecution)
-    execution.site, execution.verdict, execution.details, execution.written = site, verdict, details, None
+    execution.site, execution.verdict, execution.details = site, verdict, details
     execution.parent_context = Context() if parent is None else parent
     execution.identity = identity or SpanContext(2**127 + 5, 2**63 + 6, False, TraceFlags(3))
     offset = _clock.offset

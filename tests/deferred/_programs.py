@@ -15,7 +15,7 @@ from sandscope import Scope, Site
 from sandscope._deferred import DeferredRecorder, Pipeline
 
 SCOPE, SITE = Scope("scope", "1"), Site("wasmtime", "call", "wasm add")
-OUTCOMES = ("sent", "unsampled", "queue_full", "not_delivered")
+OUTCOMES = ("sent", "unsampled", "queue_full", "not_encoded", "not_delivered")
 SIGNALS = ("span", "log")
 
 

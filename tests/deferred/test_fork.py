@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import select
-import signal
 import threading
 import time
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from deferred._forked import in_child
 from deferred._programs import SITE, Exporter, Program
 from harness import OtlpSink, clean_environment, run_program, wait_until
 from sandscope import _guard
-from sandscope._deferred import _execution
-
-if not hasattr(os, "fork"):
-    pytest.skip("there is no fork here", allow_module_level=True)
-
-
-def _in_child(work: Callable[[], object], seconds: float = 20.0) -> Any:
-    """Return what `work` returns in a forked child."""
-    read, write = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of threads
-        pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(write, pickle.dumps(work()))
-        except BaseException as error:  # noqa: BLE001 -- told to the parent
-            os.write(write, pickle.dumps(repr(error)))
-        finally:
-            os._exit(0)
-    os.close(write)
-    try:
-        if not select.select([read], [], [], seconds)[0]:
-            os.kill(pid, signal.SIGKILL)
-            pytest.fail("the child hangs")
-        return pickle.loads(os.read(read, 65536))  # noqa: S301 -- from ourselves
-    finally:
-        os.close(read)
-        os.waitpid(pid, 0)
+from sandscope._deferred import _hot_path
 
 
 def _report(program: Program) -> dict[str, Any]:
@@ -77,7 +45,7 @@ def test_in_the_middle_of_a_drain() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        children = [_in_child(child) for _ in range(12)]
+        children = [in_child(child) for _ in range(12)]
     finally:
         stop.set()
         thread.join(20)
@@ -101,7 +69,7 @@ def test_what_waits_and_what_runs_is_the_parents() -> None:
     program.pipeline.idle = False  # no drain: all waits
     program.run(20)
     running: Any = program.recorder.begin(SITE)
-    report = _in_child(lambda: _report(program))
+    report = in_child(lambda: _report(program))
     assert (report["spans"], report["active"]) == ([], 0)
     running.finish()
     assert program.pipeline.flush()
@@ -118,7 +86,7 @@ def test_the_childs_drain_sends_by_itself() -> None:
         program.run(3)
         return wait_until(lambda: len(program.spans.arrived) == 4)
 
-    assert _in_child(child) is True
+    assert in_child(child) is True
 
 
 @pytest.mark.parametrize("lock", ["losses", "ids", "errors", "sending", "collecting"])
@@ -126,7 +94,7 @@ def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> 
     program = Program()
     held = {
         "losses": program.pipeline.losses._lock,
-        "ids": _execution._lock,
+        "ids": _hot_path._lock,
         "errors": _guard._lock,
         "sending": program.pipeline._sending,
         "collecting": program.pipeline._collecting,
@@ -150,7 +118,7 @@ def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> 
     thread.start()
     assert holding.wait(10)
     try:
-        assert _in_child(child, 10) == 1
+        assert in_child(child, 10) == 1
     finally:
         over.set()
         thread.join(10)

@@ -30,7 +30,7 @@ from opentelemetry.sdk.metrics.view import (
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from sandscope import OK, Metric, Scope, Site, Verdict, _guard, _mapping
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._execution import DeferredExecution, recorded_by
 from sandscope._deferred._metrics import Aggregator
 from sandscope._direct import DirectRecorder
 
@@ -62,10 +62,10 @@ class _Recorder:
         self.ended.append(execution)
 
     def begin(self, site: Site) -> DeferredExecution:
-        execution = DeferredExecution()
-        execution.site, execution.recorder = site, self  # type: ignore[assignment]
+        execution = recorded_by(self)()  # type: ignore[arg-type]
+        execution.site = site
         execution.parent_context, execution.started, execution.ended = Context(), 1_000_000, 0
-        execution.verdict = execution.details = execution.identity = execution.written = None
+        execution.verdict = execution.details = execution.identity = None
         return execution
 
 

@@ -6,8 +6,11 @@ import gc
 import threading
 import time
 import weakref
+from typing import Any, cast
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
@@ -15,8 +18,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from deferred._programs import SCOPE, Exporter, Program
-from harness import wait_until
+from deferred._programs import SCOPE, SITE, Exporter, Program
+from harness import OtlpSink, wait_until
 from sandscope import Site, _guard
 from sandscope._deferred import DeferredRecorder, _outlet, _pipeline
 
@@ -192,3 +195,45 @@ def test_nothing_is_recorded_where_instrumentation_is_suppressed() -> None:
     with suppress_instrumentation():
         assert program.recorder.begin(Site("wasmtime", "call", "add")) is None
     assert program.executions() == 0
+
+
+def test_what_cannot_be_encoded_is_counted_and_costs_no_other() -> None:
+    with OtlpSink() as sink:
+        exporters = (
+            OTLPSpanExporter(f"{sink.endpoint}/v1/traces"),
+            OTLPLogExporter(f"{sink.endpoint}/v1/logs"),
+        )
+        program = Program(*exporters)
+        program.run(3)
+        program.run(1, Site("wasmtime", "call", "odd", attributes=cast(Any, 5)))
+        assert program.pipeline.flush()
+        assert (len(sink.spans), len(sink.logs)) == (3, 3)
+    assert program.outcomes("span") == program.outcomes("log") == {"sent": 3, "not_encoded": 1}
+    assert program.executions() == 4
+
+
+@pytest.mark.parametrize("end_time", [2**65, -(2**65), -1])
+def test_an_end_that_is_no_time_is_now(end_time: int) -> None:
+    program = Program()
+    execution = program.recorder.begin(SITE)
+    assert execution is not None
+    execution.finish(end_time=end_time)
+    assert 0 < execution.duration < 60
+    assert program.pipeline.flush()
+    assert program.outcomes("span") == {"sent": 1}
+
+
+def test_what_cannot_be_made_an_object_of_the_sdks_is_counted_and_costs_no_other() -> None:
+    program = Program()
+    program.run(3)
+    program.run(1, Site("wasmtime", "call", "odd", attributes=cast(Any, 5)))
+    assert program.pipeline.flush()
+    assert program.outcomes("span") == program.outcomes("log") == {"sent": 3, "not_encoded": 1}
+    assert _guard.counts() == {"encode": 2}
+
+
+def test_a_request_of_which_nothing_is_left_is_not_sent() -> None:
+    program = Program(Exporter(_raise), Exporter(_raise))
+    program.run(2, Site("wasmtime", "call", "odd", attributes=cast(Any, 5)))
+    assert program.pipeline.flush()
+    assert program.outcomes("span") == program.outcomes("log") == {"not_encoded": 2}

@@ -33,7 +33,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from sandscope import OK, Scope, Site, _guard
 from sandscope._deferred import _metrics, _running
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._execution import DeferredExecution, recorded_by
 from sandscope._deferred._metrics import Aggregator
 
 SCOPE, SITE, OTHER = Scope("scope", "1"), Site("wasmtime", "call", "wasm add"), Site("torch", "load", "load")
@@ -50,10 +50,10 @@ class _Recorder:
 
     def begin(self, site: Site = SITE) -> DeferredExecution:
         self.aggregator.starts[site]()
-        execution = DeferredExecution()
-        execution.site, execution.recorder = site, self  # type: ignore[assignment]
+        execution = recorded_by(self)()  # type: ignore[arg-type]
+        execution.site = site
         execution.parent_context, execution.started, execution.ended = Context(), time.perf_counter_ns(), 0
-        execution.verdict = execution.details = execution.identity = execution.written = None
+        execution.verdict = execution.details = execution.identity = None
         return execution
 
     def identify(self, _execution: DeferredExecution) -> SpanContext:

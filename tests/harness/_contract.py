@@ -20,6 +20,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "string[]": tuple,
     "int[]": tuple,
+    "template[string]": str,
 }
 
 
@@ -91,13 +92,15 @@ class Contract:
         return (
             isinstance(attribute.get("type"), dict)
             or name in {"sandbox.verdict.cause", "sandscope.place"}
-            or bool(attribute.get("closed"))
+            or bool(attribute.get("closed") or attribute.get("capped"))
         )
 
     def _wrong(self, where: str, attributes: Mapping[str, Any], allowed: set[str]) -> Iterable[str]:
         for name, value in attributes.items():
-            declared = self.attributes.get(name)
-            if declared is None or name not in allowed:
+            prefix = name.partition(".")[0]
+            template = self.attributes.get(prefix, {}).get("type") == "template[string]"
+            declared = self.attributes.get(prefix if template else name)
+            if declared is None or declared["id"] not in allowed:
                 yield f"{where}: {name} is not declared there"
             elif not _fits(declared["type"], value):
                 yield f"{where}: {name}={value!r} is not {declared['type']}"

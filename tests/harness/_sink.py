@@ -21,22 +21,25 @@ class OtlpSink:
         metrics: the metrics that arrived.
         logs: the log records that arrived.
         resources: the attributes of each request's resource.
+        peers: from which port each of them came.
         requests: how many requests came, whatever became of them.
     """
 
-    def __init__(self, *, status: int = 200, delay: float = 0.0) -> None:
+    def __init__(self, *, status: int = 200, delay: float = 0.0, keep_alive: bool = False) -> None:
         """Prepare a receiver.
 
         Args:
             status: the HTTP status of every answer.
             delay: seconds before every answer.
+            keep_alive: take more than one request by a connection, as a Collector does.
         """
         self.spans: list[Any] = []
         self.metrics: list[Any] = []
         self.logs: list[Any] = []
         self.resources: list[dict[str, str]] = []
+        self.peers: list[int] = []
         self.requests = 0
-        self._status, self._delay = status, delay
+        self._status, self._delay, self._keep_alive = status, delay, keep_alive
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -73,9 +76,11 @@ class OtlpSink:
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if sink._keep_alive else "HTTP/1.0"
+
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
-                sink._receive(self.path, data)
+                sink._receive(self.path, data, self.client_address[1])
                 sink._closing.wait(sink._delay)
                 try:
                     self.send_response(sink._status)
@@ -89,25 +94,26 @@ class OtlpSink:
 
         return Handler
 
-    def _receive(self, path: str, data: bytes) -> None:
+    def _receive(self, path: str, data: bytes, peer: int) -> None:
         with self._lock:
             self.requests += 1
             if self._status != 200:
                 return
             if path == "/v1/traces":
                 for group in ExportTraceServiceRequest.FromString(data).resource_spans:
-                    self._resource(group.resource)
+                    self._resource(group.resource, peer)
                     self.spans += [span for scope in group.scope_spans for span in scope.spans]
             elif path == "/v1/metrics":
                 for group in ExportMetricsServiceRequest.FromString(data).resource_metrics:
-                    self._resource(group.resource)
+                    self._resource(group.resource, peer)
                     self.metrics += [metric for scope in group.scope_metrics for metric in scope.metrics]
             elif path == "/v1/logs":
                 for group in ExportLogsServiceRequest.FromString(data).resource_logs:
-                    self._resource(group.resource)
+                    self._resource(group.resource, peer)
                     self.logs += [record for scope in group.scope_logs for record in scope.log_records]
 
-    def _resource(self, resource: Any) -> None:
+    def _resource(self, resource: Any, peer: int) -> None:
+        self.peers.append(peer)
         self.resources.append({a.key: a.value.string_value for a in resource.attributes})
 
 

@@ -22,7 +22,7 @@ def test_all_is_well_where_a_collector_answers() -> None:
         code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
     assert code == 0, said
     assert f"ok endpoint    {sink.endpoint} answers" in said
-    assert "ok recorder    deferred" in said
+    assert "ok recorder    deferred, compiled" in said
     assert "ok wasmtime" in said
     assert "is patched" in said
 
@@ -37,6 +37,11 @@ def test_it_says_what_is_missing_and_what_to_do() -> None:
 
 def test_it_says_why_the_recorder_is_direct() -> None:
     assert "ok recorder    direct: SANDSCOPE_RECORDER=direct" in _doctor(SANDSCOPE_RECORDER="direct")[1]
+
+
+def test_it_says_why_the_recorder_is_not_compiled() -> None:
+    said = _doctor(SANDSCOPE_RECORDER="python")[1]
+    assert "ok recorder    deferred, in Python: SANDSCOPE_RECORDER is python" in said
 
 
 def test_a_broken_setting_is_told() -> None:

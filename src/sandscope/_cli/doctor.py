@@ -22,7 +22,8 @@ _PROBE = """
 import json
 import sandscope.auto
 from sandscope import _deferred
-print(json.dumps(_deferred.why_not()))
+from sandscope._deferred import _compiled
+print(json.dumps([_deferred.why_not(), _compiled.why_not]))
 """
 _DEFAULT_ENDPOINT = "http://localhost:4318"
 
@@ -83,8 +84,10 @@ def _recorder() -> tuple[bool, str, str]:
     )
     if probe.returncode != 0:
         return False, "recorder", f"cannot be told: {probe.stderr.strip().splitlines()[-1]}"
-    reason = json.loads(probe.stdout)
-    return True, "recorder", f"direct: {reason}" if reason else "deferred"
+    direct, in_python = json.loads(probe.stdout)
+    if direct:
+        return True, "recorder", f"direct: {direct}"
+    return True, "recorder", f"deferred, in Python: {in_python}" if in_python else "deferred, compiled"
 
 
 def _runtimes() -> list[tuple[bool, str, str]]:

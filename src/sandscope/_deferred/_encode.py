@@ -12,6 +12,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from sandscope import _guard
 from sandscope._deferred import _messages
+from sandscope._deferred._compiled import encode_logs, encode_spans
 from sandscope._deferred._execution import DeferredExecution
 from sandscope._deferred._readable import readable_log, readable_span
 from sandscope._deferred._template import LogTemplate, SpanTemplate
@@ -21,6 +22,8 @@ from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
 _MOST_TEMPLATES = 1024
 """Kept at a time: a guest may choose names."""
+
+LeftOut = Callable[[DeferredExecution], object]
 
 
 class Encoder:
@@ -44,37 +47,46 @@ class Encoder:
         self._span_templates = _Templates(SpanTemplate, span_limits)
         self._log_templates = _Templates(LogTemplate, log_limits)
 
-    def spans(self, executions: Sequence[DeferredExecution]) -> bytes:
+    def spans(self, executions: Sequence[DeferredExecution], left_out: LeftOut | None = None) -> bytes:
         """Return an ExportTraceServiceRequest.
 
         Args:
-            executions: ended and sampled. One that cannot be encoded is left out and counted.
+            executions: ended and sampled. One that cannot be encoded is left out, and reported.
+            left_out: called with each of those.
         """
-        return self._encode(executions, self._span)
+        return self._encode(encode_spans, executions, self._span_templates.pieces, self._span, left_out)
 
-    def logs(self, executions: Sequence[DeferredExecution]) -> bytes:
+    def logs(self, executions: Sequence[DeferredExecution], left_out: LeftOut | None = None) -> bytes:
         """Return an ExportLogsServiceRequest.
 
         Args:
-            executions: ended. One that cannot be encoded is left out and counted.
+            executions: ended. One that cannot be encoded is left out, and reported.
+            left_out: called with each of those.
         """
-        return self._encode(executions, self._log)
+        return self._encode(encode_logs, executions, self._log_templates.pieces, self._log, left_out)
 
     def _encode(
         self,
+        encode_all: Callable[..., bytes],
         executions: Sequence[DeferredExecution],
+        find: Callable[[DeferredExecution], tuple[bytes, ...] | None],
         encode: Callable[[DeferredExecution], tuple[bytes, ...]],
+        left_out: LeftOut | None,
     ) -> bytes:
-        parts: list[bytes] = []
-        for execution in executions:
+        def encode_one(execution: DeferredExecution) -> tuple[bytes, ...]:
             try:
-                parts += encode(execution)
+                return encode(execution)
             except Exception as error:  # noqa: BLE001 -- one execution must not cost the others
                 _guard.report("encode", error)
-        return self._request(b"".join(parts)) if parts else b""
+                if left_out is not None:
+                    left_out(execution)
+                return ()
+
+        encoded = encode_all(list(executions), find, encode_one)
+        return self._request(encoded) if encoded else b""
 
     def _span(self, execution: DeferredExecution) -> tuple[bytes, ...]:
-        if execution.written is None:
+        if execution.details is None or execution.details.written is None:
             template = self._span_templates.find(execution)
             if template is not None:
                 return template.fill(execution)
@@ -90,6 +102,8 @@ class Encoder:
 
 
 class _Template(Protocol):
+    pieces: tuple[bytes, ...]
+
     def fits(self, details: Details) -> bool:
         """Return whether an execution with these details can be filled in."""
 
@@ -114,6 +128,11 @@ class _Templates(Generic[_T, _Limits]):
         except KeyError:
             template = self._add(key)
         return template if template is None or details is None or template.fits(details) else None
+
+    def pieces(self, execution: DeferredExecution) -> tuple[bytes, ...] | None:
+        """Return what an execution without details is put together from, or None."""
+        template = self.find(execution)
+        return None if template is None else template.pieces
 
     def _add(self, key: tuple[Site, Verdict | None, str | None]) -> _T | None:
         if len(self._made) >= _MOST_TEMPLATES:

@@ -1,11 +1,8 @@
-"""The record of the deferred recorder: an execution that is its own span."""
+"""The execution of the deferred recorder: it is its own span."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping, Sequence
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -16,23 +13,14 @@ from opentelemetry.util.types import Attributes, AttributeValue
 
 from sandscope import _mapping
 from sandscope._deferred import _clock
+from sandscope._deferred._compiled import Record
+from sandscope._emitter import Severity
 from sandscope._execution import Execution
 from sandscope._internals import SPAN_KEY
-from sandscope._verdict import OK, Verdict
+from sandscope._site import Value
 
 if TYPE_CHECKING:
     from sandscope._deferred._recorder import DeferredRecorder
-
-# Signal handlers and finalisers may ask for the current span while this thread is making its ids.
-_lock = threading.RLock()
-
-
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 -- it is the module's
-    _lock = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_renew_lock)  # another thread may have held it, and is not there
 
 
 class SpanData:
@@ -47,31 +35,14 @@ class SpanData:
         self.links: list[Link] = []
 
 
-class DeferredExecution(Execution):
-    """What the calling thread leaves behind; all else is derived from it later.
+class DeferredExecution(Record, Execution):
+    """A record as an execution, and as the `Span` that OpenTelemetry's API asks for.
 
-    It is registered as an OpenTelemetry `Span`: user code that asks for the current span gets it, may
-    write on it while it runs, and may read it. Ids and the sampling decision are made when first asked for.
-
-    Attributes:
-        recorder: whose it is.
-        parent_context: the context in which it began.
-        started: `perf_counter_ns` at the start.
-        ended: the same at the end; unset while it runs.
-        identity: its span context, once somebody has asked.
-        written: what the program wrote on the span, beside attributes.
-        token: what restores the parent's context.
+    User code that asks for the current span gets it, may write on it while it runs, and may read it. Ids
+    and the sampling decision are made when first asked for.
     """
 
-    __slots__ = ("ended", "identity", "parent_context", "recorder", "started", "token", "written")
-
-    recorder: DeferredRecorder
-    parent_context: Context
-    started: int
-    ended: int
-    identity: SpanContext | None
-    written: SpanData | None
-    token: Any
+    __slots__ = ()
 
     # -- as an execution
 
@@ -95,25 +66,23 @@ class DeferredExecution(Execution):
         """See `Execution.duration`."""
         return 0.0 if self.verdict is None else max(0, self.ended - self.started) / 1e9
 
-    def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
-        """See `Execution.finish`."""
-        ended = perf_counter_ns() if end_time is None else max(self.started, end_time - _clock.offset)
-        # No call in between: a signal handler or another thread may end it, too.
-        if self.verdict is None:
-            self.ended = ended
-            self.verdict = verdict
-            self.recorder.take(self)
+    def log(
+        self,
+        name: str,
+        body: str,
+        *,
+        severity: Severity = "INFO",
+        attributes: Mapping[str, Value] | None = None,
+    ) -> None:
+        """See `Execution.log`."""
+        self.recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
     # -- as a span, while it runs
 
     def get_span_context(self) -> SpanContext:
         """Return ids and flags, made at the first call."""
         identity = self.identity
-        if identity is None:
-            made = self.recorder.identify(self)
-            with _lock:
-                identity = self.identity = self.identity or made
-        return identity
+        return self.adopt(self.recorder.identify(self)) if identity is None else identity
 
     def is_recording(self) -> bool:
         """Return whether it runs and is sampled."""
@@ -186,7 +155,8 @@ class DeferredExecution(Execution):
     @property
     def name(self) -> str:
         """The span's name."""
-        return self.site.name if self.written is None or self.written.name is None else self.written.name
+        written = self.written
+        return self.site.name if written is None or written.name is None else written.name
 
     @property
     def kind(self) -> SpanKind:
@@ -222,11 +192,22 @@ class DeferredExecution(Execution):
             return self.written.status
         return Status()
 
+    @property
+    def written(self) -> SpanData | None:
+        """What the program itself wrote on the span, beside attributes."""
+        return None if self.details is None else self.details.written
+
     def _write(self) -> SpanData:
-        written = self.written
+        details = self.more()
+        written: SpanData | None = details.written
         if written is None:
-            written = self.written = SpanData()
+            written = details.written = SpanData()
         return written
 
 
 trace.Span.register(DeferredExecution)
+
+
+def recorded_by(recorder: DeferredRecorder) -> type[DeferredExecution]:
+    """Return the class of one recorder's executions: cheaper than an attribute of each."""
+    return type("DeferredExecution", (DeferredExecution,), {"__slots__": (), "recorder": recorder})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from os import urandom
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -11,6 +10,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
 
 from sandscope import _guard, _mapping
+from sandscope._deferred._compiled import give_ids
 from sandscope._deferred._execution import DeferredExecution
 
 
@@ -26,12 +26,14 @@ class Identities:
         self._root = TraceFlags(TraceFlags.SAMPLED | (_RANDOM if random_flag else 0))
         self._root_unsampled = TraceFlags(self._root & ~TraceFlags.SAMPLED)
 
-    def give(self, executions: Sequence[DeferredExecution]) -> list[DeferredExecution]:
+    def give(self, executions: list[DeferredExecution]) -> list[DeferredExecution]:
         """Give every execution its span context.
 
         Returns:
             Those that are sampled.
         """
+        if self._plain and give_ids is not None:
+            return give_ids(executions, urandom(32 * len(executions)), self._root)
         entropy, position, root = urandom(24 * len(executions)), 0, self._root
         sampled = []
         for execution in executions:
@@ -42,9 +44,7 @@ class Identities:
                     span_id = int.from_bytes(entropy[position + 16 : position + 24], "big") or 1
                     position += 24
                     made = SpanContext(trace_id, span_id, False, root)
-                    if execution.identity is None:  # nobody has asked for it since
-                        execution.identity = made
-                    identity = execution.identity
+                    identity = execution.adopt(made)
                 else:
                     identity = execution.get_span_context()
             if identity[3] & 1:

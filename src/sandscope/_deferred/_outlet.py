@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import copy_context
-from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from sandscope import _guard, _internals
+from sandscope._deferred import _compiled
 from sandscope._deferred._execution import DeferredExecution
 from sandscope._deferred._losses import Losses, Signal
+
+if TYPE_CHECKING:
+    from sandscope._deferred._recorder import DeferredRecorder
 
 LIMIT = 8192
 """Records that wait for the exporter, at most; what comes beyond is dropped and counted."""
 _REQUEST = 512
-_STEP = 32
-"""Records encoded at a time: the program's threads get the interpreter in between."""
-
-Encode = Callable[[Sequence[DeferredExecution]], bytes]
+_STEP = 32 if _compiled.why_not else _REQUEST
+"""Records encoded at a time: the program's threads get the interpreter in between, about 10000 times a second."""
 
 
 class Outlet:
@@ -78,41 +79,50 @@ class Outlet:
 
     def _send(self, batch: list[DeferredExecution]) -> None:
         delivered = False
+        left_out: list[DeferredExecution] = []
         try:
             if self.closed:
                 return
-            # In a context of its own: a signal handler that raises would leave this thread's suppressed.
-            result = copy_context().run(self._export, self._request(batch))
-            delivered = getattr(result, "name", "SUCCESS") == "SUCCESS"
+            request = self._request(batch, left_out)
+            if request:
+                # In a context of its own: a signal handler that raises would leave this thread's suppressed.
+                result = copy_context().run(self._export, request)
+                delivered = getattr(result, "name", "SUCCESS") == "SUCCESS"
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report(f"send.{self.signal}", error)
         finally:
-            self._losses.add(self.signal, "sent" if delivered else "not_delivered", len(batch))
+            self._losses.add(self.signal, "not_encoded", len(left_out))
+            rest = len(batch) - len(left_out)
+            self._losses.add(self.signal, "sent" if delivered else "not_delivered", rest)
 
     def _export(self, request: Any) -> Any:
         with suppress_instrumentation():
             return self._exporter.export(request)
 
-    def _request(self, batch: list[DeferredExecution]) -> Any:
+    def _request(self, batch: list[DeferredExecution], left_out: list[DeferredExecution]) -> Any:
         if not self._takes_bytes:
-            return [self._readable(execution) for execution in batch]
+            return list(self._readable(batch, left_out))
         parts: list[bytes] = []
-        batch.sort(key=lambda execution: id(execution.recorder))
-        for _, group in groupby(batch, key=lambda execution: id(execution.recorder)):
-            executions = list(group)
-            encode = self._encoder(executions[0])
+        by_recorder: dict[DeferredRecorder, list[DeferredExecution]] = {}
+        for execution in batch:
+            by_recorder.setdefault(execution.recorder, []).append(execution)
+        for recorder, executions in by_recorder.items():
+            encode = recorder.encoder.spans if self.signal == "span" else recorder.encoder.logs
             for start in range(0, len(executions), _STEP):
-                parts.append(encode(executions[start : start + _STEP]))
+                parts.append(encode(executions[start : start + _STEP], left_out.append))
                 time.sleep(0)
-        return _internals.Encoded(b"".join(parts), len(batch))
+        return _internals.Encoded(b"".join(parts), len(batch) - len(left_out))
 
-    def _encoder(self, execution: DeferredExecution) -> Encode:
-        encoder = execution.recorder.encoder
-        return encoder.spans if self.signal == "span" else encoder.logs
-
-    def _readable(self, execution: DeferredExecution) -> Any:
+    def _readable(
+        self, batch: Sequence[DeferredExecution], left_out: list[DeferredExecution]
+    ) -> Iterator[Any]:
         from sandscope._deferred._readable import readable_log, readable_span
 
-        recorder = execution.recorder
         make = readable_span if self.signal == "span" else readable_log
-        return make(execution, recorder.pipeline.resource, recorder.instrumentation_scope)
+        for execution in batch:
+            recorder = execution.recorder
+            try:
+                yield make(execution, recorder.pipeline.resource, recorder.instrumentation_scope)
+            except Exception as error:  # noqa: BLE001 -- one execution must not cost the others
+                _guard.report("encode", error)
+                left_out.append(execution)

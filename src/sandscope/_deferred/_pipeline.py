@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from sandscope import _guard
+from sandscope import _guard, _internals
 from sandscope._deferred import _clock
 from sandscope._deferred._execution import DeferredExecution
 from sandscope._deferred._identity import Identities
@@ -46,7 +47,6 @@ class Pipeline:
         idle: no thread drains yet, or none could be started, or no longer after a fork.
         losses: what became of every record.
         recorders: who records into it.
-        resource: whose telemetry it is.
         tracer_provider: gets the spans that an instrumentation starts beside executions; the same for
             `meter_provider` and `logger_provider`, of which None is the global one.
     """
@@ -76,7 +76,6 @@ class Pipeline:
         self.idle = True
         self.losses = Losses()
         self.recorders: weakref.WeakSet[DeferredRecorder] = weakref.WeakSet()
-        self.resource = tracer_provider.resource
         self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
         self.logger_provider = logger_provider
         self.identities = Identities(tracer_provider)
@@ -90,14 +89,21 @@ class Pipeline:
         self._wake = threading.Event()
         self._closed = False
         self._held = False
+        self._readers = _internals.Readers(meter_provider)
         self.losses.show(meter_provider)
         reference = weakref.ref(self)
-        # No fork while a batch is being counted: the child would get the SDK's locks as they are then.
+        # No fork while a batch is being counted or a reader collects: the child would get the SDK's locks as
+        # they are then.
         os.register_at_fork(
             before=lambda: _on(reference, Pipeline._hold),
             after_in_parent=lambda: _on(reference, Pipeline._let_go),
             after_in_child=lambda: _on(reference, Pipeline.forget),
         )
+
+    @property
+    def resource(self) -> Resource:
+        """Whose telemetry it is; that of a forked child may be another one than its parent's."""
+        return self.tracer_provider.resource
 
     def wake(self) -> None:
         """Start the thread that drains."""
@@ -187,6 +193,7 @@ class Pipeline:
         self.idle = True
         for recorder in list(self.recorders):
             recorder.forget()
+        self._readers.begin_anew()
 
     def _collect(self, most: int) -> None:
         batch: list[DeferredExecution] = []
@@ -205,6 +212,8 @@ class Pipeline:
         by_aggregator: dict[Aggregator, list[DeferredExecution]] = {}
         for execution in batch:
             by_aggregator.setdefault(execution.recorder.aggregator, []).append(execution)
+            if execution.details is not None:
+                execution.close_emitted()
         traced = [execution for execution in batch if execution.site.traced]
         sampled = self.identities.give(traced)
         self.losses.add("span", "unsampled", len(traced) - len(sampled))
@@ -215,11 +224,13 @@ class Pipeline:
         logs.add(traced)
 
     def _hold(self) -> None:
+        self._readers.hold(_PATIENCE)
         self._held = self._collecting.acquire(timeout=_PATIENCE)
 
     def _let_go(self) -> None:
         if self._held:
             self._collecting.release()
+        self._readers.let_go()
 
     def _run(self) -> None:
         wake = self._wake
@@ -236,4 +247,7 @@ class Pipeline:
 def _on(reference: weakref.ref[Pipeline], step: Callable[[Pipeline], None]) -> None:
     pipeline = reference()
     if pipeline is not None:
-        step(pipeline)
+        try:
+            step(pipeline)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.fork", error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -10,6 +9,7 @@ from typing import Protocol
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from sandscope import _mapping
+from sandscope._deferred._compiled import new_count
 from sandscope._metric import ACTIVE
 from sandscope._scope import Scope
 from sandscope._site import Site
@@ -37,7 +37,7 @@ class Cell:
     __slots__ = ("_readings", "attributes", "ended", "start")
 
     def __init__(self, site: Site) -> None:
-        self.start: Callable[[], int] = itertools.count().__next__
+        self.start: Callable[[], int] = new_count()
         self.ended = 0
         self.attributes = _mapping.active_attributes(site)
         self._readings = 0

@@ -46,7 +46,9 @@ class Unfit(Exception):  # noqa: N818 -- not an error: the slow way is taken
 class SpanTemplate:
     """A span without ids, trace state, times, and attributes of one execution's own."""
 
-    __slots__ = ("_after", "_before", "_flags", "_head", "_local", "_own", "_root")
+    __slots__ = ("_after", "_before", "_flags", "_head", "_local", "_own", "_root", "pieces")
+
+    pieces: tuple[bytes, ...]
 
     def __init__(self, site: Site, verdict: Verdict, error_type: str | None, limits: SpanLimits) -> None:
         """Encode what is common.
@@ -65,6 +67,8 @@ class SpanTemplate:
         length = len(_TRACE_ID + _SPAN_ID + self._head + _END_TIME + tail) + 16 + 8 + 8 + 8
         self._root = (_messages.record_of(length) + _TRACE_ID, tail)
         self._local = (_messages.record_of(length + len(_PARENT_ID) + 8) + _TRACE_ID, tail)
+        starts = (self._root[0], self._local[0])
+        self.pieces = (*starts, _SPAN_ID, _PARENT_ID, self._head, _END_TIME, tail)
 
     def fits(self, details: Details) -> bool:
         """Return whether an execution with these details can be filled in."""
@@ -101,7 +105,19 @@ class SpanTemplate:
 class LogTemplate:
     """A log record without times, ids, flags, duration, error message, and attributes of one execution's own."""
 
-    __slots__ = ("_after", "_before", "_has_message", "_head", "_last", "_own", "_plain", "_seconds")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_has_message",
+        "_head",
+        "_last",
+        "_own",
+        "_plain",
+        "_seconds",
+        "pieces",
+    )
+
+    pieces: tuple[bytes, ...]
 
     def __init__(self, site: Site, verdict: Verdict, error_type: str | None, limits: LogRecordLimits) -> None:
         """Encode what is common.
@@ -123,6 +139,7 @@ class LogTemplate:
         end = _LOG_FLAGS + _LOG_TRACE_ID + _LOG_SPAN_ID + _OBSERVED_TIME + _EVENT_NAME
         length = len(_LOG_TIME + middle + self._after + end) + 8 + 8 + 4 + 16 + 8 + 8
         self._plain = (_messages.record_of(length) + _LOG_TIME, middle, self._after + _LOG_FLAGS)
+        self.pieces = (*self._plain, _LOG_TRACE_ID, _LOG_SPAN_ID, _OBSERVED_TIME, _EVENT_NAME)
 
     def fits(self, details: Details) -> bool:
         """Return whether an execution with these details can be filled in."""
@@ -194,7 +211,7 @@ def _example(site: Site, verdict: Verdict, error_type: str | None) -> DeferredEx
     if _OWN in site.attributes:
         raise Unfit
     example = object.__new__(DeferredExecution)
-    example.site, example.verdict, example.written = site, verdict, None
+    example.site, example.verdict = site, verdict
     example.started = example.ended = 0
     example.details = details = Details()
     details.error_type = error_type

@@ -7,11 +7,13 @@ from sandscope._internals._connections import leave_connections
 from sandscope._internals._context import SPAN_KEY, SUPPRESSION_KEYS, context_variable, set_default_context
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._providers import open_provider_slot
+from sandscope._internals._readers import Readers
 
 __all__ = [
     "SPAN_KEY",
     "SUPPRESSION_KEYS",
     "Encoded",
+    "Readers",
     "accept_encoded",
     "context_variable",
     "leave_connections",
