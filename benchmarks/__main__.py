@@ -10,9 +10,15 @@ from importlib.metadata import version
 from benchmarks import cpu, hot_path, kept, paced, wrapped
 
 # Goal, and gate: the gates are wide enough for a shared machine, and narrow enough to see a doubling.
-AT_LEAST = {"hot_sdk_over_ours": (100, 50), "cpu_sdk_over_ours": (20, 10)}
+AT_LEAST = {
+    "hot_sdk_over_python": (100, 50),
+    "hot_sdk_over_compiled": (300, 150),
+    "cpu_sdk_over_python": (20, 10),
+    "cpu_sdk_over_compiled": (80, 40),
+}
 AT_MOST = {
-    "hot_ours_over_empty": (60, 100),
+    "hot_over_empty_python": (60, 100),
+    "hot_over_empty_compiled": (20, 40),
     "wrapped_over_plain_wasm_nop": (1.2, 1.6),
     "wrapped_over_plain_wasm_add": (1.1, 1.3),
     "wrapped_over_plain_subprocess": (1.05, 2),

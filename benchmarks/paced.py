@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks._fresh import fresh, print_result
 from benchmarks._subjects import LEAF, Subject, recorded, wasm_functions
 
 RATE = 2000
@@ -20,10 +19,7 @@ def run(*, short: bool) -> dict[str, float]:
     slowest: dict[str, list[float]] = {"none": [], "deferred": []}
     for _ in range(2 if short else 5):
         for design, found in slowest.items():
-            command = [sys.executable, "-m", "benchmarks.paced", design, "4000" if short else "12000"]
-            found.append(
-                float(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
-            )
+            found.append(fresh("benchmarks.paced", design, "4000" if short else "12000"))
     none, ours = (min(found) for found in slowest.values())
     return {
         "p999_paced_none_us": none / 1e3,
@@ -48,7 +44,7 @@ def main(design: str, executions: int) -> None:
         call()
         taken[number] = clock() - start
     taken.sort()
-    print(json.dumps(taken[executions * 999 // 1000]), flush=True)
+    print_result(taken[executions * 999 // 1000])
 
 
 if __name__ == "__main__":

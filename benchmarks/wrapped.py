@@ -25,7 +25,14 @@ def run(*, short: bool) -> dict[str, float]:
         cases |= _torch(ours)
     least = measure(cases, 8 if short else 30)
     names = [name.removesuffix(" plain") for name in cases if name.endswith(" plain")]
-    return {f"wrapped_over_plain_{name}": least[f"{name} patched"] / least[f"{name} plain"] for name in names}
+    result = {
+        f"wrapped_over_plain_{name}": least[f"{name} patched"] / least[f"{name} plain"] for name in names
+    }
+    for name in names:
+        # How long a call takes of which the overhead is a thousandth.
+        over = least[f"{name} patched"] - least[f"{name} plain"]
+        result[f"breakeven_ms_for_0.1pct_{name}"] = over / 1e6 * 1000
+    return result
 
 
 def _pair(name: str, plain: Callable[[], Any], patched: Callable[[], Any], ours: Subject) -> dict[str, Case]:
