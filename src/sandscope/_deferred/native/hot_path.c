@@ -180,23 +180,20 @@ begin(HotPath *self, PyObject *site)
     return (PyObject *)record;
 }
 
-static PyObject *
-take(HotPath *self, PyObject *execution)
+int
+take_record(PyObject *recorder, Record *record)
 {
-    Record *record = (Record *)execution;
     PyObject *token;
-    if (!PyObject_TypeCheck(execution, &RecordType)) {
-        PyErr_SetString(PyExc_TypeError, "take() needs a Record");
-        return NULL;
+    if (!PyObject_TypeCheck(recorder, &HotPathType)) { /* somebody else's, that only has the method */
+        PyObject *taken = PyObject_CallMethod(recorder, "take", "O", record);
+        Py_XDECREF(taken);
+        return taken == NULL ? -1 : 0;
     }
     token = record->token;
     record->token = NULL;
-    if (token == Py_None) {
-        Py_CLEAR(token);
-    }
-    queue_up(self, record, token);
+    queue_up((HotPath *)recorder, record, token == Py_None ? NULL : token);
     Py_XDECREF(token);
-    Py_RETURN_NONE;
+    return 0;
 }
 
 /* -- the wrapper of a method -- */
@@ -470,7 +467,6 @@ static PyMemberDef path_members[] = {
 
 static PyMethodDef path_methods[] = {
     {"begin", (PyCFunction)begin, METH_O, NULL},
-    {"take", (PyCFunction)take, METH_O, NULL},
     {"wrap_method", (PyCFunction)(void (*)(void))wrap_method, METH_VARARGS | METH_KEYWORDS, NULL},
     {NULL},
 };

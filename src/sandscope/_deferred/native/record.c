@@ -90,7 +90,7 @@ record_adopt(Record *self, PyObject *identity)
 static PyObject *
 record_finish(Record *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    static PyObject *verdict_name, *end_time_name, *take, *recorder;
+    static PyObject *verdict_name, *end_time_name, *recorder;
     PyObject *verdict = known.ok, *end_time = NULL;
     int64_t ended = clock_now();
     Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
@@ -98,7 +98,6 @@ record_finish(Record *self, PyObject *const *args, Py_ssize_t count, PyObject *n
     if (recorder == NULL) {
         verdict_name = PyUnicode_InternFromString("verdict");
         end_time_name = PyUnicode_InternFromString("end_time");
-        take = PyUnicode_InternFromString("take");
         recorder = PyUnicode_InternFromString("recorder");
     }
     if (count > 1) {
@@ -131,19 +130,19 @@ record_finish(Record *self, PyObject *const *args, Py_ssize_t count, PyObject *n
         }
     }
     if (self->verdict == NULL || self->verdict == Py_None) {
-        PyObject *owner, *taken;
+        PyObject *owner;
+        int taken;
         self->ended = ended;
         Py_XSETREF(self->verdict, Py_NewRef(verdict));
         owner = PyObject_GetAttr((PyObject *)self, recorder);
         if (owner == NULL) {
             return NULL;
         }
-        taken = PyObject_CallMethodOneArg(owner, take, (PyObject *)self);
+        taken = take_record(owner, self);
         Py_DECREF(owner);
-        if (taken == NULL) {
+        if (taken < 0) {
             return NULL;
         }
-        Py_DECREF(taken);
     }
     Py_RETURN_NONE;
 }

@@ -35,6 +35,9 @@ int64_t clock_offset(void);
 /* Return a new reference to an attribute, or NULL; set an error only if it is not that there is none. */
 PyObject *optional_attribute(PyObject *object, PyObject *name);
 
+/* Take a record that has ended, as `recorder.take` does; return -1 with an error. */
+int take_record(PyObject *recorder, Record *record);
+
 /* Count one, whatever kind of callable counts; return -1 with an error. */
 int count_one(PyObject *count);
 
