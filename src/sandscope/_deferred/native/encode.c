@@ -51,29 +51,80 @@ parent_of(Record *record)
     return PyDict_GetItemWithError(record->parent_context, known.span_key);
 }
 
-/* Give a record whose parent is one, too, its ids; return whether that could be done. */
+/* Make a record the child of a span, whose trace and flags it takes. */
+static int
+be_child(Record *record, uint64_t trace_high, uint64_t trace_low, uint64_t parent, int flags, Entropy *entropy)
+{
+    if (entropy->end - entropy->next < 8) {
+        return 0;
+    }
+    record->trace_high = trace_high;
+    record->trace_low = trace_low;
+    record->parent_span = parent;
+    record->flags = flags;
+    record->span = big_endian(entropy->next);
+    record->span += record->span == 0;
+    entropy->next += 8;
+    return 1;
+}
+
+/* Read an unsigned number of up to 16 bytes; return 0, or -1 with an error. */
+static int
+read_number(PyObject *number, unsigned char bytes[16])
+{
+    if (!PyLong_Check(number)) {
+        PyErr_SetString(PyExc_TypeError, "not a number");
+        return -1;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyLong_AsNativeBytes(number, bytes, 16,
+                                Py_ASNATIVEBYTES_BIG_ENDIAN | Py_ASNATIVEBYTES_UNSIGNED_BUFFER) < 0
+               ? -1
+               : 0;
+#else
+    return _PyLong_AsByteArray((PyLongObject *)number, bytes, 16, 0, 0);
+#endif
+}
+
+/* Give a record ids by what its parent, a span of somebody else's, says of itself. */
+static int
+give_child_of(PyObject *parent, Record *record, Entropy *entropy)
+{
+    unsigned char trace[16], span[16];
+    PyObject *context = PyObject_CallMethod(parent, "get_span_context", NULL);
+    int given = 0;
+    /* trace id, span id, is remote, flags, state, is valid */
+    if (context != NULL && PyTuple_Check(context) && PyTuple_GET_SIZE(context) == 6
+        && PyTuple_GET_ITEM(context, 2) == Py_False && PyTuple_GET_ITEM(context, 4) == known.no_state
+        && PyTuple_GET_ITEM(context, 5) == Py_True && read_number(PyTuple_GET_ITEM(context, 0), trace) == 0
+        && read_number(PyTuple_GET_ITEM(context, 1), span) == 0) {
+        long flags = PyLong_AsLong(PyTuple_GET_ITEM(context, 3));
+        given = !PyErr_Occurred()
+                && be_child(record, big_endian(trace), big_endian(trace + 8), big_endian(span + 8),
+                            (int)flags & (entropy->flags | 1), entropy);
+    }
+    Py_XDECREF(context);
+    PyErr_Clear(); /* the slow way finds and reports it */
+    return given;
+}
+
+/* Give a record that has a parent its ids; return whether that could be done. */
 static int
 give_child(Record *record, Entropy *entropy)
 {
     PyObject *found = parent_of(record);
     Record *parent = (Record *)found;
-    if (is_none(found) || !PyObject_TypeCheck(found, &RecordType) || entropy->end - entropy->next < 8) {
+    if (is_none(found)) {
         PyErr_Clear();
         return 0;
+    }
+    if (!PyObject_TypeCheck(found, &RecordType)) {
+        return give_child_of(found, record, entropy);
     }
     if (parent->span == 0 && (!is_none(parent->identity) || !give_root(parent, entropy))) {
         return 0;
     }
-    if (entropy->end - entropy->next < 8) {
-        return 0;
-    }
-    record->trace_high = parent->trace_high;
-    record->trace_low = parent->trace_low;
-    record->flags = parent->flags;
-    record->span = big_endian(entropy->next);
-    record->span += record->span == 0;
-    entropy->next += 8;
-    return 1;
+    return be_child(record, parent->trace_high, parent->trace_low, parent->span, parent->flags, entropy);
 }
 
 /* Return the flags of a record, whose ids are made if it has none; -1 with an error. */
@@ -183,21 +234,15 @@ put_number(Buffer *buffer, uint64_t number, int bytes, int big)
 #define PIECE(index) put(buffer, PyTuple_GET_ITEM(pieces, index))
 
 /* Pieces: start of a root, start of a child, tags of span and parent id, head, tag of end time, tail.
+   A parent of the usual kind is of this process: nothing else stands in the flags.
    Return 1 if written, 0 if it is not of the usual kind, -1 with an error. */
 static int
 put_span(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset)
 {
-    PyObject *parent = parent_of(record);
-    int is_root = is_none(parent), failed;
-    if (PyErr_Occurred()) {
-        return -1;
-    }
-    if (!is_root && (!PyObject_TypeCheck(parent, &RecordType) || ((Record *)parent)->span == 0)) {
-        return 0;
-    }
-    failed = PIECE(is_root ? 0 : 1) < 0 || BIG(record->trace_high) < 0 || BIG(record->trace_low) < 0
+    int is_root = record->parent_span == 0;
+    int failed = PIECE(is_root ? 0 : 1) < 0 || BIG(record->trace_high) < 0 || BIG(record->trace_low) < 0
              || PIECE(2) < 0 || BIG(record->span) < 0
-             || (!is_root && (PIECE(3) < 0 || BIG(((Record *)parent)->span) < 0)) || PIECE(4) < 0
+             || (!is_root && (PIECE(3) < 0 || BIG(record->parent_span) < 0)) || PIECE(4) < 0
              || LITTLE(record->started + offset, 8) < 0 || PIECE(5) < 0
              || LITTLE(record->ended + offset, 8) < 0 || PIECE(6) < 0;
     return failed ? -1 : 1;

@@ -13,6 +13,7 @@ typedef struct {
     PyObject *weak_references;
     int64_t started, ended;      /* nanoseconds of perf_counter_ns */
     uint64_t trace_high, trace_low, span; /* ids that nobody has asked for yet; no span: none */
+    uint64_t parent_span;        /* with them; none: a root */
     int flags;                   /* of those ids */
 } Record;
 
@@ -23,7 +24,7 @@ extern PyTypeObject CountType;
 
 /* The project's and OpenTelemetry's objects, looked up once. */
 typedef struct {
-    PyObject *ok, *span_key, *context_type, *span_context, *trace_flags, *recording, *clock;
+    PyObject *ok, *span_key, *context_type, *span_context, *trace_flags, *no_state, *recording, *clock;
 } Known;
 
 extern Known known;
