@@ -110,15 +110,14 @@ class Aggregator:
                 self._write(metric, attributes, ones, members)
             durations = [(member.ended - member.started) / 1e9 for member in members]
             self._write(DURATION, group.ended, durations, members)
-            measured: dict[int, tuple[Metric, list[float], list[DeferredExecution]]] = {}
+            measured: dict[Metric, tuple[list[float], list[DeferredExecution]]] = {}
             for member in members:
                 if member.details is not None:
                     for metric, value in member.details.measurements.items():
-                        # By identity: to hash a metric takes longer than all else here.
-                        _, values, owners = measured.setdefault(id(metric), (metric, [], []))
+                        values, owners = measured.setdefault(metric, ([], []))
                         values.append(value)
                         owners.append(member)
-            for metric, values, owners in measured.values():
+            for metric, (values, owners) in measured.items():
                 self._write(metric, group.ended, values, owners)
 
     def _begun_here(self, members: Sequence[DeferredExecution]) -> int:

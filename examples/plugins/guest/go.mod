@@ -1,0 +1,3 @@
+module sandscope/plugin
+
+go 1.21
