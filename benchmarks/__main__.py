@@ -7,7 +7,7 @@ import platform
 import sys
 from importlib.metadata import version
 
-from benchmarks import cpu, hot_path, kept, paced, wrapped
+from benchmarks import cpu, hot_path, kept, paced, wasmtime, wasmtime_probe, wrapped
 
 # Goal, and gate: the gates are wide enough for a shared machine, and narrow enough to see a doubling.
 AT_LEAST = {
@@ -24,6 +24,18 @@ AT_MOST = {
     "wrapped_over_plain_subprocess": (1.05, 2),
     "wrapped_over_plain_torch_linear": (1.25, 3),
     "wrapped_over_plain_torch_150_layers": (1.01, 1.3),
+    "wasmtime_nop_off_over_plain": (1.1, 1.4),
+    "wasmtime_nop_all_over_plain": (1.25, 1.6),
+    "wasmtime_add_off_over_plain": (1.05, 1.3),
+    "wasmtime_add_all_over_plain": (1.1, 1.3),
+    "wasmtime_host_callback_off_over_plain": (1.1, 1.4),
+    "wasmtime_host_callback_all_over_plain": (1.25, 1.6),
+    "wasmtime_instantiate_off_over_plain": (1.75, 2.5),
+    "wasmtime_instantiate_all_over_plain": (1.75, 2.5),
+    "wasmtime_compile_off_over_plain": (1.05, 1.6),
+    "wasmtime_compile_all_over_plain": (1.05, 1.6),
+    "wasmtime_memory_grown_mb": (1, 2),
+    "wasmtime_probe_syscalls_over_plain": (1.05, 1.4),
     "p999_paced_ours_over_none": (1.5, 50),
 }
 EXACT = {"kept_and_dropped_over_n", "metric_count_over_n"}
@@ -37,7 +49,7 @@ def main() -> int:
     packages = ("opentelemetry-sdk", "wasmtime", "sandscope")
     print(f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in packages)}")
     beyond = 0
-    for benchmark in (hot_path, cpu, wrapped, paced, kept):
+    for benchmark in (hot_path, cpu, wrapped, wasmtime, wasmtime_probe, paced, kept):
         print(f"\n{(benchmark.__doc__ or '').splitlines()[0]}", flush=True)
         for name, value in benchmark.run(short=short).items():
             mark, goal, passes = _judge(name, value)

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from opentelemetry import _logs, context, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span
 
 from sandscope import _guard, _mapping
 from sandscope._emitter import Emitter, Severity
@@ -20,6 +20,7 @@ from sandscope._metric import ACTIVE
 from sandscope._recorder import recording
 from sandscope._scope import Scope
 from sandscope._site import Site, Value
+from sandscope._span import write_end
 from sandscope._verdict import OK, Verdict
 
 _recorders: WeakSet[DirectRecorder] = WeakSet()
@@ -157,8 +158,9 @@ class DirectRecorder(Emitter):
         """See `Recorder.wrap_method`."""
 
         @wraps(method)
-        def call(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            return recording(self.begin, getattr(self_, attribute, default), method, self_, *args, **kwargs)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            site = getattr(args[0] if args else None, attribute, default)
+            return recording(self.begin, site, method, *args, **kwargs)
 
         return call
 
@@ -190,11 +192,7 @@ class DirectRecorder(Emitter):
 
     def _end_span(self, execution: Execution, span: Span) -> None:
         if span.is_recording():
-            span.set_attributes(_mapping.end_attributes(execution))
-            for event in execution.details.events if execution.details is not None else ():
-                span.add_event(event.name, event.attributes, event.time)
-            if execution.verdict is not None and execution.verdict.status != "OK":
-                span.set_status(Status(StatusCode.ERROR, execution.verdict.cause))
+            write_end(execution, span)
         span.end(execution.end_time)
 
     def _emit(self, execution: Execution) -> None:

@@ -13,6 +13,7 @@ from opentelemetry.util._importlib_metadata import EntryPoint
 
 from sandscope import _guard, _settings
 from sandscope._defaults import temporary_environment
+from sandscope._subinterpreter import refuse_subinterpreter
 
 _configured = False
 
@@ -22,6 +23,7 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
 
     def _configure(self, **_kwargs: Any) -> None:
         global _configured  # noqa: PLW0603 -- there is one global SDK in a process
+        refuse_subinterpreter()
         _settings.check()
         _configured = True
 
@@ -39,10 +41,11 @@ def instrument_this_process() -> None:
     """Set up the SDK and the instrumentations once, unless ``opentelemetry-instrument`` has done so.
 
     Raises:
-        SandscopeError: if a ``SANDSCOPE_*`` variable cannot be read.
+        SandscopeError: if a ``SANDSCOPE_*`` variable cannot be read, or in a subinterpreter.
     """
     if _configured:
         return
+    refuse_subinterpreter()
     _settings.check()
     ours = {OTEL_PYTHON_DISTRO: "sandscope", OTEL_PYTHON_CONFIGURATOR: "sandscope"}
     with temporary_environment({name: value for name, value in ours.items() if name not in os.environ}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from weakref import WeakSet
 
 from opentelemetry import _logs, metrics, trace
@@ -24,6 +24,8 @@ _MOST = 10_000
 """Values that wait to be written: finalisers may not write, and not every program has a reader."""
 _SUMMED = frozenset(("counter", "updowncounter"))
 _NOWHERE = Context()
+
+_Measured: TypeAlias = "tuple[Metric, float, Mapping[str, Value] | None]"
 
 
 class Emitter:
@@ -45,7 +47,9 @@ class Emitter:
     ) -> None:
         """Ask the providers; None stands for a global one."""
         self.scope = scope
-        self._measured: deque[tuple[Metric, float, Mapping[str, Value] | None]] = deque()
+        self._counted: deque[_Measured] = deque()  # apart: none is ever lost, as they can be added up
+        self._measured: deque[_Measured] = deque()
+        self._crowded = False
         self.bind(tracer_provider, meter_provider, logger_provider)
         _emitters.add(self)
 
@@ -73,37 +77,42 @@ class Emitter:
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
         """See `Recorder.measure`."""
-        if len(self._measured) >= _MOST:
+        waiting = self._counted if metric.instrument in _SUMMED else self._measured
+        if waiting is self._counted and len(waiting) >= _MOST and not self._crowded:
             self._add_up()
-        if len(self._measured) < _MOST:
-            self._measured.append((metric, value, attributes))
+            self._crowded = len(waiting) > _MOST // 2  # not worth another try for each value
+        if len(waiting) < _MOST:
+            waiting.append((metric, value, attributes))
         else:
             _guard.report("metrics.queue", OverflowError(f"{_MOST} values wait: nobody collects metrics"))
 
     def _add_up(self) -> None:
         """Make one value of those of a counter that wait; without a lock, as finalisers come here, too."""
-        sums: dict[object, tuple[Metric, float, Mapping[str, Value] | None]] = {}
-        for _ in range(len(self._measured)):
+        sums: dict[object, _Measured] = {}
+        for _ in range(len(self._counted)):
             try:
-                metric, value, attributes = self._measured.popleft()
+                metric, value, attributes = self._counted.popleft()
             except IndexError:  # another thread, or a finaliser of this one, was faster
                 break
-            if metric.instrument in _SUMMED:
-                key = metric.name, None if attributes is None else tuple(sorted(attributes.items()))
-                before = sums.get(key)
-                sums[key] = metric, value if before is None else before[1] + value, attributes
-            else:
-                self._measured.append((metric, value, attributes))
-        self._measured.extend(sums.values())
+            key = metric.name, None if attributes is None else tuple(sorted(attributes.items()))
+            before = sums.get(key)
+            sums[key] = metric, value if before is None else before[1] + value, attributes
+        self._counted.extend(sums.values())
 
     def settle(self) -> None:
         """Write what was measured so far; not in a finaliser, which may interrupt the SDK itself."""
-        while self._measured:
-            try:
-                metric, value, attributes = self._measured.popleft()
-                self.write_of(metric)(value, attributes, _NOWHERE)
-            except Exception as error:  # noqa: BLE001 -- one value must not cost the others
-                _guard.report("metrics.write", error)
+        self._crowded = False
+        self._add_up()
+        for waiting in (self._counted, self._measured):
+            while waiting:
+                try:
+                    metric, value, attributes = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    break
+                try:
+                    self.write_of(metric)(value, attributes, _NOWHERE)
+                except Exception as error:  # noqa: BLE001 -- one value must not cost the others
+                    _guard.report("metrics.write", error)
 
     def log(
         self,
@@ -134,6 +143,7 @@ _emitters: WeakSet[Emitter] = WeakSet()
 
 def _leave_to_parent() -> None:
     for emitter in list(_emitters):
+        emitter._counted.clear()
         emitter._measured.clear()
 
 

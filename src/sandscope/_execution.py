@@ -135,12 +135,8 @@ class Execution:
                 _guard.report("failed", broken)
         self.finish(verdict)
 
-    def set_attribute(self, key: str, value: Value) -> None:
-        """Add to span and log record."""
-        self.more().attributes[key] = value
-
-    def set_attributes(self, attributes: Mapping[str, Value]) -> None:
-        """Add several to span and log record."""
+    def describe(self, attributes: Mapping[str, Value]) -> None:
+        """Add attributes to span and log record."""
         self.more().attributes.update(attributes)
 
     def measure(self, metric: Metric, value: float) -> None:

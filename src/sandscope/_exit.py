@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 import time
@@ -24,11 +25,15 @@ class _Shutdown:
 
     def __init__(self, provider: Any) -> None:
         self.provider = provider
+        self._begun_in = 0
         self._go = threading.Event()
         self._thread = self._start() if _NO_THREADS_AT_EXIT else None
 
     def begin(self) -> None:
-        """Start to shut down."""
+        """Start to shut down, once in a process: a child of multiprocessing may come here by two ways."""
+        if self._begun_in == os.getpid():
+            return
+        self._begun_in = os.getpid()
         self._go.set()
         if self._thread is None:
             # Made only now: a fork marks all threads as stopped in the child, those too that never ran.

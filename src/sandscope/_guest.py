@@ -89,7 +89,7 @@ class GuestTelemetry:
         Returns:
             The number: from 1 on, and of no meaning to any other execution.
         """
-        execution = current_execution()
+        execution = self._execution()
         if execution is None:
             return Refusal.OFF
         emitted = _emitted(execution)
@@ -114,7 +114,7 @@ class GuestTelemetry:
             name: a name that it gets only now.
             error: what has failed in it, if something has.
         """
-        execution = current_execution()
+        execution = self._execution()
         if execution is None:
             return Refusal.OFF
         emitted = _emitted(execution)
@@ -130,7 +130,7 @@ class GuestTelemetry:
 
     def span_context(self) -> SpanContext:
         """Return the ids of the open span that was started last, else of the execution, else no valid ones."""
-        execution = current_execution()
+        execution = self._execution()
         if execution is None or not is_instrumentation_enabled():
             return INVALID_SPAN_CONTEXT
         return get_current_span(_emitted(execution).inside(execution.context)).get_span_context()
@@ -144,7 +144,7 @@ class GuestTelemetry:
             value: a text.
             handle: of the span; by default, of the one that was started last.
         """
-        execution = current_execution()
+        execution = self._execution()
         if execution is None:
             return Refusal.OFF
         emitted = _emitted(execution)
@@ -166,7 +166,7 @@ class GuestTelemetry:
             severity: OpenTelemetry's number, 1 to 24.
             body: the text.
         """
-        execution = current_execution()
+        execution = self._execution()
         if execution is None:
             return Refusal.OFF
         if not 1 <= severity <= 24:
@@ -217,6 +217,11 @@ class GuestTelemetry:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("guest.refuse", error)
         return int(reason)
+
+    def _execution(self) -> Execution | None:
+        """Return what runs here; a guest that has no span of its own is not to speak for another runtime's."""
+        execution = current_execution()
+        return execution if execution is not None and execution.site.runtime == self._runtime else None
 
     def _write(self, metric: Metric, value: float, attributes: dict[str, str]) -> None:
         self._recorder.emitter.write_of(metric)(value, attributes, context.get_current())

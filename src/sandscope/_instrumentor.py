@@ -14,6 +14,7 @@ from sandscope import _guard
 from sandscope._patches import Patches
 from sandscope._recorder import Recorder, get_recorder
 from sandscope._scope import Scope
+from sandscope._subinterpreter import refuse_subinterpreter
 
 
 class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream
@@ -40,6 +41,7 @@ class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         """Wrap what has to be wrapped: one line for each function."""
 
     def _instrument(self, **kwargs: Any) -> None:
+        refuse_subinterpreter()
         patches = self._patches = Patches()
         recorder = get_recorder(
             self.scope,

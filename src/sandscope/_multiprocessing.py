@@ -1,4 +1,4 @@
-"""The end of a forked child of multiprocessing: by ``os._exit``, without exit handlers."""
+"""The end of a child of multiprocessing: by ``os._exit``, often without exit handlers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ def call_at_child_exit(function: Callable[..., object], *arguments: Any) -> None
     """Call a function when such a child ends, as its exit handler would be.
 
     Args:
-        function: called in every child, grandchildren too.
+        function: called in every child, grandchildren too; twice where exit handlers run as well.
         arguments: what with.
     """
+    _register(function, arguments)  # this may be a child itself: a fork server's import the program anew
     os.register_at_fork(after_in_child=lambda: _register(function, arguments))
 
 

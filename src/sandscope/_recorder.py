@@ -71,7 +71,7 @@ class Recorder(Protocol):
 Begin = Callable[[Site], "Execution | None"]
 
 
-def recording(begin: Begin, site: Site, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def recording(begin: Begin, site: Site, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a function as one execution: what every wrapper comes down to."""
     execution = begin(site)
     if execution is None:

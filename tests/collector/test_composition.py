@@ -10,7 +10,7 @@ from sandscope import SandscopeError
 from sandscope._collector import Composition, validate
 
 pytestmark = pytest.mark.usefixtures("otelcol")
-OVERLAYS = ("local", "prometheus", "prometheus-otlp", "jaeger", "loki", "debug")
+OVERLAYS = ("local", "prometheus", "documents", "prometheus-otlp", "jaeger", "loki", "debug")
 DOCUMENTED = [
     *((name,) for name in OVERLAYS),
     *combinations(OVERLAYS, 2),

@@ -36,6 +36,26 @@ def test_baggage(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) ->
     assert _settings.baggage() is expected
 
 
+@pytest.mark.parametrize(("value", "expected"), [("", True), ("false", False), ("0", False), ("on", True)])
+def test_a_default_holds_where_nothing_is_set(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: bool
+) -> None:
+    monkeypatch.setenv("A_VARIABLE", value)
+    assert _settings.read_boolean("A_VARIABLE", default=True) is expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", "first"), ("second", "second"), (" First ", "first")])
+def test_a_choice(monkeypatch: pytest.MonkeyPatch, value: str, expected: str) -> None:
+    monkeypatch.setenv("A_VARIABLE", value)
+    assert _settings.read_choice("A_VARIABLE", ("first", "second", "third")) == expected
+
+
+def test_a_wrong_choice_is_answered_with_the_right_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_VARIABLE", "fourth")
+    with pytest.raises(SandscopeError, match=r"Set it to first, second or third, or leave it out\."):
+        _settings.read_choice("A_VARIABLE", ("first", "second", "third"))
+
+
 @pytest.mark.parametrize(("value", "expected"), [("", 4.0), ("0", 0.0), ("2.5", 2.5)])
 def test_exit_timeout(monkeypatch: pytest.MonkeyPatch, value: str, expected: float) -> None:
     monkeypatch.setenv(_settings.EXIT_TIMEOUT, value)

@@ -10,6 +10,7 @@ from opentelemetry._logs import SeverityNumber
 
 from harness import Telemetry
 from sandscope import Metric, Recorder, Scope, Site, _emitter, _guard
+from sandscope._deferred import DeferredRecorder
 
 SITE = Site("wasmtime", "call", "wasm add")
 COUNTED = Site("wasmtime", "call", "wasm add", traced=False)
@@ -45,15 +46,14 @@ def test_a_bad_value_costs_no_other(recorder: Recorder, telemetry: Telemetry) ->
 def test_values_that_nobody_collects_are_bounded(
     recorder: Recorder, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of a counter are added up; others are, beyond the bound, counted as errors."""
+    """Those of a counter are added up; others are, beyond the bound, counted as errors and cost no counter."""
     monkeypatch.setattr(_emitter, "_MOST", 3)
     for _ in range(5):
         recorder.measure(LOADS, 1)
-    for _ in range(5):
         recorder.measure(SIZE, 1)
     assert telemetry.points("wasm.loads") == [({}, 5)]
-    assert telemetry.points("wasm.size") == [({}, 2)]
-    assert _guard.counts() == {"metrics.queue": 3}
+    assert telemetry.points("wasm.size") == [({}, 3)]
+    assert _guard.counts() == {"metrics.queue": 2}
 
 
 def test_a_log_record_is_in_the_trace_of_its_execution(recorder: Recorder, telemetry: Telemetry) -> None:
@@ -110,3 +110,19 @@ def test_an_execution_without_a_trace_is_counted_only(recorder: Recorder, teleme
     assert telemetry.points("sandbox.execution.active") == [
         ({"sandbox.runtime": "wasmtime", "sandbox.operation": "call"}, 0)
     ]
+
+
+def test_after_a_recorder_has_given_way_the_other_takes_values_and_log_records() -> None:
+    """The program has replaced the providers: what comes now is for its own."""
+    ours, programs = Telemetry("deferred"), Telemetry()
+    recorder, instead = (each.recorder(Scope("scope", "1")) for each in (ours, programs))
+    assert isinstance(recorder, DeferredRecorder)
+    recorder.give_way(instead)
+    recorder.measure(LOADS, 1)
+    recorder.measure(SIZE, 5)
+    recorder.log("wasm.refused", "an import")
+    assert programs.points("wasm.loads") == programs.points("wasm.size") == [({}, 1)]
+    assert len(programs.logs()) == 1
+    assert ours.points("wasm.loads") == ours.logs() == []
+    for telemetry in (ours, programs):
+        telemetry.shutdown()

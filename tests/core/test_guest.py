@@ -13,6 +13,7 @@ from opentelemetry.trace import StatusCode
 from harness import Contract, Telemetry
 from sandscope import (
     Execution,
+    GuestLimits,
     GuestTelemetry,
     Recorder,
     Refusal,
@@ -21,9 +22,8 @@ from sandscope import (
     Verdict,
     _guard,
     _guest,
-    _guest_rules,
-    _guest_rules,
 )
+from sandscope._deferred import DeferredRecorder
 
 SITE = Site("wasmtime", "call", "wasm run")
 COUNTED = Site("wasmtime", "call", "wasm run", traced=False)
@@ -42,7 +42,7 @@ def guest(
 ) -> Iterator[GuestTelemetry]:
     """Return small limits; all that is emitted must be declared, and nothing fail inside."""
     monkeypatch.setattr(_guest, "_counters", set())
-    limits = _guest_rules.GuestLimits(spans=5, open_spans=3, attributes=2, logs=2, name=8, value=4, body=6)
+    limits = GuestLimits(spans=5, open_spans=3, attributes=2, logs=2, name=8, value=4, body=6)
     yield GuestTelemetry(recorder, "wasmtime", limits)
     assert Contract.whole().violations(telemetry) == []
     assert _guard.counts() == {}
@@ -270,6 +270,15 @@ def test_without_a_traced_execution_only_counts_are_taken(
     assert refused(telemetry) == {("span", "off"): 2, ("attribute", "off"): 1, ("log", "off"): 1}
 
 
+def test_nothing_is_taken_in_another_runtimes_execution(
+    recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
+) -> None:
+    execution = begin(recorder, Site("subprocess", "process", "true"))
+    assert guest.start_span(b"a") == guest.log(9, b"a") == Refusal.OFF
+    execution.finish()
+    assert [span.name for span in telemetry.spans()] == ["true"]
+
+
 def test_suppressed_telemetry_takes_nothing(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:
@@ -306,3 +315,23 @@ def test_errors_inside_stay_inside(recorder: Recorder, monkeypatch: pytest.Monke
         assert guest.start_span(b"a") == guest.count(b"items", 1) == Refusal.OFF
     execution.finish()
     assert _guard.counts() == {"guest.span": 1, "guest.count": 1, "guest.refuse": 2}
+
+
+def test_providers_that_the_program_sets_later_get_it() -> None:
+    """A deferred recorder that has given way does so for guests, too."""
+    first, later = Telemetry("deferred"), Telemetry("direct")
+    recorder = first.recorder(Scope("scope", "1"))
+    guest = GuestTelemetry(recorder, "wasmtime")
+    assert isinstance(recorder, DeferredRecorder)
+    recorder.give_way(later.recorder(Scope("scope", "1")))
+    execution = begin(recorder)
+    guest.start_span(b"work")
+    guest.log(9, b"text")
+    guest.count(b"items", 1)
+    execution.finish()
+    assert [span.name for span in later.spans()] == ["guest work", "wasm run"]
+    assert later.logs()[0].log_record.event_name == "sandbox.guest.log"
+    assert len(later.points("sandbox.guest.count")) == 1
+    assert first.spans() == []
+    first.shutdown()
+    later.shutdown()

@@ -143,8 +143,8 @@ def test_nothing_is_recorded_where_instrumentation_is_suppressed(telemetry: Tele
 def test_details_reach_span_and_log_record(telemetry: Telemetry) -> None:
     recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder)
-    execution.set_attribute("a", 1)
-    execution.set_attributes({"b": "two", "c": (1, 2)})
+    execution.describe({"a": 1})
+    execution.describe({"b": "two", "c": (1, 2)})
     execution.note("something", {"d": True})
     execution.measure(Metric("test.size", "histogram", "By", "A size"), 5)
     execution.finish()

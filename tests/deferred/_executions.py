@@ -33,6 +33,12 @@ class _Text(str):
     __slots__ = ()
 
 
+class _Shape(tuple[int, ...]):
+    """As torch.Size is."""
+
+    __slots__ = ()
+
+
 SDK = tuple(int(part) for part in version("opentelemetry-sdk").split(".")[:2])
 _no_keys = [None, 5] if SDK >= (1, 45) else [5]
 """Keys that are none: an older SDK encodes None, as if it were the empty text."""
@@ -55,7 +61,7 @@ _tuples: Any = st.one_of(
 _odd = st.one_of(
     st.none(),
     st.binary(max_size=5),
-    st.sampled_from([_Number.ONE, _Text("sub"), object, 1j, {3}]),
+    st.sampled_from([_Number.ONE, _Text("sub"), _Shape((1, 2)), object, 1j, {3}]),
 )
 _values: Any = st.recursive(
     st.one_of(_scalars, _odd),
@@ -100,6 +106,12 @@ _contexts = st.builds(
 _any_contexts = st.one_of(_contexts, st.just(SpanContext(0, 0, False)))
 
 
+_statuses: Any = st.sampled_from(
+    [Status(), Status(StatusCode.OK), Status(StatusCode.ERROR, "why"), *StatusCode, "no status"]
+)
+_errors = st.sampled_from([ValueError("why"), UnicodeError("of a class with a longer name"), SystemExit()])
+
+
 @st.composite
 def parents(draw: st.DrawFn) -> Context:
     """Return a context: empty, without a span, or with a valid or invalid one."""
@@ -123,16 +135,18 @@ def details(draw: st.DrawFn) -> Details | None:
 
 
 @st.composite
-def calls(draw: st.DrawFn, status: bool = True) -> list[tuple[str, tuple[Any, ...]]]:
+def calls(draw: st.DrawFn) -> list[tuple[str, tuple[Any, ...]]]:
     """Return what a program calls on the current span, as (method, arguments)."""
     methods: list[Any] = [
+        st.tuples(st.just("set_attribute"), st.tuples(_keys, _values)),
+        st.tuples(st.just("set_attributes"), st.tuples(_attributes)),
         st.tuples(st.just("add_event"), st.tuples(_words, _attributes | st.none(), _times)),
+        st.tuples(st.just("record_exception"), st.tuples(_errors, _attributes | st.none(), _times)),
         st.tuples(st.just("add_link"), st.tuples(_any_contexts, _attributes | st.none())),
         st.tuples(st.just("update_name"), st.tuples(_words)),
+        st.tuples(st.just("set_status"), st.tuples(_statuses)),
+        st.tuples(st.just("set_status"), st.tuples(_statuses, _words)),
     ]
-    if status:
-        given_status = st.sampled_from([Status(StatusCode.OK), Status(StatusCode.ERROR, "why")])
-        methods.append(st.tuples(st.just("set_status"), st.tuples(given_status)))
     return draw(st.one_of(st.just([]), st.lists(st.one_of(*methods), max_size=4)))
 
 
@@ -155,15 +169,8 @@ def known(site: dict[str, Any], own: dict[Any, Any], verdict: Verdict = OK) -> R
 
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
-    """Return a run that both recorders are to record alike.
-
-    They put events of the runtime and of the program in another order, and the status that a program sets
-    matters only to one of them if the verdict is not OK.
-    """
-    run = Run(draw(sites), draw(verdicts), draw(parents()), draw(details()), draw(calls(status=False)))
-    if run.details is not None and run.details.events:
-        return run._replace(calls=[call for call in run.calls if call[0] != "add_event"])
-    return run
+    """Return a run that both recorders are to record alike."""
+    return Run(draw(sites), draw(verdicts), draw(parents()), draw(details()), draw(calls()))
 
 
 @st.composite

@@ -60,10 +60,72 @@ def test_attributes_events_links_name_and_status() -> None:
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "so")
 
 
-def test_a_verdict_other_than_ok_is_the_status() -> None:
+def test_a_verdict_other_than_ok_is_the_status_unless_the_program_says_ok() -> None:
     verdict = Verdict("RE", "guest", "re_trap")
-    span = _run(Program(), lambda span: span.set_status(Status(StatusCode.OK)), verdict)
+    program = Program()
+    span = _run(program, lambda span: span.set_status(Status(StatusCode.ERROR, "so")), verdict)
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "re_trap")
+    program.spans.arrived.clear()
+    span = _run(program, lambda span: span.set_status(Status(StatusCode.OK)), verdict)
+    assert span.status.status_code is StatusCode.OK, "as OpenTelemetry specifies"
+    assert span.attributes["sandbox.verdict.status"] == "RE"
+
+
+def test_what_the_program_writes_is_on_the_span_alone() -> None:
+    program = Program()
+    span = _run(program, lambda span: span.set_attribute("one", 1))
+    (log,) = program.logs.arrived
+    assert span.attributes["one"] == 1
+    assert "one" not in log.log_record.attributes
+
+
+def test_what_is_written_can_be_read_while_it_runs_and_afterwards() -> None:
+    program, seen = Program(), list[Any]()
+
+    def inside(span: Any) -> None:
+        span.set_attribute("one", 1)
+        span.add_event("first")
+        seen.append((span, dict(span.attributes), [event.name for event in span.events]))
+
+    sent = _run(program, inside, Verdict("RE", "guest", "re_trap"))
+    ((span, attributes, events),) = seen
+    assert attributes == {"sandbox.runtime": "wasmtime", "sandbox.operation": "call", "one": 1}
+    assert events == ["first"]
+    assert (span.name, span.attributes, span.status.description) == (sent.name, sent.attributes, "re_trap")
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"), [("add_event", ("no attributes", 5)), ("set_attributes", (5,))]
+)
+def test_what_the_sdks_span_refuses_is_refused_alike(method: str, arguments: tuple[Any, ...]) -> None:
+    program, refused = Program(), list[Any]()
+
+    def inside(span: Any) -> None:
+        with pytest.raises((AttributeError, TypeError)) as error:
+            getattr(span, method)(*arguments)
+        refused.append(error.type)
+
+    _run(program, inside)
+    inside(program.tracer_provider.get_tracer("own").start_span("own"))
+    assert refused[0] is refused[1]
+
+
+def test_threads_that_write_first_at_the_same_time_lose_nothing() -> None:
+    def inside(span: Any) -> None:
+        together = threading.Barrier(8)
+
+        def write(number: int) -> None:
+            together.wait(10)
+            span.set_attribute(f"of {number}", number)
+
+        threads = [threading.Thread(target=write, args=[number]) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+
+    span = _run(Program(), inside)
+    assert {span.attributes[f"of {number}"] for number in range(8)} == set(range(8))
 
 
 def test_nothing_can_be_written_after_the_end() -> None:

@@ -136,9 +136,7 @@ def test_what_the_program_writes_wrongly_costs_only_itself(encoder: Encoder) -> 
         ("add_event", ("early", {}, -1)),
         ("add_event", ("late", {}, 2**64)),
         ("add_event", ("no time", {}, "noon")),
-        ("add_event", ("no attributes", 5, 1)),
         ("add_event", (HALF, {"a": HALF, "b": 1}, 2)),
-        ("add_link", (None,)),
         ("add_link", (SpanContext(2**200, 1, False), {"a": 1})),
         ("add_link", (SpanContext(7, 8, True),)),
         ("update_name", (5,)),
@@ -147,7 +145,7 @@ def test_what_the_program_writes_wrongly_costs_only_itself(encoder: Encoder) -> 
     assert span.name == "5"
     assert [(event.name, [a.key for a in event.attributes]) for event in span.events] == [("\\ud800", ["b"])]
     assert [link.trace_id[-1] for link in span.links] == [7]
-    assert _guard.counts() == {"encode": 7}
+    assert _guard.counts() == {"encode": 5}
 
 
 def test_a_record_that_cannot_be_encoded_costs_no_other(encoder: Encoder) -> None:

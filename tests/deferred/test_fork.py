@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +181,31 @@ def test_a_program_that_forks_after_it_has_sent() -> None:
 def test_children_of_multiprocessing_which_end_without_exit_handlers() -> None:
     spans = _spans(MULTIPROCESSING)
     assert len(spans) == len({span.span_id for span in spans}) == 4
+
+
+STARTED = """
+import sandscope.auto
+import multiprocessing, subprocess, sys
+def work():
+    subprocess.run(["true"], check=True)
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    children = [context.Process(target=work) for _ in range(2)]
+    for child in children: child.start()
+    for child in children: child.join(30)
+    assert [child.exitcode for child in children] == [0, 0]
+"""
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_children_of_multiprocessing_however_they_are_started(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(STARTED)
+    with OtlpSink() as sink:
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, PYTHONWARNINGS="ignore::DeprecationWarning"
+        )
+        run = run_program(program, method, way=(), environment=environment)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert sink.names() == ["true", "true"]
+    assert len(sink.logs) == 2

@@ -29,6 +29,7 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from harness import Contract
 from sandscope import OK, Metric, Scope, Site, Verdict, _guard, _mapping
 from sandscope._deferred._execution import DeferredExecution, recorded_by
 from sandscope._deferred._metrics import Aggregator
@@ -263,6 +264,8 @@ def test_distinct_causes_are_bounded_and_those_beyond_are_counted() -> None:
     assert counted[overflow] == 98_000
     assert found["sandbox.limit.violations", overflow]["value"] == 98_000
     assert sum(p["count"] for (name, _), p in found.items() if name == DURATION) == 100_000
+    for name in {name for name, attributes in found if attributes == overflow}:
+        assert "otel.metric.overflow" in Contract.whole().allowed("metric", name), "it is declared"
 
 
 def test_a_verdict_that_cannot_be_counted_does_not_cost_the_others(caplog: pytest.LogCaptureFixture) -> None:

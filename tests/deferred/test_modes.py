@@ -197,23 +197,3 @@ def test_however_a_program_ends_what_had_ended_before_arrives(end: str) -> None:
     assert "Traceback" not in run.stderr
     assert (len(sink.spans), len(sink.logs)) == (3, 3)
     assert sum(_sum(sink.metrics).values()) == 3
-
-
-def test_a_subinterpreter_neither_records_nor_breaks_the_program() -> None:
-    pytest.importorskip("_xxsubinterpreters", reason="Python 3.13 calls it otherwise")
-    program = (
-        WORK
-        + """
-import _xxsubinterpreters
-run(1)
-inside = _xxsubinterpreters.create()
-_xxsubinterpreters.run_string(inside, "assert sum(range(5)) == 10")
-_xxsubinterpreters.destroy(inside)
-run(1)
-"""
-    )
-    with OtlpSink() as sink:
-        environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
-        run = run_program(program, environment=environment)
-    assert run.returncode == 0, run.stderr
-    assert len(sink.spans) == 2

@@ -70,10 +70,11 @@ class Telemetry:
         found = [span for span in self._spans.get_finished_spans() if name in (None, span.name)]
         return sorted(found, key=lambda span: span.end_time or 0)
 
-    def logs(self) -> list[ReadableLogRecord]:
-        """Return the log records."""
+    def logs(self, event: str | None = None) -> list[ReadableLogRecord]:
+        """Return the log records, all or those of an event's name."""
         self.flush()
-        return list(self._logs.get_finished_logs())
+        found = self._logs.get_finished_logs()
+        return [log for log in found if event in (None, log.log_record.event_name)]
 
     def metrics(self) -> dict[str, Metric]:
         """Collect once and return the metrics by name."""

@@ -1,9 +1,10 @@
-"""Compiles guests by toolchains that packages carry; both stay in the cache folder."""
+"""Guests compiled from source, by toolchains that packages carry; both stay in the cache folder."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from harness._contract import ROOT
 from harness._requires import lacking
 
 _TIMEOUT = 600
+"""Seconds that a package or a compiler may take."""
 _CACHE = Path(
     os.environ.get("SANDSCOPE_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sandscope"),
@@ -26,36 +30,81 @@ Command = Callable[[Path], Sequence[str | Path]]
 
 
 def packaged_toolchains() -> Path:
-    """Return the folder in which the packages of the group ``guests`` are installed."""
-    requirements = _group("guests")
-    hint = f"Cannot install {', '.join(requirements)} for the guests: "
+    """Return the folder in which the packages of the dependency group ``guests`` are installed."""
+    project = ROOT / "pyproject.toml"
+    (group,) = re.findall(r"^guests = (\[[^]]*\])", project.read_text(), re.MULTILINE)
+    uv = Path(sys.executable).with_name("uv")
 
-    def install(unfinished: Path) -> None:
-        uv = Path(sys.executable).with_name("uv")
-        command = [uv, "pip", "install", "--quiet", "--target", unfinished, *requirements]
-        _run(command, os.environ, hint)
+    def install(folder: Path) -> None:
+        command: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", sys.executable]
+        _run([*command, "--target", folder, "--group", f"{project}:guests"], folder)
 
-    return _cached(f"tools-{_digest(*requirements, sys.version)}", install)
+    try:
+        return _cached(_digest(group, sys.version), install)
+    except (OSError, subprocess.SubprocessError) as error:
+        lacking(f"Cannot install {group} for the guests: {error}. Is there a network?")
 
 
-def compiled(name: str, sources: Sequence[Path], command: Command, environment: Mapping[str, str]) -> Path:
+def node_package(requirement: str) -> Path:
+    """Return the folder in which a package of npm's is installed; skip the test where there is no npm."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("needs npm, of Node.js")
+    command: list[str | Path] = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix"]
+    try:
+        return _cached(_digest(requirement), lambda folder: _run([*command, folder, requirement], folder))
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"npm cannot install {requirement}: {error}")
+
+
+def rust_target(target: str) -> str:
+    """Return the compiler for a target of Rust's, which is added; skip the test where there is no rustup."""
+    rustup, rustc = shutil.which("rustup"), shutil.which("rustc")
+    if rustup is None or rustc is None:
+        pytest.skip("needs rustup, from https://rustup.rs")
+    try:
+        _run([rustup, "target", "add", target], Path.cwd())
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"rustup cannot add {target}: {error}")
+    return rustc
+
+
+def compiled(name: str, sources: Sequence[Path], command: Command, **environment: str) -> Path:
     """Return a guest's binary.
 
     Args:
         name: of the file.
-        sources: files whose contents decide whether it is compiled once more; the first one's folder is
-            where the command runs.
+        sources: what it is made of; a change makes it anew. The command runs in the first one's folder.
         command: makes it.
-        environment: variables of the command besides those of this process.
+        environment: variables for the command, besides those of this process.
     """
-    contents = [source.read_bytes().decode() for source in sources]
+    contents = [source.read_text() for source in sources]
     words = [str(word) for word in command(Path(name))]
 
-    def build(unfinished: Path) -> None:
-        variables = {**os.environ, **environment}
-        _run(command(unfinished / name), variables, f"Cannot compile {name}: ", sources[0].parent)
+    def compile_(folder: Path) -> None:
+        _run(command(folder / name), sources[0].parent, environment)
 
-    return _cached(_digest(*contents, *words), build) / name
+    return _cached(_digest(*contents, *words), compile_) / name
+
+
+def _run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
+        check=False,
+    )
+    if done.returncode:
+        said = f"{done.stdout}{done.stderr}"[-2000:]
+        raise subprocess.SubprocessError(f"{Path(command[0]).name} ended with {done.returncode}: {said}")
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
 def _cached(key: str, make: Callable[[Path], None]) -> Path:

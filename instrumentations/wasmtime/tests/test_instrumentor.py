@@ -14,7 +14,8 @@ import wasmtime
 from wasmtime import component
 
 from harness import Contract, Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _verdict
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _traps, _verdict
+from sandscope_instrumentation_wasmtime._probe import _denied
 
 HERE = Path(__file__).parent
 
@@ -31,6 +32,7 @@ OWNERS = (
     component.Component,
     component.Instance,
     component.Linker,
+    component.LinkerInstance,
     *([wasmtime.InstancePre] if hasattr(wasmtime, "InstancePre") else []),
 )
 
@@ -110,11 +112,11 @@ def test_the_supported_range_is_that_of_the_extra_and_holds_the_installed_versio
 
 def test_every_cause_is_declared_with_its_status() -> None:
     declared = Contract(HERE.parent / "telemetry.yaml").causes
-    verdicts = [verdict for _, _, verdict in _verdict._TRAPS]
-    verdicts += [verdict for _, verdict in _verdict._MESSAGES]
-    verdicts += [_verdict._EXIT_CODE, _verdict._HOST_ERROR]
+    verdicts = [*_traps.BY_CODE.values(), *_verdict.FAILURES.values()]
+    verdicts += [verdict for _, verdict in _verdict.MESSAGES]
+    verdicts += [_verdict.EXIT_CODE, _verdict.HOST_ERROR, _verdict.UNKNOWN_IMPORT]
     assert {verdict.cause: verdict.status for verdict in verdicts} == {
         name: cause["status"]
         for name, cause in declared.items()
-        if name not in {"normal_exit", "ie_missing_evidence"}
+        if name not in {"normal_exit", "ie_missing_evidence", _denied.CAUSE}
     }

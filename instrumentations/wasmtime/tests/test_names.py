@@ -15,6 +15,7 @@ from sandscope_instrumentation_wasmtime._name_section import guest_name
 
 NAMED = '(module $named (func (export "f")))'
 UNNAMED = '(module (func (export "f")))'
+COMMAND = '(module {name} (func (export "_start")))'
 COMPONENT = """(component {name} (core module $m (func (export "f"))) (core instance $i (instantiate $m))
   (func $f (canon lift (core func $i "f")))
   (export "f" (func $f))
@@ -64,10 +65,35 @@ def test_linkers_pass_names_on(instrumented: Telemetry) -> None:
     assert names(instrumented) == ("wasm f", "named", "f")
     linker.define_instance(store, "space", instance)
     linker.get(store, "space", "f")(store)  # type: ignore[operator]
-    assert names(instrumented) == ("wasm f", "space", "f")
-    linker.define_module(store, "command", wasmtime.Module(store.engine, '(module (func (export "_start")))'))
+    assert names(instrumented) == ("wasm f", "named", "f")
+    linker.define_module(store, "command", wasmtime.Module(store.engine, COMMAND.format(name="$real")))
     linker.get_default(store, "command")(store)
-    assert names(instrumented) == ("wasm call", "command", None)
+    assert names(instrumented) == ("wasm _start", "real", "_start")
+
+
+def test_a_linker_names_what_has_no_name_of_its_own(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    linker = wasmtime.Linker(store.engine)
+    command = wasmtime.Module(store.engine, COMMAND.format(name=""))
+    linker.define_module(store, name="command", module=command)
+    linker.get_default(store, "command")(store)
+    assert names(instrumented) == ("wasm _start", "command", "_start")
+    linker.define_instance(store, "space", wasmtime.Instance(store, command, []))
+    linker.get(store, "space", "_start")(store)  # type: ignore[operator]
+    assert names(instrumented) == ("wasm _start", "space", "_start")
+    host = wasmtime.Func(store, wasmtime.FuncType([], []), lambda: None)
+    linker.define(store, "host", "log", host)
+    linker.get(store, "host", "log")(store)  # type: ignore[operator]
+    assert names(instrumented) == ("wasm log", "host", "log")
+
+
+def test_a_default_export_without_a_name_has_none(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    linker = wasmtime.Linker(store.engine)
+    text = '(module $m (func (export "")) (func (export "_start") unreachable))'
+    linker.define_instance(store, "space", wasmtime.Instance(store, wasmtime.Module(store.engine, text), []))
+    linker.get_default(store, "space")(store)
+    assert names(instrumented) == ("wasm call", "m", None)
 
 
 @pytest.mark.skipif(not hasattr(wasmtime, "InstancePre"), reason="this version has no InstancePre")

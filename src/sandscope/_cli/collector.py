@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DEFAULT_OVERLAY = "local"
-OVERLAYS = "an overlay's name (local, prometheus, prometheus-otlp, jaeger, loki, debug), or a YAML file"
+OVERLAYS = (
+    "an overlay's name (local, prometheus, documents, prometheus-otlp, jaeger, loki, debug), or a YAML file"
+)
 
 
 def add_to(subparsers: Subparsers) -> None:

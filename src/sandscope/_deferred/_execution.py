@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event as SpanEvent
+from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import Attributes, AttributeValue
 
@@ -17,22 +20,24 @@ from sandscope._deferred._compiled import Record
 from sandscope._emitter import Severity
 from sandscope._execution import Execution
 from sandscope._internals import SPAN_KEY
+from sandscope._internals._written import Written
 from sandscope._site import Value
+from sandscope._span import write_attributes, write_end
 
 if TYPE_CHECKING:
     from sandscope._deferred._recorder import DeferredRecorder
 
 
-class SpanData:
-    """What the program itself wrote on the span of an execution, by `trace.get_current_span()`."""
+# Two threads may write first at the same time; a finaliser, while this thread does.
+_lock = threading.RLock()
 
-    __slots__ = ("events", "links", "name", "status")
 
-    def __init__(self) -> None:
-        self.name: str | None = None
-        self.status: Status | None = None
-        self.events: list[SpanEvent] = []
-        self.links: list[Link] = []
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 -- it is the module's
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)  # another thread may have held it, and is not there
 
 
 class DeferredExecution(Record, Execution):
@@ -40,9 +45,14 @@ class DeferredExecution(Record, Execution):
 
     User code that asks for the current span gets it, may write on it while it runs, and may read it. Ids
     and the sampling decision are made when first asked for.
+
+    Attributes:
+        limits: of what the program writes; of the class, as reading them from the environment takes long.
     """
 
     __slots__ = ()
+
+    limits: SpanLimits | None = None
 
     # -- as an execution
 
@@ -89,35 +99,34 @@ class DeferredExecution(Record, Execution):
         return self.verdict is None and self.get_span_context().trace_flags.sampled
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
-        """Set an attribute of span and log record; ignored after the end."""
+        """Set an attribute of the span; ignored after the end."""
         if self.verdict is None:
-            self.more().attributes[key] = value  # type: ignore[assignment]
+            self._write().set_attribute(key, value)
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """Set attributes of span and log record; ignored after the end."""
-        for key, value in attributes.items():
-            self.set_attribute(key, value)
+        """Set attributes of the span; ignored after the end."""
+        if self.verdict is None:
+            self._write().set_attributes(attributes)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event to the span; ignored after the end."""
         if self.verdict is None:
-            self._write().events.append(SpanEvent(name, attributes, timestamp))
+            self._write().add_event(name, attributes, timestamp)
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Add a link to the span; ignored after the end."""
         if self.verdict is None:
-            self._write().links.append(Link(context, attributes))
+            self._write().add_link(context, attributes)
 
     def update_name(self, name: str) -> None:
         """Rename the span; ignored after the end."""
         if self.verdict is None:
-            self._write().name = name
+            self._write().update_name(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set the span's status, which the verdict's replaces unless that is OK; ignored after the end."""
+        """Set the span's status, which the verdict's replaces unless it is OK; ignored after the end."""
         if self.verdict is None:
-            given = Status(status, description) if isinstance(status, StatusCode) else status
-            self._write().status = given
+            self._write().set_status(status, description)
 
     def record_exception(
         self,
@@ -127,12 +136,8 @@ class DeferredExecution(Record, Execution):
         escaped: bool = False,
     ) -> None:
         """Add an exception to the span as an event; ignored after the end."""
-        what = {
-            "exception.type": type(exception).__qualname__,
-            "exception.message": str(exception),
-            "exception.escaped": str(escaped),
-        }
-        self.add_event("exception", {**what, **(attributes or {})}, timestamp)
+        if self.verdict is None:
+            self._write().record_exception(exception, attributes, timestamp, escaped)
 
     def end(self, end_time: int | None = None) -> None:
         """Do nothing: the execution ends when its code does, whatever the code says."""
@@ -155,8 +160,7 @@ class DeferredExecution(Record, Execution):
     @property
     def name(self) -> str:
         """The span's name."""
-        written = self.written
-        return self.site.name if written is None or written.name is None else written.name
+        return self.span_data().name
 
     @property
     def kind(self) -> SpanKind:
@@ -164,45 +168,58 @@ class DeferredExecution(Record, Execution):
         return self.site.kind
 
     @property
-    def attributes(self) -> dict[str, Any]:
+    def attributes(self) -> Attributes:
         """The span's attributes."""
-        start: dict[str, Any] = dict(_mapping.start_attributes(self.site))
-        if self.verdict is not None:
-            return {**start, **_mapping.end_attributes(self)}
-        return {**start, **(self.details.attributes if self.details is not None else {})}
+        return self.span_data().attributes
 
     @property
     def events(self) -> Sequence[SpanEvent]:
-        """The span's events, the runtime's before the program's."""
-        noted = self.details.events if self.details is not None else ()
-        written = self.written.events if self.written is not None else ()
-        return [*(SpanEvent(event.name, event.attributes, event.time) for event in noted), *written]
+        """The span's events."""
+        return self.span_data().events
 
     @property
     def links(self) -> Sequence[Link]:
         """The span's links."""
-        return self.written.links if self.written is not None else ()
+        return self.span_data().links
 
     @property
     def status(self) -> Status:
         """The span's status."""
-        if self.verdict is not None and self.verdict.status != "OK":
-            return Status(StatusCode.ERROR, self.verdict.cause)
-        if self.written is not None and self.written.status is not None:
-            return self.written.status
-        return Status()
+        return self.span_data().status
 
-    @property
-    def written(self) -> SpanData | None:
-        """What the program itself wrote on the span, beside attributes."""
-        return None if self.details is None else self.details.written
+    def span_data(self, limits: SpanLimits | None = None) -> Written:
+        """Return what is on the span by now.
 
-    def _write(self) -> SpanData:
-        details = self.more()
-        written: SpanData | None = details.written
-        if written is None:
-            written = details.written = SpanData()
+        Args:
+            limits: as a tracer provider has them. What the program has written was limited before.
+        """
+        details = self.details
+        if details is None or details.written is None:
+            data = self._new_data(limits)
+            if self.verdict is not None:
+                write_end(self, data)
+            return data
+        written: Written = details.written
+        if self.verdict is not None:
+            with _lock:
+                if not written.complete:
+                    written.complete = True
+                    write_end(self, written)
         return written
+
+    def _write(self) -> Written:
+        details = self.more()
+        if details.written is None:
+            with _lock:
+                if details.written is None:
+                    details.written = self._new_data()
+        written: Written = details.written
+        return written
+
+    def _new_data(self, limits: SpanLimits | None = None) -> Written:
+        data = Written(self.site.name, limits or self.limits or SpanLimits())
+        write_attributes(data, _mapping.start_attributes(self.site))
+        return data
 
 
 trace.Span.register(DeferredExecution)
@@ -210,4 +227,5 @@ trace.Span.register(DeferredExecution)
 
 def recorded_by(recorder: DeferredRecorder) -> type[DeferredExecution]:
     """Return the class of one recorder's executions: cheaper than an attribute of each."""
-    return type("DeferredExecution", (DeferredExecution,), {"__slots__": (), "recorder": recorder})
+    of_class = {"__slots__": (), "recorder": recorder, "limits": SpanLimits()}
+    return type("DeferredExecution", (DeferredExecution,), of_class)

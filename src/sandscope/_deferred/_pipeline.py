@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import LoggerProvider
@@ -88,7 +89,6 @@ class Pipeline:
         self._busy = False
         self._wake = threading.Event()
         self._closed = False
-        self._held = False
         self._readers = _internals.Readers(meter_provider)
         self.losses.show(meter_provider)
         reference = weakref.ref(self)
@@ -225,10 +225,10 @@ class Pipeline:
 
     def _hold(self) -> None:
         self._readers.hold(_PATIENCE)
-        self._held = self._collecting.acquire(timeout=_PATIENCE)
+        self._collecting.acquire(timeout=_PATIENCE)
 
     def _let_go(self) -> None:
-        if self._held:
+        with suppress(RuntimeError):  # it was not to be had
             self._collecting.release()
         self._readers.let_go()
 

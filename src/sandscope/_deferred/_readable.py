@@ -10,10 +10,8 @@ from opentelemetry._logs import LogRecord
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordLimits, ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
-from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link
 
 from sandscope import _guard, _mapping
 from sandscope._deferred._execution import DeferredExecution
@@ -41,20 +39,15 @@ def readable_span(
         scope: the instrumentation's.
         limits: as a tracer provider has them; from the environment by default.
     """
-    limits = limits or SpanLimits()
     return ReadableSpan(
-        name=execution.name,
         context=execution.get_span_context(),
         parent=execution.parent,
         resource=resource,
-        attributes=span_attributes(execution, limits),
-        events=_events(execution, limits),
-        links=_links(execution, limits),
         kind=execution.kind,
-        status=execution.status,
         start_time=execution.start_time,
         end_time=execution.end_time,
         instrumentation_scope=scope,
+        **execution.span_data(limits).fields,
     )
 
 
@@ -89,56 +82,17 @@ def readable_log(
     return ReadableLogRecord(record, resource, scope, limits)
 
 
-def span_attributes(execution: DeferredExecution, limits: SpanLimits) -> BoundedAttributes:
-    """Return the attributes of an ended span."""
-    count, longest = limits.max_span_attributes, limits.max_span_attribute_length
-    bounded = _bounded(_mapping.start_attributes(execution.site), count, longest)
-    _add(bounded, _bounded(_mapping.end_attributes(execution), 0 if count == 0 else None, longest))
-    return bounded
-
-
 def log_attributes(execution: DeferredExecution, limits: LogRecordLimits) -> BoundedAttributes:
     """Return the attributes of a log record."""
     count, longest = limits.max_log_record_attributes, limits.max_log_record_attribute_length
     return _bounded(_mapping.log_attributes(execution), count, longest, **_FOR_LOGS)
 
 
-def _events(execution: DeferredExecution, limits: SpanLimits) -> BoundedList[Event]:
-    bounded: BoundedList[Event] = BoundedList(limits.max_events)
-    for event in execution.events:
-        try:
-            attributes = _bounded(
-                event.attributes or {},
-                limits.max_event_attributes,
-                limits.max_attribute_length,
-                immutable=True,
-            )
-            bounded.append(Event(event.name, attributes, event.timestamp))
-        except Exception as error:  # noqa: BLE001 -- one event must not cost the span
-            _guard.report("encode", error)
-    return bounded
-
-
-def _links(execution: DeferredExecution, limits: SpanLimits) -> BoundedList[Link]:
-    bounded: BoundedList[Link] = BoundedList(limits.max_links)
-    for link in execution.links:
-        try:
-            if not (link.context.is_valid or link.attributes or link.context.trace_state):
-                continue  # as the SDK does
-            attributes = _bounded(
-                link.attributes or {}, limits.max_link_attributes, limits.max_attribute_length, immutable=True
-            )
-            bounded.append(Link(link.context, attributes))
-        except Exception as error:  # noqa: BLE001 -- one link must not cost the span
-            _guard.report("encode", error)
-    return bounded
-
-
 def _bounded(
-    values: Mapping[str, Any], count: int | None, longest: int | None, *, immutable: bool = False, **more: Any
+    values: Mapping[str, Any], count: int | None, longest: int | None, **more: Any
 ) -> BoundedAttributes:
     try:
-        return BoundedAttributes(count, values, immutable, longest, **more)
+        return BoundedAttributes(count, values, False, longest, **more)
     except Exception:  # noqa: BLE001 -- one value, such as a list within itself, must not cost the others
         bounded = BoundedAttributes(count, None, False, longest, **more)
         for key, value in values.items():

@@ -57,7 +57,7 @@ class SpanTemplate:
             Exception: if that cannot be done once for all.
         """
         example = _example(site, verdict, error_type)
-        attributes = _readable.span_attributes(example, limits)
+        attributes = example.span_data(limits).fields["attributes"]
         self._own = _Own(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
         self._head = _messages.span_head(example.name, example.kind) + _START_TIME
         self._before, after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_OWN,))

@@ -22,7 +22,7 @@ class Readers:
             provider: a meter provider.
         """
         self._consumer = getattr(provider, "_measurement_consumer", None)
-        self._held: Any = None
+        self._held: tuple[int, Any] | None = None
 
     def hold(self, timeout: float) -> None:
         """Wait until no reader collects, and let none begin.
@@ -32,21 +32,28 @@ class Readers:
         """
         lock = getattr(self._consumer, "_lock", None)
         if lock is not None and lock.acquire(timeout=timeout):
-            self._held = lock
+            self._held = threading.get_ident(), lock
 
-    def let_go(self) -> None:
-        """Let readers collect."""
-        held, self._held = self._held, None
-        if held is not None:
-            held.release()
+    def let_go(self) -> bool:
+        """Let readers collect.
+
+        Returns:
+            False if this thread has not held them: it could not, while another one forks.
+        """
+        held = self._held
+        if held is None or held[0] != threading.get_ident():
+            return False
+        self._held = None
+        held[1].release()
+        return True
 
     def begin_anew(self) -> None:
         """Let the readers of a forked child collect and export, whatever the parent's were doing."""
-        if self._held is None:
+        if not self.let_go():
+            self._held = None
             for owner in self._owners():
                 if hasattr(owner, "_lock"):
                     owner._lock = threading.RLock()
-        self.let_go()
         for reader in getattr(self._consumer, "_reader_storages", ()):
             if hasattr(reader, "_export_lock"):
                 reader._export_lock = threading.Lock()

@@ -21,7 +21,7 @@ _ENV_LIST = 5  # among the arguments of `_fork_exec`, in all versions that have 
 
 
 class _Handed(threading.local):
-    carrier: Mapping[bytes, bytes] | None = None
+    carrier: Mapping[str, str] | None = None
 
 
 class Environment:
@@ -39,7 +39,9 @@ class Environment:
         self.handing = handing
         self._put: dict[bytes, bytes | None] = {}
         self._handed = _Handed()
-        self._encoded: tuple[dict[bytes, bytes], list[bytes]] = {}, []
+        # All changes come through the functions below: `os.environ` makes its own by them, too.
+        self._changed = object()
+        self._encoded: tuple[Any, list[bytes]] = None, []
 
     def putenv(self, original: Callable[..., None]) -> Callable[..., None]:
         """Make a ``putenv`` that is remembered."""
@@ -47,6 +49,7 @@ class Environment:
         def putenv(name: Any, value: Any, /) -> None:
             original(name, value)
             self._put[os.fsencode(name)] = os.fsencode(value)
+            self._changed = object()
 
         return putenv
 
@@ -56,6 +59,7 @@ class Environment:
         def unsetenv(name: Any, /) -> None:
             original(name)
             self._put[os.fsencode(name)] = None
+            self._changed = object()
 
         return unsetenv
 
@@ -75,7 +79,7 @@ class Environment:
         """Let this thread's next `_fork_exec` put a trace context into the environment that it inherits."""
         carrier: dict[str, str] = {}
         inject_environment(carrier, parent)
-        self._handed.carrier = {os.fsencode(name): os.fsencode(value) for name, value in carrier.items()}
+        self._handed.carrier = carrier
 
     def withdraw(self) -> None:
         """Forget what was handed."""
@@ -96,15 +100,15 @@ class Environment:
 
         return _fork_exec
 
-    def _entries(self, carrier: Mapping[bytes, bytes]) -> list[bytes]:
-        variables = self.copy()
-        for name in (_TRACESTATE.encode(), *carrier):
-            variables.pop(name, None)
+    def _entries(self, carrier: Mapping[str, str]) -> list[bytes]:
+        state = self._changed, *carrier
         known, entries = self._encoded
-        if variables != known:
-            entries = [b"%b=%b" % variable for variable in variables.items()]
-            self._encoded = variables, entries
-        return [*entries, *(b"%b=%b" % variable for variable in carrier.items())]
+        if state != known:
+            left_out = {os.fsencode(name) for name in (_TRACESTATE, *carrier)}
+            variables = self.copy().items()
+            entries = [b"%b=%b" % variable for variable in variables if variable[0] not in left_out]
+            self._encoded = state, entries
+        return [*entries, *[os.fsencode(f"{name}={value}") for name, value in carrier.items()]]
 
     def with_context(self, env: Any, preexec_fn: _Preexec, parent: Context) -> tuple[Any, _Preexec]:
         """Return ``env`` and ``preexec_fn`` for a child that continues a trace.

@@ -12,11 +12,10 @@ from sandscope_instrumentation_subprocess._evidence import (
     CAN_LOOK,
     SUCCESS,
     Ending,
-    Zombie,
     ending_of_status,
     ending_of_zombie,
 )
-from sandscope_instrumentation_subprocess._registry import Registry, look
+from sandscope_instrumentation_subprocess._registry import NOT_LOOKED_AT, Registry, look
 
 _Waitpid: TypeAlias = "Callable[[int, int], tuple[int, int]]"
 
@@ -40,7 +39,7 @@ def waitpid(registry: Registry, *, elsewhere: bool = False) -> Callable[[_Waitpi
                 if child is not None and ending is not None:
                     registry.reaped(child, ending, None, elsewhere=elsewhere)
                 return reaped, status
-            zombie = Zombie()
+            zombie = NOT_LOOKED_AT
             if CAN_LOOK and options in (0, os.WNOHANG):
                 try:
                     seen = _poll(registry, child) if options else _wait(registry, child)

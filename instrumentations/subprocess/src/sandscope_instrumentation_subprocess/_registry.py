@@ -29,7 +29,7 @@ from sandscope_instrumentation_subprocess._watcher import Watcher
 
 SIGNAL = "sandbox.process.signal"
 
-_NOT_LOOKED_AT = Zombie()
+NOT_LOOKED_AT = Zombie()
 
 
 class Registry:
@@ -65,7 +65,7 @@ class Registry:
         if reused is not None:
             self.lost(reused)
         try:
-            execution.set_attribute(PROCESS_PID, pid)
+            execution.describe({PROCESS_PID: pid})
             child = self._children[pid] = Child(pid, execution)
             child.memory_limit = limit(pid, resource.RLIMIT_AS)
             if child.memory_limit is not None or not waited_for:
@@ -78,7 +78,7 @@ class Registry:
         child: Child,
         ending: Ending,
         usage: resource.struct_rusage | None,
-        zombie: Zombie = _NOT_LOOKED_AT,
+        zombie: Zombie = NOT_LOOKED_AT,
         *,
         elsewhere: bool = False,
     ) -> None:
@@ -172,10 +172,10 @@ class Registry:
     ) -> None:
         execution, verdict = child.execution, MISSING_EVIDENCE
         try:
-            if ending.exit_code is not None:
-                execution.set_attribute(PROCESS_EXIT_CODE, ending.exit_code)
             if ending.signal is not None:
-                execution.set_attribute(SIGNAL, _signal_name(ending.signal))
+                execution.describe({SIGNAL: _signal_name(ending.signal)})
+            elif ending.exit_code is not None:
+                execution.describe({PROCESS_EXIT_CODE: ending.exit_code})
             verdict = OK if ending == SUCCESS else verdict_of(gather(child, ending, zombie, usage))
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.end", error)
@@ -185,12 +185,12 @@ class Registry:
 def look(child: Child, ending: Ending) -> Zombie:
     """Look at a zombie, unless it ended well: then nothing has to be explained."""
     if ending == SUCCESS:
-        return _NOT_LOOKED_AT
+        return NOT_LOOKED_AT
     try:
         return look_at_zombie(child.pid)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.end", error)
-        return _NOT_LOOKED_AT
+        return NOT_LOOKED_AT
 
 
 def _signal_name(number: int) -> str:

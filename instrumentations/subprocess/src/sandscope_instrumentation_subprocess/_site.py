@@ -33,7 +33,7 @@ def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
         executable = args[0] if isinstance(args, (list, tuple)) and args else args
     if not isinstance(executable, (str, bytes, os.PathLike)):
         return _site(None, shell)
-    return _site(_name(os.fspath(executable)), shell)
+    return _site_of_path(os.fspath(executable), shell)
 
 
 def _new(name: str, attributes: dict[str, Value]) -> Site:
@@ -44,10 +44,11 @@ def _new(name: str, attributes: dict[str, Value]) -> Site:
 UNKNOWN = _new(_UNKNOWN_NAME, {})
 
 
+# Two caches: a program may have ever new paths to executables of the same name, and sites are remembered.
 @lru_cache(maxsize=256)
-def _name(executable: str | bytes) -> str:
+def _site_of_path(executable: str | bytes, shell: bool) -> Site:
     name = os.path.basename(os.fsdecode(executable))  # noqa: PTH119 -- bytes and undecodable names as well
-    return name.encode("utf-8", "replace").decode()[:_LONGEST_NAME]
+    return _site(name.encode("utf-8", "replace").decode()[:_LONGEST_NAME], shell)
 
 
 @lru_cache(maxsize=256)

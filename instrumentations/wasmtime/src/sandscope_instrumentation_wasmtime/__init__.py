@@ -17,18 +17,37 @@ and a log record. Calls inside (host, guest, host, guest) are children. A WASI g
 of the span that is current at ``Store.set_wasi`` in ``TRACEPARENT``.
 
 ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``; the global ones are
-the default. It never imports wasmtime, and may be called before or after the program does.
+the default. It also takes each setting of `Settings` by its name; variables, ``SANDSCOPE_WASMTIME_SPANS``
+and the like, are the default. It never imports wasmtime, and may be called before or after the program does.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
-from sandscope import Patches, Recorder, RuntimeInstrumentor, Scope, __version__
-from sandscope_instrumentation_wasmtime import _names, _wasi
+from sandscope import GuestTelemetry, Patches, Recorder, RuntimeInstrumentor, Scope, __version__
+from sandscope_instrumentation_wasmtime import (
+    _capabilities,
+    _fuel,
+    _guest_functions,
+    _host,
+    _lifetime,
+    _memory,
+    _module_cache,
+    _names,
+    _probe,
+    _store,
+    _violations,
+    _wasi,
+    _wasi_otel,
+)
 from sandscope_instrumentation_wasmtime._patch import recording
+from sandscope_instrumentation_wasmtime._settings import Settings
+from sandscope_instrumentation_wasmtime._verdict import judge_bounds
+from sandscope_instrumentation_wasmtime._wasi_otel import add_wasi_otel
 
-__all__ = ["WasmtimeInstrumentor"]
+__all__ = ["WasmtimeInstrumentor", "add_wasi_otel"]
 
 
 class WasmtimeInstrumentor(RuntimeInstrumentor):
@@ -38,11 +57,38 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
     submodules = ("wasmtime.component",)
     scope = Scope(__name__, __version__)
     supported = ("wasmtime >= 40, < 51",)
+    _settings = Settings()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        self._settings = Settings.read(kwargs)
+        super()._instrument(**kwargs)
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
-        patches.replace(module.Func, "__call__", recording(recorder))
+        settings = self._settings
+        judge_bounds(settings.bounds)
+        hosts = recorder if settings.host_spans and settings.spans != "off" else None
+        if module.__name__ == self.runtime and (settings.probe or settings.output):
+            _probe.patch(module, patches, recorder, output=settings.output)
+        patches.replace(module.Func, "__call__", recording(recorder, settings))
         if module.__name__ == "wasmtime.component":
-            _names.patch_component(module, patches)
+            _lifetime.patch_component(module, patches, recorder)
+            _module_cache.patch_component(module, patches, recorder)
+            if settings.spans != "off":
+                _names.patch_component(module, patches)
+            _host.patch_component(module, patches, hosts)
+            if settings.guest_telemetry:
+                _wasi_otel.patch(patches, GuestTelemetry(recorder, self.runtime))
         else:
-            _names.patch_module(module, patches)
+            _store.patch(module, patches, recorder)
+            _fuel.patch(module, patches, measured=settings.fuel)
+            _memory.patch(module, patches)
+            _lifetime.patch_module(module, patches, recorder)
+            _violations.patch(module, patches, recorder)
+            _module_cache.patch_module(module, patches, recorder)
+            if settings.spans != "off":
+                _names.patch_module(module, patches)
+            _host.patch_module(module, patches, hosts)
             _wasi.patch(module, patches)
+            _capabilities.patch(module, patches)
+            if settings.guest_telemetry:
+                _guest_functions.patch(module, patches, GuestTelemetry(recorder, self.runtime))

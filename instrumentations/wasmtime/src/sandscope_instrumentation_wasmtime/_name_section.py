@@ -32,7 +32,7 @@ def _from_binary(binary: bytes | bytearray) -> str | None:
     position = 8
     while position < len(binary):
         section = binary[position]
-        size, start = _number(binary, position + 1)
+        size, start = read_number(binary, position + 1)
         position = start + size
         if section == _CUSTOM_SECTION:
             name, start = _bytes(binary, start)
@@ -44,17 +44,17 @@ def _from_binary(binary: bytes | bytearray) -> str | None:
 def _own_name(binary: bytes | bytearray, start: int, end: int) -> str | None:
     if start >= end or binary[start] != _OWN_NAME:  # subsections are in order, this one is the first
         return None
-    _, start = _number(binary, start + 1)
+    _, start = read_number(binary, start + 1)
     name, _ = _bytes(binary, start)
     return name.decode("utf-8", "replace") or None
 
 
 def _bytes(binary: bytes | bytearray, position: int) -> tuple[bytes, int]:
-    size, start = _number(binary, position)
+    size, start = read_number(binary, position)
     return bytes(binary[start : start + size]), start + size
 
 
-def _number(binary: bytes | bytearray, position: int) -> tuple[int, int]:
+def read_number(binary: bytes | bytearray, position: int) -> tuple[int, int]:
     """Read an unsigned LEB128 number of at most 32 bits; return it and the position after it."""
     number = 0
     for index in range(5):

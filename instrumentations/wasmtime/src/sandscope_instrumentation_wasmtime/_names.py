@@ -5,20 +5,27 @@ A module gets its name when it is compiled, hands it to its instances, and these
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sandscope import Patches, report_error
+from sandscope import Patches, Site
+from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._name_section import guest_name
-from sandscope_instrumentation_wasmtime._site import TAG, Guest, call_site, guest_of
+from sandscope_instrumentation_wasmtime._references import Tag, remember
+from sandscope_instrumentation_wasmtime._site import TAG, UNNAMED, Guest, call_site, guest_of
+from sandscope_instrumentation_wasmtime._traits import traits_of
 
 
 def patch_module(wasmtime: Any, patches: Patches) -> None:
     """Carry the names of core modules."""
     exports = wasmtime._instance.InstanceExports
+    if not wasmtime.__spec__._initializing:
+        _name_older(exports)
+    patches.add(wasmtime.Func, TAG, Tag())
     _patch_source(wasmtime.Module, patches)
     patches.replace(wasmtime.Instance, "__init__", _then(_instance_made))
     patches.replace(wasmtime.Linker, "instantiate", _then(_linked))
@@ -26,6 +33,8 @@ def patch_module(wasmtime: Any, patches: Patches) -> None:
     if hasattr(wasmtime, "InstancePre"):
         patches.replace(wasmtime.InstancePre, "instantiate", _then(_prepared_linked))
     patches.replace(exports, "__init__", _then(_exported))
+    patches.replace(wasmtime.Linker, "define_module", _then(_module_defined))
+    patches.replace(wasmtime.Linker, "define_instance", _then(_instance_defined))
     patches.replace(wasmtime.Linker, "get", _then(_got))
     patches.replace(wasmtime.Linker, "get_default", _then(_got_default))
     patches.replace(wasmtime.Caller, "get", _then(_got_by_caller))
@@ -48,23 +57,7 @@ def _patch_source(source: Any, patches: Patches) -> None:
 
 
 def _then(note: Callable[..., None]) -> Callable[[Any], Any]:
-    """Return what wraps a method so that ``note(result, self, *args, **kwargs)`` follows its success."""
-
-    def wrap(original: Any) -> Any:
-        plain = original.__func__ if isinstance(original, classmethod) else original
-
-        @wraps(plain)
-        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            result = plain(self, *args, **kwargs)
-            try:
-                note(result, self, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-                report_error("wasmtime.names", error)
-            return result
-
-        return classmethod(method) if isinstance(original, classmethod) else method
-
-    return wrap
+    return following("wasmtime.names", note)
 
 
 # Each of the following has the arguments of the method that it follows, after that method's result.
@@ -101,52 +94,82 @@ def _prepared_linked(instance: Any, prepared: Any, store: Any) -> None:
 
 def _instantiated(module: Any) -> Guest:
     guest = guest_of(module)
-    if guest.isolated is None:
-        guest.isolated = _is_isolated(module)
+    if guest.traits is None:
+        guest.traits = traits_of(module)
     return guest
 
 
-def _is_isolated(module: Any) -> bool:
-    """Return whether it is a module that gets no function of the host's: by import, table or argument."""
-    from wasmtime import FuncType, Module, TableType, ValType
-
-    if not isinstance(module, Module) or module.imports:
-        return False
-    numbers = {str(kind) for kind in (ValType.i32(), ValType.i64(), ValType.f32(), ValType.f64())}
-    types = [export.type for export in module.exports]
-    return not any(
-        isinstance(kind, TableType)
-        or (isinstance(kind, FuncType) and any(str(param) not in numbers for param in kind.params))
-        for kind in types
-    )
-
-
 def _exported(_: None, exports: Any, store: Any, instance: Any) -> None:
-    from wasmtime import Func
-
-    guest = guest_of(instance)
-    for name, export in exports.items():
-        if isinstance(export, Func):
-            setattr(export, TAG, guest.site(name))
+    _tag_exports(exports, guest_of(instance), store)
 
 
-def _got(export: Any, _linker: Any, store: Any, module: str, name: str) -> None:
-    _tag_found(export, module, name)
+def _tag_exports(exports: Any, guest: Guest, store: Any) -> None:
+    import wasmtime
+
+    reached = guest.traits is None or not guest.traits.isolated
+    func = wasmtime.Func
+    for name, export in exports._extern_map.items():
+        if isinstance(export, func):
+            site = guest.site(name)
+            setattr(export, TAG, site)
+            if reached:
+                remember(store, export, site)
 
 
-def _got_default(function: Any, _linker: Any, store: Any, name: str) -> None:
-    _tag_found(function, name, None)
+def _name_older(exports: type) -> None:
+    """Name the functions of instances that were made before: they know at least their own names."""
+    for thing in gc.get_objects():
+        if type(thing) is exports and hasattr(thing, "_extern_map"):
+            _tag_exports(thing, Guest(None), None)
+
+
+def _module_defined(_: None, linker: Any, store: Any, name: str, module: Any) -> None:
+    _guests_of(linker)[name] = _instantiated(module)
+
+
+def _instance_defined(_: None, linker: Any, store: Any, name: str, instance: Any) -> None:
+    _guests_of(linker)[name] = guest_of(instance)
+
+
+def _guests_of(linker: Any) -> dict[str, Guest]:
+    """Return the guests that a linker knows by name."""
+    guests: dict[str, Guest] | None = getattr(linker, TAG, None)
+    if guests is None:
+        guests = {}
+        setattr(linker, TAG, guests)
+    return guests
+
+
+def _got(export: Any, linker: Any, store: Any, module: str, name: str) -> None:
+    _tag_found(export, linker, module, name)
+
+
+def _got_default(function: Any, linker: Any, store: Any, name: str) -> None:
+    guest = _guests_of(linker).get(name)
+    default = None if guest is None or guest.traits is None else guest.traits.default
+    _tag_found(function, linker, name, default)
+
+
+def _tag_found(export: Any, linker: Any, module: str, name: str | None) -> None:
+    import wasmtime
+
+    if isinstance(export, wasmtime.Func):
+        guest = _guests_of(linker).get(module)
+        site = guest.site(name) if guest is not None and guest.name else _site_of_names(module, name)
+        setattr(export, TAG, site)
 
 
 def _got_by_caller(export: Any, _caller: Any, name: str) -> None:
-    _tag_found(export, None, name)
+    import wasmtime
+
+    if isinstance(export, wasmtime.Func) and getattr(export, TAG) is UNNAMED:
+        setattr(export, TAG, _site_of_names(None, name))
 
 
-def _tag_found(export: Any, module: str | None, name: str | None) -> None:
-    from wasmtime import Func
-
-    if isinstance(export, Func):
-        setattr(export, TAG, call_site(module, name))
+@lru_cache(1024)
+def _site_of_names(module: str | None, name: str | None) -> Site:
+    """Return the site of a function of which only names are known."""
+    return call_site(module, name)
 
 
 def _index_of_component(index: Any, _component: Any, name: str, instance: Any = None) -> None:

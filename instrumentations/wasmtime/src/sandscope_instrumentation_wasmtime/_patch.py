@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from sandscope import Recorder
-from sandscope_instrumentation_wasmtime._site import TAG, UNNAMED
+from sandscope_instrumentation_wasmtime._measured import measuring
+from sandscope_instrumentation_wasmtime._settings import Settings
+from sandscope_instrumentation_wasmtime._site import COUNTED, TAG, UNNAMED
+
+_NO_TAG = "_sandscope_none"
+"""An attribute that no function has."""
 
 
-def recording(recorder: Recorder) -> Callable[[Any], Any]:
+class _Nesting(threading.local):
+    """Whether this thread is inside a guest's call."""
+
+    inside = False
+
+
+_nesting = _Nesting()
+
+
+def recording(recorder: Recorder, settings: Settings) -> Callable[[Any], Any]:
     """Return what wraps ``Func.__call__``, of modules and of components.
 
     Args:
         recorder: gets one execution for each call.
+        settings: say which calls have a span and a log record, and what else is measured; all are counted.
     """
-    return lambda original: recorder.wrap_method(original, TAG, UNNAMED)
+
+    def wrap(original: Any) -> Any:
+        counted = measuring(original, recorder, settings, _NO_TAG, COUNTED)
+        if settings.spans == "off":
+            return counted
+        traced = measuring(original, recorder, settings, TAG, UNNAMED)
+        return traced if settings.spans == "all" else _outermost(traced, counted)
+
+    return wrap
+
+
+def _outermost(traced: Callable[..., Any], counted: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(traced)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if _nesting.inside:
+            return counted(*args, **kwargs)
+        _nesting.inside = True
+        try:
+            return traced(*args, **kwargs)
+        finally:
+            _nesting.inside = False
+
+    return call

@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from sandscope import Site, Value
-from sandscope_instrumentation_wasmtime._verdict import verdict_of
+from sandscope_instrumentation_wasmtime._crossing import verdict_of_call, verdict_of_host
+from sandscope_instrumentation_wasmtime._traits import Traits
+from sandscope_instrumentation_wasmtime._violations import failed
 
 TAG = "_sandscope"
 """The attribute of wasmtime's objects that carries what is known of them."""
 
 MODULE = "wasm.module"
 FUNCTION = "wasm.function"
+HOST_FUNCTION = "wasm.host_function"
 
 _LONGEST = 128
 """Characters of a name: the guest's author chooses it."""
@@ -35,11 +38,35 @@ def call_site(module: str | None, function: str | None, *, isolated: bool = Fals
     if function:
         attributes[FUNCTION] = function[:_LONGEST]
     name = f"wasm {function[:_LONGEST]}" if function else "wasm call"
-    return Site("wasmtime", "call", name, attributes=attributes, verdict_of=verdict_of, current=not isolated)
+    return Site(
+        "wasmtime",
+        "call",
+        name,
+        attributes=attributes,
+        verdict_of=verdict_of_call,
+        current=not isolated,
+        failed=failed,
+    )
 
 
 UNNAMED = call_site(None, None)
-"""A function of unknown origin: out of a table, or older than the instrumentation."""
+"""A function of unknown origin: one that no guest exports."""
+
+COUNTED = Site("wasmtime", "call", UNNAMED.name, verdict_of=verdict_of_call, traced=False, failed=failed)
+"""Any function's calls where they have no spans: metrics know no names."""
+
+
+def host_site(function: str | None) -> Site:
+    """Return the site of a host function's calls.
+
+    Args:
+        function: the name that guests import it by, else its own in Python.
+    """
+    name = (function or "call")[:_LONGEST]
+    attributes = {HOST_FUNCTION: name} if function else {}
+    return Site(
+        "wasmtime", "host_call", f"wasm host {name}", attributes=attributes, verdict_of=verdict_of_host
+    )
 
 
 class Guest:
@@ -47,21 +74,24 @@ class Guest:
 
     Attributes:
         name: from its name section, else its file's name, else None.
-        isolated: nothing in it can call the host; None until it is instantiated.
+        traits: what its type says; None until a module is instantiated, and for components.
+        wanted: the functions for telemetry that it imports, by module and name; None until it is linked.
     """
 
-    __slots__ = ("_sites", "isolated", "name")
+    __slots__ = ("_sites", "name", "traits", "wanted")
 
     def __init__(self, name: str | None) -> None:
         self.name = name
-        self.isolated: bool | None = None
+        self.traits: Traits | None = None
+        self.wanted: tuple[tuple[str, str], ...] | None = None
         self._sites: dict[str | None, Site] = {}
 
     def site(self, function: str | None) -> Site:
         """Return the one site of an exported function, None if its name is not known."""
         site = self._sites.get(function)
         if site is None:
-            site = self._sites[function] = call_site(self.name, function, isolated=bool(self.isolated))
+            isolated = self.traits is not None and self.traits.isolated
+            site = self._sites[function] = call_site(self.name, function, isolated=isolated)
         return site
 
 

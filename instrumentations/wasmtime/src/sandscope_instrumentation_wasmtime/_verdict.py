@@ -1,56 +1,34 @@
-"""The verdict on a call that raised: by the engine's trap code, else by the class, else by its words."""
+"""The verdict on what the engine raised: by the trap's code, else by the class, else by its words."""
 
 from __future__ import annotations
 
 import re
-import traceback
+from typing import Any, Literal
 
 from sandscope import MISSING_EVIDENCE, OK, Verdict
-
-_EXIT_CODE = Verdict("RE", "runtime", "re_exit_code")
-_HOST_ERROR = Verdict("IE", "judge", "ie_host_error")
-_ARITHMETIC = Verdict("RE", "runtime", "re_arithmetic")
-_REFERENCE = Verdict("RE", "runtime", "re_reference")
-_EXCEPTION = Verdict("RE", "runtime", "re_exception")
-_COMPONENT = Verdict("SV", "kernel", "sv_component_boundary")
-
-# The name of the trap's code, the engine's words for it where there is no code (components), the verdict.
-_TRAPS = (
-    ("OUT_OF_FUEL", "all fuel consumed by WebAssembly", Verdict("TLE", "kernel", "tle_fuel", "fuel")),
-    ("INTERRUPT", "interrupt", Verdict("TLE", "kernel", "tle_epoch", "epoch")),
-    ("STACK_OVERFLOW", "call stack exhausted", Verdict("MLE", "kernel", "mle_stack", "stack")),
-    (
-        "ALLOCATION_TOO_LARGE",
-        "allocation size too large",
-        Verdict("MLE", "kernel", "mle_allocation", "memory"),
-    ),
-    ("UNREACHABLE", "wasm `unreachable` instruction executed", Verdict("RE", "runtime", "re_unreachable")),
-    ("INTEGER_OVERFLOW", "integer overflow", _ARITHMETIC),
-    ("INTEGER_DIVISION_BY_ZERO", "integer divide by zero", _ARITHMETIC),
-    ("BAD_CONVERSION_TO_INTEGER", "invalid conversion to integer", _ARITHMETIC),
-    ("NULL_REFERENCE", "null reference", _REFERENCE),
-    ("CAST_FAILURE", "cast failure", _REFERENCE),
-    ("ARRAY_OUT_OF_BOUNDS", "out of bounds array access", _REFERENCE),
-    ("UNCAUGHT_EXCEPTION", "uncaught exception", _EXCEPTION),
-    ("MEMORY_OUT_OF_BOUNDS", "out of bounds memory access", Verdict("SV", "kernel", "sv_memory_bounds")),
-    (
-        "TABLE_OUT_OF_BOUNDS",
-        "undefined element: out of bounds table access",
-        Verdict("SV", "kernel", "sv_table_bounds"),
-    ),
-    ("INDIRECT_CALL_TO_NULL", "uninitialized element", Verdict("SV", "kernel", "sv_indirect_call")),
-    ("BAD_SIGNATURE", "indirect call type mismatch", Verdict("SV", "kernel", "sv_indirect_call")),
-    ("HEAP_MISALIGNED", "unaligned atomic", Verdict("SV", "kernel", "sv_misaligned")),
-    ("CANNOT_ENTER_COMPONENT", "cannot enter component instance", _COMPONENT),
-    ("CANNOT_LEAVE_COMPONENT", "cannot leave component instance", _COMPONENT),
+from sandscope_instrumentation_wasmtime._traps import (
+    BY_CODE,
+    BY_WORDS,
+    COMPONENT_VALUE,
+    EXCEPTION,
+    MEMORY_BOUNDS,
+    TABLE_BOUNDS,
 )
-_BY_CODE = {code: verdict for code, _, verdict in _TRAPS}
-_BY_WORDS = {words: verdict for _, words, verdict in _TRAPS}
+
+HOST_ERROR = Verdict("IE", "judge", "ie_host_error")
+EXIT_CODE = Verdict("RE", "runtime", "re_exit_code")
+UNKNOWN_IMPORT = Verdict("SV", "kernel", "sv_unknown_import")
+
+FAILURES = {
+    MEMORY_BOUNDS: Verdict("RE", "runtime", "re_memory_bounds"),
+    TABLE_BOUNDS: Verdict("RE", "runtime", "re_table_bounds"),
+}
+"""What an access out of bounds is to a user who calls it no violation."""
 
 _TRAP_WORDS = re.compile(r"^\s*(?:\d+: )?wasm trap: (.+)$", re.MULTILINE)
 # Complete messages, without a trap. A command that the linker instantiates inside the call may pass limits.
-_MESSAGES = (
-    (re.compile(r"\s*thrown Wasm exception"), _EXCEPTION),
+MESSAGES = (
+    (re.compile(r"\s*thrown Wasm exception"), EXCEPTION),
     (
         re.compile(r"memory minimum size of \d+ pages exceeds memory limits"),
         Verdict("MLE", "kernel", "mle_store_limit", "memory"),
@@ -59,45 +37,83 @@ _MESSAGES = (
         re.compile(r"table minimum size of \d+ elements exceeds table limits"),
         Verdict("MLE", "kernel", "mle_store_limit", "table"),
     ),
-    (re.compile(r"too (?:few|many) parameters provided: "), _HOST_ERROR),
-    (re.compile(r"python exception$"), _HOST_ERROR),
+    (
+        re.compile(r"resource limit exceeded: instance count too high at \d+"),
+        Verdict("MLE", "kernel", "mle_store_limit", "instance"),
+    ),
+    (
+        re.compile(r"resource limit exceeded: memory count too high at \d+"),
+        Verdict("MLE", "kernel", "mle_store_limit", "memory"),
+    ),
+    (
+        re.compile(r"resource limit exceeded: table count too high at \d+"),
+        Verdict("MLE", "kernel", "mle_store_limit", "table"),
+    ),
+    (re.compile(r"(?:string|list) pointer/length out of bounds of memory"), MEMORY_BOUNDS),
+    (re.compile(r"converted integer out of range for `char`"), COMPONENT_VALUE),
+    (re.compile(r"invalid utf-8 sequence of \d+ bytes from index \d+"), COMPONENT_VALUE),
+    (re.compile(r"(?:return|string|list) pointer not aligned"), COMPONENT_VALUE),
+    (re.compile(r"\s*unknown handle index \d+$", re.MULTILINE), COMPONENT_VALUE),
+    (re.compile(r"\s*unknown import: `[^`\n]*` has not been defined$", re.MULTILINE), UNKNOWN_IMPORT),
+    (re.compile(r"too (?:few|many) parameters provided: "), HOST_ERROR),
+    (re.compile(r"\s*python exception$", re.MULTILINE), HOST_ERROR),
 )
+_bounds = "violation"
+
+
+def judge_bounds(setting: Literal["violation", "failure"]) -> None:
+    """Choose what an access out of bounds is from now on."""
+    global _bounds  # noqa: PLW0603 -- there is one instrumentation of wasmtime
+    _bounds = setting
 
 
 def verdict_of(error: BaseException) -> Verdict:
     """Return the verdict on a call that ended with an exception.
 
     Args:
-        error: what the call raised.
+        error: what the engine raised for it; another than wasmtime's is the host's.
     """
+    verdict = _verdict_of(error)
+    return verdict if _bounds == "violation" else FAILURES.get(verdict, verdict)
+
+
+def has_code(error: BaseException) -> bool:
+    """Return whether it is a trap or an exit that no host function can have made by itself."""
+    from wasmtime import ExitTrap, Trap
+
+    if isinstance(error, ExitTrap):
+        return hasattr(error, "code")
+    return isinstance(error, Trap) and _code_of(error) is not None
+
+
+def _code_of(trap: Any) -> str | None:
+    """Return the name of a trap's code; empty where this version's enumeration lacks it."""
+    try:
+        code = trap.trap_code
+    except ValueError:
+        return ""
+    return None if code is None else str(code.name)
+
+
+def _verdict_of(error: BaseException) -> Verdict:
     from wasmtime import ExitTrap, Trap, WasmtimeError
 
     if isinstance(error, ExitTrap):
-        return OK if error.code == 0 else _EXIT_CODE
+        code = getattr(error, "code", None)  # a host function that makes one gives it none
+        return HOST_ERROR if code is None else OK if code == 0 else EXIT_CODE
     if isinstance(error, Trap):
-        try:
-            code = error.trap_code
-        except ValueError:  # an engine's trap that this version's enumeration lacks
-            return _by_words(error)
-        if code is not None:
-            return _BY_CODE.get(code.name, MISSING_EVIDENCE)
-    elif not isinstance(error, WasmtimeError):
-        return _HOST_ERROR
-    return _HOST_ERROR if _raised_by_host_function(error) else _by_words(error)
+        name = _code_of(error)
+        return BY_CODE.get(name, MISSING_EVIDENCE) if name else _by_words(error)
+    return _by_words(error) if isinstance(error, WasmtimeError) else HOST_ERROR
 
 
 def _by_words(error: BaseException) -> Verdict:
+    message = str(error).rstrip()
+    if message.endswith("` has not been defined"):  # after a name that a hostile guest chooses
+        return UNKNOWN_IMPORT
     # What comes before the last cause is a backtrace: a hostile guest chooses the names in it.
-    cause = str(error).rpartition("Caused by:")[2]
+    cause = message.rpartition("Caused by:")[2]
     trap = _TRAP_WORDS.search(cause)
     if trap is not None:
-        return _BY_WORDS.get(trap.group(1), MISSING_EVIDENCE)
-    return next((verdict for words, verdict in _MESSAGES if words.match(cause)), MISSING_EVIDENCE)
-
-
-def _raised_by_host_function(error: BaseException) -> bool:
-    """Tell wasmtime's own exception from one of the same class that a host function raised."""
-    return any(
-        frame.f_code.co_name == "trampoline" and frame.f_globals.get("__name__") == "wasmtime._func"
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    )
+        return BY_WORDS.get(trap.group(1), MISSING_EVIDENCE)
+    return next((verdict for words, verdict in MESSAGES if words.match(cause)), MISSING_EVIDENCE)

@@ -17,6 +17,9 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sandscope import Patches, environment_names, inject_environment, report_error
 from sandscope_instrumentation_wasmtime._site import TAG
 
+_CARRIED = "_sandscope_carried"
+"""The attribute of a store: what was put into its guests' environment."""
+
 _Append = Callable[[Any, Iterable[tuple[str, str]]], None]
 
 
@@ -108,9 +111,21 @@ def _carry(append: _Append, store: Any, wasi: Any = None) -> None:
         return  # closed, used up or no configuration at all: wasmtime says so
     variables = _variables(wasi)
     environment: dict[str, str] = {}
-    if is_instrumentation_enabled() and variables.user.isdisjoint(environment_names()):
+    free = is_instrumentation_enabled() and variables.user.isdisjoint(environment_names())
+    if free:
         inject_environment(environment, get_current())
     if not environment:
         environment = {name: value for name, value in variables.stale.items() if name not in variables.user}
     if environment:
         append(wasi, environment.items())
+    setattr(store, _CARRIED, environment if free else None)
+
+
+def carried_by(store: Any) -> dict[str, str] | None:
+    """Return what stands at the end of a store's environment in place of the user's, or None.
+
+    Args:
+        store: one without WASI, or where the user has set such variables, has nothing that may be replaced.
+    """
+    carried: dict[str, str] | None = getattr(store, _CARRIED, None)
+    return carried

@@ -1,0 +1,131 @@
+"""Claim: instrumented wasmtime costs little more than plain, and keeps no memory."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import wasmtime
+
+from benchmarks._rounds import Case, measure
+from benchmarks._subjects import SCOPE, Subject, wasm_functions
+from sandscope import _recorder
+from sandscope._deferred import DeferredRecorder
+from sandscope_instrumentation_wasmtime._measured import FIRST
+
+MODES: dict[str, dict[str, Any] | None] = {"plain": None, "off": {"spans": "off"}, "all": {"spans": "all"}}
+WAT = '(module $tiny (func (export "f") (result i32) i32.const 42))'
+CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f)))'
+
+
+def run(*, short: bool) -> dict[str, float]:
+    """Measure patched over plain, without and with spans and log records; and memory."""
+    ours = Subject("deferred")
+    assert ours.pipeline is not None
+    pipeline = ours.pipeline
+    _recorder.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
+    cases = {
+        f"{name} {mode}": _case(build, settings, ours)
+        for name, build in _BUILDS.items()
+        for mode, settings in MODES.items()
+    }
+    least = measure(cases, 8 if short else 30)
+    ratios = {
+        f"wasmtime_{name}_{mode}_over_plain": least[f"{name} {mode}"] / least[f"{name} plain"]
+        for name in _BUILDS
+        for mode in MODES
+        if mode != "plain"
+    }
+    return {**ratios, "wasmtime_memory_grown_mb": _memory_grown(ours, 20_000 if short else 100_000)}
+
+
+def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any] | None, ours: Subject) -> Case:
+    """Return a case whose guest is made anew, under its own patches, before each block."""
+    from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
+
+    def before() -> None:
+        if settings is not None:
+            WasmtimeInstrumentor().instrument(**settings)
+        case.function = build()
+        for _ in range(FIRST):  # a store's first calls are measured one by one: here it is an old one
+            case.function()
+
+    def after() -> None:
+        case.function = build
+        if settings is not None:
+            WasmtimeInstrumentor().uninstrument()
+        ours.flush()
+
+    case = Case(build, before=before, after=after, most=2000)
+    return case
+
+
+def _nop() -> Callable[[], Any]:
+    store, nop, _ = wasm_functions()
+    return partial(nop, store)
+
+
+def _add() -> Callable[[], Any]:
+    store, _, add = wasm_functions()
+    return partial(add, store, 1, 2)
+
+
+def _host_callback() -> Callable[[], Any]:
+    store = wasmtime.Store()
+    func = wasmtime.Func(store, wasmtime.FuncType([], []), lambda: None)
+    module = wasmtime.Module(store.engine, CALLS_HOST)
+    return partial(wasmtime.Instance(store, module, [func]).exports(store)["run"], store)  # type: ignore[arg-type]
+
+
+def _instantiate() -> Callable[[], Any]:
+    engine = wasmtime.Engine()
+    module = wasmtime.Module(engine, WAT)
+
+    def instantiate() -> None:
+        store = wasmtime.Store(engine)
+        wasmtime.Instance(store, module, []).exports(store)
+
+    return instantiate
+
+
+def _compile() -> Callable[[], Any]:
+    return partial(wasmtime.Module, wasmtime.Engine(), bytes(wasmtime.wat2wasm(WAT)))
+
+
+_BUILDS: dict[str, Callable[[], Callable[[], Any]]] = {
+    "nop": _nop,
+    "add": _add,
+    "host_callback": _host_callback,
+    "instantiate": _instantiate,
+    "compile": _compile,
+}
+
+
+def _memory_grown(ours: Subject, times: int) -> float:
+    """Return the megabytes by which the process has grown after so many instances, each in a store of its own."""
+    from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
+
+    def make(number: int) -> int:
+        for index in range(number):
+            instantiate()
+            if not index % 2000:
+                ours.reader.get_metrics_data()
+        ours.flush()
+        gc.collect()
+        return _resident()
+
+    WasmtimeInstrumentor().instrument()
+    instantiate = _instantiate()
+    before = make(times // 5)
+    after = make(times)
+    WasmtimeInstrumentor().uninstrument()
+    return (after - before) / 1e6
+
+
+def _resident() -> int:
+    """Return the bytes of memory that the process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096

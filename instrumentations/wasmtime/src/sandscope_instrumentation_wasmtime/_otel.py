@@ -1,0 +1,56 @@
+"""The host functions that guests import from ``otel``; the README says what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sandscope import GuestTelemetry, Refusal
+from sandscope_instrumentation_wasmtime._guest_memory import read
+from sandscope_instrumentation_wasmtime._offered import Offered, Offers
+
+MODULE = "otel"
+
+
+def functions(guest: GuestTelemetry) -> Offers:
+    """Return the functions by the module and name that guests import them by.
+
+    Args:
+        guest: takes what they emit.
+    """
+    most = guest.limits.text
+
+    def span_start(caller: Any, name: int, name_size: int) -> int:
+        text = read(caller, name, name_size, most)
+        return guest.refuse("span", Refusal.ADDRESS) if text is None else guest.start_span(text)
+
+    def span_end(_caller: Any, span: int) -> int:
+        return guest.end_span(span)
+
+    def span_set_attribute(  # noqa: PLR0917 -- wasm has no other arguments
+        caller: Any, span: int, key: int, key_size: int, value: int, value_size: int
+    ) -> int:
+        name, text = read(caller, key, key_size, most), read(caller, value, value_size, most)
+        if name is None or text is None:
+            return guest.refuse("attribute", Refusal.ADDRESS)
+        return guest.set_attribute(name, text, span)
+
+    def log(caller: Any, severity: int, body: int, body_size: int) -> int:
+        text = read(caller, body, body_size, most)
+        return guest.refuse("log", Refusal.ADDRESS) if text is None else guest.log(severity, text)
+
+    def counter_add(caller: Any, name: int, name_size: int, value: float) -> int:
+        text = read(caller, name, name_size, most)
+        return guest.refuse("count", Refusal.ADDRESS) if text is None else guest.count(text, value)
+
+    offers: dict[str, tuple[str, Callable[..., int]]] = {
+        "span_start": ("i32 i32", span_start),
+        "span_end": ("i32", span_end),
+        "span_set_attribute": ("i32 i32 i32 i32 i32", span_set_attribute),
+        "log": ("i32 i32 i32", log),
+        "counter_add": ("i32 i32 f64", counter_add),
+    }
+    return {
+        (MODULE, name): Offered(tuple(types.split()), ("i32",), call)
+        for name, (types, call) in offers.items()
+    }

@@ -1,0 +1,49 @@
+"""The probe: wasm of our own around a guest's WASI, which counts, and keeps what the host is to record.
+
+The guest's imports from ``wasi_snapshot_preview1`` lead to a *gate*, through its table to a *meter*, and from
+there to wasmtime. The meter writes a *ledger*, a memory of the store's, that the host reads after each call.
+
+    guest --> gate --table--> meter --> wasmtime's WASI
+                                |
+                              ledger <-- host, before and after a call
+
+No Python runs inside a WASI call, so no signal, lock or exception of Python's can get into one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandscope import Patches, Recorder
+from sandscope_instrumentation_wasmtime._following import following
+from sandscope_instrumentation_wasmtime._probe import _binary, _limits, _linkers
+from sandscope_instrumentation_wasmtime._probe._calls import reading
+from sandscope_instrumentation_wasmtime._probe._insert import Insertion
+from sandscope_instrumentation_wasmtime._probe._noting import PLACE
+from sandscope_instrumentation_wasmtime._probe._originals import Originals
+from sandscope_instrumentation_wasmtime._probe._store import probed
+
+
+def patch(wasmtime: Any, patches: Patches, recorder: Recorder, *, output: bool) -> None:
+    """Switch the probe on; to be called before anything else is patched.
+
+    Args:
+        wasmtime: the package.
+        patches: takes what is replaced.
+        recorder: gets metrics and log records.
+        output: also record what guests write to stdout and stderr.
+    """
+    insertion = Insertion(Originals(wasmtime), recorder, output=output)
+    _binary.patch(wasmtime, patches)
+    _linkers.patch(wasmtime, patches)
+    _limits.patch(wasmtime, patches)
+    patches.replace(wasmtime.Store, "set_wasi", following(PLACE, _streams_renewed))
+    patches.replace(wasmtime.Linker, "instantiate", insertion.wrap)
+    patches.replace(wasmtime.Linker, "instantiate_pre", following(PLACE, insertion.prepared))
+    patches.replace(wasmtime.Func, "__call__", lambda original: reading(original, wasmtime.WasmtimeError))
+
+
+def _streams_renewed(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:
+    found = probed(store)
+    if found is not None:
+        found.ledger.trust_stdio(store)

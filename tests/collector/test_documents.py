@@ -1,0 +1,163 @@
+"""Every name of the document that has a source is on the Collector's page, exactly as the document writes it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from collector.test_signals import MAX_SECONDS, wait_for_page
+from harness import ROOT, Contract, clean_environment, run_program
+from sandscope._collector import CollectorProcess
+
+Start = Callable[..., CollectorProcess]
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+pytestmark = pytest.mark.collector
+
+PROGRAM = Path(__file__).parent / "programs" / "wasm.py"
+SAID = "denied no socket\nrun returned\ntrap MEMORY_OUT_OF_BOUNDS\nrun OUT_OF_FUEL\ntrap OUT_OF_FUEL\n"
+COUNTERS = {
+    f"wasm_{name}_total"
+    for name in (
+        *("executions", "executions_successful", "executions_failed", "fuel_consumed"),
+        *("instance_destruction", "module_cache_hits", "module_cache_misses"),
+        *("security_violations", "capability_requests", "resource_limit_exceeded"),
+        *("network_requests", "network_bytes_sent", "network_bytes_received", "network_errors"),
+        *("file_operations", "file_bytes_read", "file_bytes_written", "file_errors"),
+    )
+}
+GAUGES = {
+    f"wasm_{name}"
+    for name in (
+        *("memory_usage_bytes", "memory_limit_bytes", "cpu_usage_percent"),
+        *("active_instances", "module_cache_size"),
+    )
+}
+HISTOGRAMS = {
+    "wasm_execution_duration_seconds": (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0),
+    "wasm_instance_creation_duration_seconds": (0.001, 0.01, 0.1, 1.0, 5.0),
+}
+NAMES = COUNTERS | GAUGES | {f"{name}_bucket" for name in HISTOGRAMS}
+_LINE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="[^"]*",?)*)\})? ([^\s#]+)', re.MULTILINE)
+
+
+PAGE = ROOT / "docs" / "documents.md"
+
+
+def test_the_page_names_each_of_them() -> None:
+    wanted, _, missing = PAGE.read_text().partition("## Without a source")
+    assert set(re.findall(r"^\| `(\w+)` \|", wanted, re.MULTILINE)) == COUNTERS | GAUGES | HISTOGRAMS.keys()
+    for row in re.findall(r"^\| (`wasm_[^|]*) \|", missing, re.MULTILINE):
+        for name in re.findall(r"`(wasm_\w+)(?:_\*)?`", row):
+            assert any(known.startswith(name) for known in NAMES), name
+
+
+def samples(page: str) -> Samples:
+    """Return what is on a page, by name: labels and value."""
+    found: Samples = defaultdict(list)
+    for name, labels, value in _LINE.findall(page):
+        found[name].append((dict(re.findall(r'([a-z_]+)="([^"]*)"', labels)), float(value)))
+    return found
+
+
+def total(found: Samples, name: str, **labels: str) -> float:
+    """Return the sum of a metric over all series with these labels."""
+    return sum(value for given, value in found[name] if labels.items() <= given.items())
+
+
+def run(start: Start, folder: Path, *overlays: str) -> tuple[CollectorProcess, Samples]:
+    """Run the program in front of a Collector; return the Collector and its page."""
+    collector = start(*overlays)
+    environment = clean_environment(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        SANDSCOPE_WASMTIME_FUEL="true",
+        SANDSCOPE_WASMTIME_CPU="true",
+        SANDSCOPE_WASMTIME_PROBE="true",
+    )
+    done = run_program(PROGRAM, str(folder), environment=environment)
+    assert (done.returncode, done.stdout) == (0, SAID), done.stderr
+    page = wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes")
+    deadline = time.monotonic() + MAX_SECONDS
+    while (
+        not samples(page).keys() >= NAMES and time.monotonic() < deadline
+    ):  # one pipeline is behind the other
+        time.sleep(0.1)
+        page = wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes")
+    return collector, samples(page)
+
+
+def test_every_name_of_the_document_is_on_the_page(start: Start, tmp_path: Path) -> None:
+    _, found = run(start, tmp_path, "prometheus", "documents")
+
+    assert NAMES - found.keys() == set()
+    for name, boundaries in HISTOGRAMS.items():
+        bounds = {float(labels["le"]) for labels, _ in found[f"{name}_bucket"]}
+        assert bounds > set(boundaries)
+
+    calls = {"files": 1, "network": 1, "run": 2, "trap": 2}
+    assert total(found, "wasm_executions_total") == sum(calls.values())
+    assert total(found, "wasm_executions_successful_total") == 3
+    assert total(found, "wasm_executions_failed_total") == 3
+    assert total(found, "wasm_execution_duration_seconds_count") == sum(calls.values())
+    assert total(found, "wasm_security_violations_total", sandbox_verdict_cause="sv_memory_bounds") == 1
+    assert total(found, "wasm_security_violations_total", sandbox_verdict_cause="sv_path_denied") == 1
+    assert total(found, "wasm_resource_limit_exceeded_total") == 2
+    assert {labels["sandbox_limit"] for labels, _ in found["wasm_resource_limit_exceeded_total"]} == {"fuel"}
+    assert total(found, "wasm_fuel_consumed_total") > 500
+    assert total(found, "wasm_instance_creation_duration_seconds_count") == 3
+    assert total(found, "wasm_active_instances") + total(found, "wasm_instance_destruction_total") == 3
+    assert total(found, "wasm_active_instances") == 1
+    assert total(found, "wasm_memory_usage_bytes") == 65536
+    assert total(found, "wasm_memory_limit_bytes") == 2 * 65536
+    assert total(found, "wasm_module_cache_misses_total") == total(found, "wasm_module_cache_hits_total") == 1
+    assert total(found, "wasm_module_cache_size") == 1
+    assert total(found, "wasm_cpu_usage_percent") > 0
+    asked = {
+        (labels["sandbox_capability"], labels["sandbox_capability_granted"])
+        for labels, _ in found["wasm_capability_requests_total"]
+    }
+    assert asked == {
+        ("filesystem", "true"),
+        ("stdio", "false"),
+        ("network", "false"),
+        ("host", "true"),
+    }
+    assert total(found, "wasm_file_operations_total") == 4
+    assert total(found, "wasm_file_bytes_written_total") == 5
+    assert total(found, "wasm_network_errors_total") == 1
+
+
+def test_what_is_ours_keeps_its_name_beside_the_documents(start: Start, tmp_path: Path) -> None:
+    _, found = run(start, tmp_path, "prometheus", "documents")
+    for ours, theirs in [
+        ("sandbox_executions_total", "wasm_executions_total"),
+        ("sandbox_execution_duration_seconds_count", "wasm_execution_duration_seconds_count"),
+        ("sandbox_security_violations_total", "wasm_security_violations_total"),
+    ]:
+        assert total(found, ours, sandbox_runtime="wasmtime") == total(found, theirs)
+
+
+def test_without_the_other_overlay_only_the_copies_are_there(start: Start, tmp_path: Path) -> None:
+    collector = start("documents", "local")
+    environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    assert run_program(PROGRAM, str(tmp_path), environment=environment).returncode == 0
+    found = samples(wait_for_page(collector.ports.prometheus, "wasm_executions_total"))
+    assert {name for name in found if name.startswith("sandbox_")} == set()
+    assert total(found, "wasm_executions_total") == 6
+
+
+def test_every_metric_that_is_declared_for_wasmtime_was_seen(start: Start, tmp_path: Path) -> None:
+    _, found = run(start, tmp_path, "prometheus", "documents")
+    seen = {re.sub(r"_(?:total|bucket|count|sum|created)$", "", name) for name in found}
+    declared = Contract(ROOT / "instrumentations" / "wasmtime" / "telemetry.yaml").metrics
+    units = {"s": "_seconds", "By": "_bytes", "%": "_percent"}
+    missing = [
+        name
+        for name, metric in declared.items()
+        if name.startswith("wasm.") and name.replace(".", "_") + units.get(metric["unit"], "") not in seen
+    ]
+    assert missing == []

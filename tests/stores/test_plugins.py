@@ -1,0 +1,150 @@
+"""An unmodified host of plugins: what its metrics page, Jaeger and Loki say of it afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness import ROOT, STOCK, clean_environment, requires_otelcol, wait_until
+from harness._stores import Stores, free_ports
+from harness._toolchains import compiled
+from sandscope import _stores
+from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._stores._go import ENVIRONMENT, find_go
+
+pytestmark = [pytest.mark.stores, pytest.mark.slow]
+
+PLUGINS = ROOT / "examples" / "plugins"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+DOCUMENT = {
+    "wasm_executions_total",
+    "wasm_executions_successful_total",
+    "wasm_executions_failed_total",
+    "wasm_execution_duration_seconds",
+    "wasm_memory_usage_bytes",
+    "wasm_memory_limit_bytes",
+    "wasm_cpu_usage_percent",
+    "wasm_fuel_consumed_total",
+    "wasm_active_instances",
+    "wasm_instance_creation_duration_seconds",
+    "wasm_instance_destruction_total",
+    "wasm_module_cache_hits_total",
+    "wasm_module_cache_misses_total",
+    "wasm_module_cache_size",
+    "wasm_security_violations_total",
+    "wasm_capability_requests_total",
+    "wasm_resource_limit_exceeded_total",
+    "wasm_file_operations_total",
+    "wasm_file_bytes_read_total",
+    "wasm_file_bytes_written_total",
+    "wasm_file_errors_total",
+}
+"""The document's names that have a source in this program; a guest of preview 1 has no network."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the host."""
+
+    output: str
+    page: str
+
+
+@pytest.fixture(scope="module")
+def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the host with everything that is measured on request, through a Collector into the stores."""
+    folder = tmp_path_factory.mktemp("plugins")
+    data = folder / "data"
+    data.mkdir()
+    (data / "outside").symlink_to("/etc")
+    source = PLUGINS / "guest"
+    plugin = compiled(
+        "plugin.wasm",
+        [source / "main.go", source / "go.mod"],
+        lambda file: [find_go(source), "build", "-trimpath", "-o", file, "."],
+        **(ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}),
+    )
+    ports = Ports(**free_ports(["otlp_grpc", "otlp_http", "health"]), prometheus=stores.scraped)
+    composition = Composition.of("prometheus", "documents", "jaeger", "loki")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stores.collector.items():
+            patch.setenv(name, value)
+        with CollectorProcess(
+            composition, data=folder / "collector", ports=ports, otelcol=requires_otelcol()
+        ) as collector:
+            output = _host(plugin, data, collector.endpoint)
+            page = f"http://127.0.0.1:{ports.prometheus}/metrics"
+            assert wait_until(lambda: "sandbox_executions_total" in _read(page))
+            return Run(output, _read(page))
+
+
+def _read(page: str) -> str:
+    with urllib.request.urlopen(page, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def _host(plugin: Path, data: Path, endpoint: str) -> str:
+    asked = {f"SANDSCOPE_WASMTIME_{name}": "true" for name in ("PROBE", "OUTPUT", "FUEL", "CPU")}
+    environment = clean_environment(
+        **asked,
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+        OTEL_SERVICE_NAME="plugins",
+        TRACEPARENT=f"00-{TRACE}-b7ad6b7169203331-01",
+    )
+    command = [*STOCK, sys.executable, str(PLUGINS / "app.py"), str(plugin), str(data)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_program_says_what_it_says_without_telemetry(run: Run) -> None:
+    assert run.output.splitlines() == [
+        "plugin: 7000 bytes; open /data/outside/passwd: Operation not permitted",
+        "_start ended: Exited with i32 exit status 0",
+        "plugin: 7000 bytes; open /data/outside/passwd: Operation not permitted",
+        "_start ended: Exited with i32 exit status 0",
+        "greeted",
+        "run ended: 1: wasm trap: out of bounds memory access",
+        "run ended: memory minimum size of 64 pages exceeds memory limits",
+        "run ended: wasm trap: all fuel consumed by WebAssembly",
+        "run ended: unknown import: `host::secrets` has not been defined",
+    ]
+
+
+def test_the_metrics_page_lists_every_name_of_the_document_that_has_a_source(run: Run) -> None:
+    series = {line.split("{")[0].split(" ")[0] for line in run.page.splitlines() if not line.startswith("#")}
+    shown = series | {name.removesuffix("_count") for name in series if name.endswith("_count")}
+    assert shown >= DOCUMENT, DOCUMENT - shown
+
+
+def test_jaeger_shows_the_calls_with_their_attributes(run: Run, stores: Stores) -> None:
+    assert run.output
+    spans = _stores.jaeger_trace(stores.jaeger, TRACE)
+    found = {
+        (span.attributes.get("wasm.module"), span.attributes.get("sandbox.verdict.cause")) for span in spans
+    }
+    assert {
+        ("greeter", "normal_exit"),
+        ("broken", "sv_memory_bounds"),
+        ("endless", "tle_fuel"),
+    } <= found
+    endless = next(span for span in spans if span.attributes.get("wasm.module") == "endless")
+    assert endless.attributes["wasm.fuel.consumed"] == 10_000
+
+
+def test_loki_has_executions_security_and_resource_records_of_the_same_trace(
+    run: Run, stores: Stores
+) -> None:
+    assert run.output
+    records = _stores.loki_records(stores.loki, f'{{service_name="plugins"}} | trace_id="{TRACE}"')
+    bodies = "\n".join(record.body for record in records)
+    for said in ("wasm run: OK", "sv_memory_bounds", "tle_fuel", "/data/outside", "plugin: 7000 bytes"):
+        assert said in bodies, bodies
+    spans = {span.span_id for span in _stores.jaeger_trace(stores.jaeger, TRACE)}
+    inside = [record for record in records if "plugin: 7000 bytes" in record.body]
+    assert {record.labels["span_id"] for record in inside} <= spans
