@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from harness._stores import Stores, free_ports
 from harness._toolchains import compiled
 from sandscope import _stores
 from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._stores import _http
 from sandscope._stores._go import ENVIRONMENT, find_go
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow]
@@ -84,8 +84,7 @@ def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def _read(page: str) -> str:
-    with urllib.request.urlopen(page, timeout=10) as answer:
-        return str(answer.read().decode())
+    return _http.get(page).decode()
 
 
 def _host(plugin: Path, data: Path, endpoint: str) -> str:
