@@ -9,7 +9,17 @@ from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
 
 from harness import Telemetry
-from sandscope import Metric, Recorder, Scope, Site, _emitter, _guard
+from sandscope import (
+    MISSING_EVIDENCE,
+    Execution,
+    Metric,
+    Recorder,
+    Scope,
+    Site,
+    Verdict,
+    _emitter,
+    _guard,
+)
 from sandscope._deferred import DeferredRecorder
 
 SITE = Site("wasmtime", "call", "wasm add")
@@ -126,3 +136,38 @@ def test_after_a_recorder_has_given_way_the_other_takes_values_and_log_records()
     assert ours.points("wasm.loads") == ours.logs() == []
     for telemetry in (ours, programs):
         telemetry.shutdown()
+
+
+def test_a_site_hears_of_a_failure_before_the_execution_ends(
+    recorder: Recorder, telemetry: Telemetry
+) -> None:
+    """It may add to span and log records; what it raises itself is reported."""
+    heard = []
+
+    def failed(execution: Execution, verdict: Verdict, error: BaseException) -> None:
+        heard.append((execution.verdict, verdict, error))
+        execution.note("noticed", {"n": 1})
+        execution.log("wasm.noticed", "it failed", severity="ERROR")
+        raise KeyError
+
+    execution = recorder.begin(Site("wasmtime", "call", "wasm add", failed=failed))
+    assert execution is not None
+    error = ValueError("wrong")
+    execution.fail(error)
+    (span,) = telemetry.spans()
+    (log,) = telemetry.logs("wasm.noticed")
+    assert heard == [(None, MISSING_EVIDENCE, error)]
+    assert [event.name for event in span.events] == ["noticed"]
+    assert (log.log_record.span_id, log.log_record.severity_text) == (span.context.span_id, "ERROR")
+    assert execution.verdict == MISSING_EVIDENCE
+    assert _guard.counts() == {"failed": 1}
+
+
+def test_a_success_is_not_heard_of(recorder: Recorder) -> None:
+    """The hook costs executions that succeed nothing."""
+    heard: list[Any] = []
+    site = Site("wasmtime", "call", "wasm add", failed=lambda *given: heard.append(given))
+    execution = recorder.begin(site)
+    assert execution is not None
+    execution.finish()
+    assert heard == []

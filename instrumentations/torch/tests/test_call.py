@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from typing import Any
 
@@ -181,6 +182,18 @@ def test_each_thread_has_its_own_root(instrumented: Telemetry, torch: Any, net: 
     assert found == {f"thread {number}": (number + 1, 4) for number in range(8)}
     assert len(instrumented.spans()) == 16
     assert [value for _, value in instrumented.points("sandbox.execution.active")] == [0.0]
+
+
+def test_a_task_begun_inside_a_call_is_a_root_once_that_has_ended(
+    instrumented: Telemetry, torch: Any, net: Any, calling: Any
+) -> None:
+    contexts: list[contextvars.Context] = []
+    model = calling(lambda: contexts.append(contextvars.copy_context()) or contexts[0].copy().run(net, batch))
+    batch = torch.ones(1, 4)
+    model()
+    assert [span.name for span in instrumented.spans()] == ["training Calling"], "it runs inside"
+    contexts[0].run(net, batch)
+    assert [span.name for span in instrumented.spans()] == ["training Calling", "training Net"]
 
 
 def test_suppressed_instrumentation_records_nothing(instrumented: Telemetry, torch: Any, net: Any) -> None:

@@ -19,8 +19,7 @@ def following(place: str, note: Callable[..., None]) -> Callable[[Any], Any]:
 
     def wrap(original: Any) -> Any:
         if isinstance(original, property):
-            setter = wrap(original.fset)
-            return property(fset=setter, doc=original.__doc__)
+            return original.setter(wrap(original.fset))
 
         plain = original.__func__ if isinstance(original, classmethod) else original
 

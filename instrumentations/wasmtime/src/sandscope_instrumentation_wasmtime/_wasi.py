@@ -66,7 +66,7 @@ def _noting(original: property) -> property:
         original.fset(self, noted())  # type: ignore[misc] # wasmtime's properties can be set
         _variables(self).user.update(names)
 
-    return property(fset=set_env, doc=original.__doc__)
+    return original.setter(set_env)
 
 
 def _without_stale(append: _Append) -> Callable[[Any], Any]:
