@@ -21,6 +21,7 @@ from sandscope._stores._go import ENVIRONMENT, find_go
 pytestmark = [pytest.mark.stores, pytest.mark.slow]
 
 PLUGINS = ROOT / "examples" / "plugins"
+CALLS = 5
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PAGE = (ROOT / "docs" / "documents.md").read_text()
 DOCUMENT = {name for name in re.findall(r"^\| `(wasm_\w+)` \|", PAGE, re.MULTILINE) if "network" not in name}
@@ -103,6 +104,7 @@ def test_the_metrics_page_lists_every_name_of_the_document_that_has_a_source(run
 
 def test_jaeger_shows_the_calls_with_their_attributes(run: Run, stores: Stores) -> None:
     assert run.output
+    assert wait_until(lambda: len(_stores.jaeger_trace(stores.jaeger, TRACE)) == CALLS)
     spans = _stores.jaeger_trace(stores.jaeger, TRACE)
     found = {
         (span.attributes.get("wasm.module"), span.attributes.get("sandbox.verdict.cause")) for span in spans
@@ -120,7 +122,9 @@ def test_loki_has_executions_security_and_resource_records_of_the_same_trace(
     run: Run, stores: Stores
 ) -> None:
     assert run.output
-    records = _stores.loki_records(stores.loki, f'{{service_name="plugins"}} | trace_id="{TRACE}"')
+    query = f'{{service_name="plugins"}} | trace_id="{TRACE}"'
+    assert wait_until(lambda: len(_stores.loki_records(stores.loki, query)) > CALLS)
+    records = _stores.loki_records(stores.loki, query)
     bodies = "\n".join(record.body for record in records)
     for said in ("wasm run: OK", "sv_memory_bounds", "tle_fuel", "/data/outside", "plugin: 7000 bytes"):
         assert said in bodies, bodies

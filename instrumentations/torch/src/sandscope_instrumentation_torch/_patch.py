@@ -32,15 +32,17 @@ def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function
 
     def make(original: _Function) -> _Function:
         is_torchs = getattr(getattr(original, "__code__", None), "co_names", ()) == _TORCHS_NAMES
+        # Nearly all calls have one argument: what torch's own does then, in its place, is one frame less.
+        usual = 1 if is_torchs else -1
 
         @functools.wraps(original)
         def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             if is_traced():
                 return original(self, *args, **kwargs)
-            # What torch's own does for nearly all calls: one frame instead of that one, not one more.
-            short = is_torchs and not kwargs and len(args) == 1 and self._compiled_call_impl is None
             if inside():
-                return self._call_impl(args[0]) if short else original(self, *args, **kwargs)
+                if len(args) == usual and not kwargs and self._compiled_call_impl is None:
+                    return self._call_impl(args[0])
+                return original(self, *args, **kwargs)
             found = find(self, args, kwargs)
             if found is None or (execution := begin(found[0])) is None:
                 return original(self, *args, **kwargs)
@@ -49,7 +51,10 @@ def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function
             running = [None]
             try:
                 enter(running)
-                result = self._call_impl(args[0]) if short else original(self, *args, **kwargs)
+                if len(args) == usual and not kwargs and self._compiled_call_impl is None:
+                    result = self._call_impl(args[0])
+                else:
+                    result = original(self, *args, **kwargs)
             except BaseException as error:
                 execution.fail(error)
                 raise
