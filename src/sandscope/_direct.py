@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 from weakref import WeakSet
@@ -14,12 +14,12 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span
 
 from sandscope import _guard, _mapping
-from sandscope._emitter import Emitter, Severity
+from sandscope._emitter import Emitter
 from sandscope._execution import EXECUTION_KEY, Execution
 from sandscope._metric import ACTIVE
 from sandscope._recorder import recording
 from sandscope._scope import Scope
-from sandscope._site import Site, Value
+from sandscope._site import Site
 from sandscope._span import write_end
 from sandscope._verdict import OK, Verdict
 
@@ -39,16 +39,18 @@ class DirectExecution(Execution):
         "__weakref__",
         "_clock",
         "_end_time",
-        "_recorder",
         "_start_time",
         "_started",
         "_token",
         "details",
         "inside",
+        "recorder",
         "site",
         "span",
         "verdict",
     )
+
+    recorder: DirectRecorder
 
     def __init__(self, recorder: DirectRecorder, site: Site) -> None:
         self.site = site
@@ -56,7 +58,7 @@ class DirectExecution(Execution):
         self.details = None
         self.span: Span = trace.INVALID_SPAN
         self.inside = context.get_current()
-        self._recorder = recorder
+        self.recorder = recorder
         self._started = False
         self._token: object = None
         self._end_time = 0
@@ -81,24 +83,13 @@ class DirectExecution(Execution):
     def start(self) -> None:
         """Start the span, and make it current if the site asks for it."""
         if self.site.traced:
-            self.span = self._recorder.start_span(self)
+            self.span = self.recorder.start_span(self)
             self.inside = trace.set_span_in_context(self.span, self.inside)
             self.inside = context.set_value(EXECUTION_KEY, self, self.inside)
-        self._recorder.count_active(self, 1)
+        self.recorder.count_active(self, 1)
         self._started = True
         if self.site.current:
             self._token = context.attach(self.inside)
-
-    def log(
-        self,
-        name: str,
-        body: str,
-        *,
-        severity: Severity = "INFO",
-        attributes: Mapping[str, Value] | None = None,
-    ) -> None:
-        """See `Execution.log`."""
-        self._recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
         """See `Execution.finish`."""
@@ -113,7 +104,7 @@ class DirectExecution(Execution):
             if token is not None:
                 context.detach(token)  # type: ignore[arg-type] # an opaque token
             if self._started:
-                self._recorder.record(self)
+                self.recorder.record(self)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.finish", error)
 

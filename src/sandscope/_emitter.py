@@ -76,7 +76,13 @@ class Emitter:
         return write
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
-        """See `Recorder.measure`."""
+        """Add a value of a metric that belongs to no execution; cheap, also in finalisers. Never raises.
+
+        Args:
+            metric: of the runtime's own.
+            value: in the metric's unit.
+            attributes: with values of closed sets.
+        """
         waiting = self._counted if metric.instrument in _SUMMED else self._measured
         if waiting is self._counted and len(waiting) >= _MOST and not self._crowded:
             self._add_up()
@@ -123,7 +129,15 @@ class Emitter:
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
     ) -> None:
-        """See `Recorder.log`."""
+        """Emit a log record now; not in a finaliser. Never raises.
+
+        Args:
+            name: of the event.
+            body: one line for a human reader.
+            severity: how bad it is.
+            attributes: of the record.
+            execution: in whose trace it is; by default, in the current one.
+        """
         try:
             context: dict[str, Any] = {} if execution is None else {"context": execution.context}
             self.logger.emit(

@@ -17,6 +17,7 @@ from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
 if TYPE_CHECKING:
     from sandscope._emitted import Emitted
     from sandscope._emitter import Severity
+    from sandscope._recorder import Recorder
 
 _LONGEST_MESSAGE = 1024
 """Characters: a guest may choose what stands in its exceptions."""
@@ -67,6 +68,7 @@ class Execution:
     """One run: a recorder begins it, an instrumentation fills it in and ends it. No method raises.
 
     Attributes:
+        recorder: that began it.
         site: what was known before.
         verdict: None while it runs.
         details: None unless there are some.
@@ -74,6 +76,7 @@ class Execution:
 
     __slots__ = ()
 
+    recorder: Recorder
     site: Site
     verdict: Verdict | None
     details: Details | None
@@ -115,8 +118,8 @@ class Execution:
         severity: Severity = "INFO",
         attributes: Mapping[str, Value] | None = None,
     ) -> None:
-        """Emit a log record in its trace now: see `Recorder.log`."""
-        raise NotImplementedError
+        """Emit a log record in its trace now: see `Emitter.log`."""
+        self.recorder.emitter.log(name, body, severity=severity, attributes=attributes, execution=self)
 
     def fail(self, error: BaseException) -> None:
         """End it with an exception, of which only class and message are kept; the site knows the verdict."""

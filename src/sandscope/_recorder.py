@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from sandscope._emitter import Emitter, Severity
+from sandscope._emitter import Emitter
 from sandscope._execution import Execution
-from sandscope._metric import Metric
 from sandscope._scope import Scope
-from sandscope._site import Site, Value
+from sandscope._site import Site
 
 
 class Recorder(Protocol):
@@ -37,34 +36,6 @@ class Recorder(Protocol):
             method: a function whose first argument is the instance.
             attribute: of the instance; holds its site.
             default: the site of instances without that attribute.
-        """
-
-    def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
-        """Add a value of a metric that belongs to no execution; cheap, also in finalisers. Never raises.
-
-        Args:
-            metric: of the runtime's own.
-            value: in the metric's unit.
-            attributes: with values of closed sets.
-        """
-
-    def log(
-        self,
-        name: str,
-        body: str,
-        *,
-        severity: Severity = "INFO",
-        attributes: Mapping[str, Value] | None = None,
-        execution: Execution | None = None,
-    ) -> None:
-        """Emit a log record now; not in a finaliser. Never raises.
-
-        Args:
-            name: of the event.
-            body: one line for a human reader.
-            severity: how bad it is.
-            attributes: of the record.
-            execution: in whose trace it is; by default, in the current one.
         """
 
 

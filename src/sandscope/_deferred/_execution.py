@@ -17,11 +17,9 @@ from opentelemetry.util.types import Attributes, AttributeValue
 from sandscope import _mapping
 from sandscope._deferred import _clock
 from sandscope._deferred._compiled import Record
-from sandscope._emitter import Severity
 from sandscope._execution import Execution
 from sandscope._internals import SPAN_KEY
 from sandscope._internals._written import Written
-from sandscope._site import Value
 from sandscope._span import write_attributes, write_end
 
 if TYPE_CHECKING:
@@ -75,17 +73,6 @@ class DeferredExecution(Record, Execution):
     def duration(self) -> float:
         """See `Execution.duration`."""
         return 0.0 if self.verdict is None else max(0, self.ended - self.started) / 1e9
-
-    def log(
-        self,
-        name: str,
-        body: str,
-        *,
-        severity: Severity = "INFO",
-        attributes: Mapping[str, Value] | None = None,
-    ) -> None:
-        """See `Execution.log`."""
-        self.recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
     # -- as a span, while it runs
 

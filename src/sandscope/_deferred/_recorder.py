@@ -13,8 +13,7 @@ from sandscope._deferred._encode import Encoder
 from sandscope._deferred._execution import recorded_by
 from sandscope._deferred._metrics import Aggregator
 from sandscope._deferred._pipeline import Pipeline
-from sandscope._emitter import Emitter, Severity
-from sandscope._execution import Execution
+from sandscope._emitter import Emitter
 from sandscope._metric import Metric
 from sandscope._recorder import Begin, Recorder, recording_nothing
 from sandscope._scope import Scope
@@ -46,23 +45,11 @@ class DeferredRecorder(HotPath, Emitter):
         pipeline.recorders.add(self)
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
-        """See `Recorder.measure`; what cannot be added up is soon written, even if no execution ends."""
-        Emitter.measure(self.emitter, metric, value, attributes)
+        """See `Emitter.measure`; what cannot be added up is soon written, even if no execution ends."""
+        Emitter.measure(self, metric, value, attributes)
         # Histograms are not measured in finalisers, which may start no threads.
         if metric.instrument == "histogram" and self.pipeline.idle:
             self.pipeline.wake()
-
-    def log(
-        self,
-        name: str,
-        body: str,
-        *,
-        severity: Severity = "INFO",
-        attributes: Mapping[str, Value] | None = None,
-        execution: Execution | None = None,
-    ) -> None:
-        """See `Recorder.log`."""
-        Emitter.log(self.emitter, name, body, severity=severity, attributes=attributes, execution=execution)
 
     @property
     def emitter(self) -> Emitter:

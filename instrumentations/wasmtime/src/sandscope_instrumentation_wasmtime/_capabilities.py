@@ -91,7 +91,7 @@ def requested(
     given = () if state is None else state.granted
     for capability in _wanted_by(source, linker):
         granted = linked and (capability not in _CONFIGURED or capability in given)
-        recorder.measure(CAPABILITY_REQUESTS, 1, _REQUESTS[capability, granted])
+        recorder.emitter.measure(CAPABILITY_REQUESTS, 1, _REQUESTS[capability, granted])
 
 
 def capability_of(module: str, name: str) -> str | None:

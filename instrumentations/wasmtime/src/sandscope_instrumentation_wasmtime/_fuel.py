@@ -51,7 +51,7 @@ def consumed(state: StoreState, store: Any, before: int) -> int:
 
 def count(recorder: Recorder, state: StoreState, store: Any, before: int) -> None:
     """Count the fuel consumed since outside of any call."""
-    recorder.measure(CONSUMED, consumed(state, store, before))
+    recorder.emitter.measure(CONSUMED, consumed(state, store, before))
 
 
 def _made(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:

@@ -56,8 +56,8 @@ def _compiling(recorder: Recorder) -> Callable[[Any], Any]:
             result = original(*args, **kwargs)
             after = _modules(folder)
             if after:  # else it is off, or elsewhere
-                recorder.measure(MISSES if after - before else HITS, 1)
-                recorder.measure(SIZE, len(after))
+                recorder.emitter.measure(MISSES if after - before else HITS, 1)
+                recorder.emitter.measure(SIZE, len(after))
             return result
 
         return compile_module

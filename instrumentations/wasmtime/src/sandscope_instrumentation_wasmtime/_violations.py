@@ -103,19 +103,21 @@ def refused(recorder: Recorder, state: StoreState | None, error: BaseException) 
     unknown = unknown_import(error)
     base: dict[str, Value] = {**_RUNTIME, "sandbox.operation": "instantiate"}
     if limit is not None:
-        recorder.measure(LIMIT_VIOLATIONS, 1, {**base, "sandbox.limit": limit})
+        recorder.emitter.measure(LIMIT_VIOLATIONS, 1, {**base, "sandbox.limit": limit})
         _log(recorder, RESOURCE, f"instantiate: {limit}", {**about, **_numbers(limit, state, said)})
     elif unknown is not None:
         module, name = unknown
         wanted = (f"{module}::{name}" if module else name)[:_LONGEST]
         capability = capability_of(module, name)
         attributes = {**about, **_violation(UNKNOWN_IMPORT.cause, "refused", wanted)}
-        recorder.measure(SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": UNKNOWN_IMPORT.cause})
+        recorder.emitter.measure(
+            SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": UNKNOWN_IMPORT.cause}
+        )
         if capability is not None:
             attributes[CAPABILITY] = capability
         _log(recorder, SECURITY, f"instantiate: unknown import {wanted}", attributes)
     elif verdict.status == "SV":
-        recorder.measure(SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": verdict.cause})
+        recorder.emitter.measure(SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": verdict.cause})
         attributes = {**about, **_violation(verdict.cause, "trapped")}
         _log(recorder, SECURITY, f"instantiate: {verdict.cause}", attributes)
 
@@ -142,14 +144,14 @@ def _not_grown(recorder: Recorder, limit: str, argument: str) -> Callable[..., N
         state = state_of(store)
         given = None if state is None else state.limits.get(argument)
         attributes = {**_RUNTIME, "sandbox.operation": "grow", "sandbox.limit": limit}
-        recorder.measure(LIMIT_VIOLATIONS, 1, attributes)
+        recorder.emitter.measure(LIMIT_VIOLATIONS, 1, attributes)
         _log(recorder, RESOURCE, f"grow: {limit}", {**_about(state), **_limit(limit, None, given)})
 
     return not_grown
 
 
 def _log(recorder: Recorder, name: str, body: str, attributes: dict[str, Value]) -> None:
-    recorder.log(name, body, severity="WARN", attributes=attributes)
+    recorder.emitter.log(name, body, severity="WARN", attributes=attributes)
 
 
 def _about(state: StoreState | None) -> dict[str, Value]:

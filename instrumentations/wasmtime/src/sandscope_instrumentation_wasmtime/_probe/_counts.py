@@ -42,4 +42,4 @@ def record(recorder: Recorder, counts: Sequence[int]) -> None:
     counted = dict(zip(COUNTERS, counts, strict=True))
     for name, metric in METRICS.items():
         if counted[_TOGETHER[name]]:
-            recorder.measure(metric, counted[name])
+            recorder.emitter.measure(metric, counted[name])

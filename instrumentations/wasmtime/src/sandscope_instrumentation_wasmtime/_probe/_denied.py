@@ -30,11 +30,11 @@ def record(recorder: Recorder, denials: Sequence[Denial], total: int, sandbox: i
     for denial in denials:
         function = NAMES[denial.function] if denial.function < len(NAMES) else "?"
         attributes = {**about, **_attributes(denial, function)}
-        recorder.log(SECURITY, f"{function}: {CAUSE}", severity="WARN", attributes=attributes)
+        recorder.emitter.log(SECURITY, f"{function}: {CAUSE}", severity="WARN", attributes=attributes)
         if execution is not None:
             execution.note(SECURITY, attributes)
     if total:
-        recorder.measure(SECURITY_VIOLATIONS, total, _COUNTED)
+        recorder.emitter.measure(SECURITY_VIOLATIONS, total, _COUNTED)
 
 
 def _about(execution: Execution | None, sandbox: int | None) -> dict[str, Value]:

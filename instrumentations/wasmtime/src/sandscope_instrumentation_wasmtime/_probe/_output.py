@@ -85,13 +85,15 @@ class Output:
             return
         self._left -= 1
         attributes = {"log.iostream": STREAMS[descriptor]}
-        self._recorder.log(EVENT, part.decode("utf-8", "replace"), attributes=attributes)
+        self._recorder.emitter.log(EVENT, part.decode("utf-8", "replace"), attributes=attributes)
 
     def _cut(self) -> None:
         if self._is_cut:
             return
         self._is_cut, self._left = True, 0
-        self._recorder.log(EVENT, _NO_MORE, severity="WARN", attributes={"wasm.output.truncated": True})
+        self._recorder.emitter.log(
+            EVENT, _NO_MORE, severity="WARN", attributes={"wasm.output.truncated": True}
+        )
 
 
 def _parts(line: bytes) -> Iterator[bytes]:
