@@ -12,6 +12,7 @@ from benchmarks._rounds import Case, measure
 from benchmarks._subjects import SCOPE, Subject, wasm_functions
 from sandscope import RuntimeInstrumentor, _recorder
 from sandscope._deferred import DeferredRecorder
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 
 def run(*, short: bool) -> dict[str, float]:
@@ -24,6 +25,7 @@ def run(*, short: bool) -> dict[str, float]:
     if importlib.util.find_spec("torch") is not None:
         cases |= _torch(ours)
     least = measure(cases, 8 if short else 30)
+    WasmtimeInstrumentor().uninstrument()
     names = [name.removesuffix(" plain") for name in cases if name.endswith(" plain")]
     result = {
         f"wrapped_over_plain_{name}": least[f"{name} patched"] / least[f"{name} plain"] for name in names
@@ -43,8 +45,6 @@ def _pair(name: str, plain: Callable[[], Any], patched: Callable[[], Any], ours:
 
 
 def _wasm(ours: Subject) -> dict[str, Case]:
-    from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-
     WasmtimeInstrumentor().instrument()
     store, nop, add = wasm_functions()
     patched = type(nop).__call__

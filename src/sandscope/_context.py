@@ -6,18 +6,13 @@ import os
 from collections.abc import MutableMapping
 from functools import lru_cache
 
-from opentelemetry import baggage, context, propagate, trace
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators._envcarrier import EnvironmentGetter, EnvironmentSetter
-from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sandscope import _internals, _settings
 
 _BAGGAGE = "BAGGAGE"
-_USUAL = [TraceContextTextMapPropagator, W3CBaggagePropagator]
-_found_usual: TextMapPropagator | None = None
 _getter = EnvironmentGetter()
 
 
@@ -47,34 +42,11 @@ def inject_environment(environment: MutableMapping[str, str], parent: Context) -
         parent: the context that the child continues. Its baggage stays here unless
             ``SANDSCOPE_BAGGAGE`` asks for it: what a sandbox may read is the host's choice.
     """
-    propagator = propagate.get_global_textmap()
-    # A context of one value holds nothing beside the span.
-    if _is_usual(propagator) and (len(parent) == 1 or not baggage.get_all(parent)):
-        _inject_trace(environment, parent)
-        return
     carrier: dict[str, str] = {}
-    propagator.inject(carrier, parent, setter=_setter)
+    propagate.inject(carrier, parent, setter=_setter)
     if _BAGGAGE in carrier and not _settings.baggage():
         del carrier[_BAGGAGE]
     environment.update(carrier)
-
-
-def _is_usual(propagator: TextMapPropagator) -> bool:
-    global _found_usual  # noqa: PLW0603 -- there is one for all the program
-    if propagator is not _found_usual:
-        if [type(part) for part in getattr(propagator, "_propagators", ())] != _USUAL:
-            return False
-        _found_usual = propagator
-    return True
-
-
-def _inject_trace(environment: MutableMapping[str, str], parent: Context) -> None:
-    """Do what OpenTelemetry's usual propagators do where there is no baggage, in a fraction of the time."""
-    trace_id, span_id, _, flags, state, valid = trace.get_current_span(parent).get_span_context()
-    if valid:
-        environment["TRACEPARENT"] = f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"
-        if state:
-            environment["TRACESTATE"] = state.to_header()
 
 
 def environment_names() -> frozenset[str]:

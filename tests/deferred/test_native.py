@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
+import pickle
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -162,6 +165,25 @@ def test_a_wrapped_method_gets_and_gives_what_it_did(
     assert [record.verdict.status for record in program.pipeline.queue] == (
         ["IE"] * 2 if error else ["OK"] * 2
     )
+
+
+class Named:
+    """Has a method that can be found by its name."""
+
+    def call(self) -> int:
+        return 1
+
+
+def test_a_wrapped_method_can_be_kept_copied_and_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a function can."""
+    wrapped: Any = Program().recorder.wrap_method(Named.call, "site", SITE)
+    monkeypatch.setattr(Named, "call", wrapped)
+    assert weakref.ref(wrapped)() is wrapped
+    assert copy.copy(wrapped) is wrapped
+    assert copy.deepcopy(wrapped) is wrapped
+    assert pickle.loads(pickle.dumps(wrapped)) is wrapped  # noqa: S301 -- our own
+    assert pickle.loads(pickle.dumps(Named().call))() == 1  # noqa: S301
+    assert {wrapped: 1}[wrapped] == 1
 
 
 def test_a_wrong_call_fails_as_it_did() -> None:

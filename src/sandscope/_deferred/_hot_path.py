@@ -155,7 +155,10 @@ class HotPath:
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            site = getattr(args[0] if args else None, attribute, default)
+            try:
+                site = getattr(args[0], attribute, default)
+            except IndexError:  # no instance at all: the method itself says so
+                site = default
             context = get()
             if context is not self.usual:
                 begin = self.unusual(context)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _HIGH_WATER = 2048
 _HELP = 64
 _BATCH = 256
-_INTERVAL = 0.2
-"""Seconds between drains."""
+_INTERVAL, _SHORT_INTERVAL = 0.2, 0.01
+"""Seconds between drains; the short one when the last found so much that another might find too much."""
 _PATIENCE = 1.0
 """Seconds to wait for a batch that another thread counts."""
 _PAUSE = 0.01
@@ -233,10 +233,13 @@ class Pipeline:
         self._readers.let_go()
 
     def _run(self) -> None:
-        wake = self._wake
+        wake, interval = self._wake, _INTERVAL
         while not self._closed and wake is self._wake:
-            wake.wait(_INTERVAL)
+            wake.wait(interval)
             try:
+                self.settle()
+                crowded = any(outlet.crowded for outlet in self._outlets)
+                interval = _SHORT_INTERVAL if crowded else _INTERVAL
                 self.flush()
                 for recorder in list(self.recorders):
                     recorder.settle()

@@ -17,6 +17,7 @@ typedef struct {
     PyObject *known; /* a site met before, and whether its executions are current: sites never change */
     int current;
     PyObject *attributes; /* the wrapper's own __dict__ */
+    PyObject *weak_references;
 } Wrapper;
 
 static struct {
@@ -309,6 +310,7 @@ wrap_method(HotPath *self, PyObject *args, PyObject *keywords)
     PyUnicode_InternInPlace(&wrapper->attribute);
     wrapper->site = Py_NewRef(site);
     wrapper->attributes = PyDict_New();
+    wrapper->weak_references = NULL;
     wrapper->known = NULL;
     wrapper->current = 0;
     wrapper->start = PyObject_GetItem(self->starts, site);
@@ -363,9 +365,24 @@ static void
 wrapper_dealloc(Wrapper *self)
 {
     PyObject_GC_UnTrack(self);
+    if (self->weak_references != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
     wrapper_clear(self);
     Py_TYPE(self)->tp_free(self);
 }
+
+/* Pickled, as functions are, by where it is found. */
+static PyObject *
+wrapper_reduce(PyObject *self, PyObject *Py_UNUSED(version))
+{
+    return PyObject_GetAttrString(self, "__qualname__");
+}
+
+static PyMethodDef wrapper_methods[] = {
+    {"__reduce_ex__", wrapper_reduce, METH_O, NULL},
+    {NULL},
+};
 
 static PyGetSetDef wrapper_properties[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
@@ -383,6 +400,8 @@ PyTypeObject WrapperType = {
     .tp_descr_get = wrapper_bind,
     .tp_repr = (reprfunc)wrapper_repr,
     .tp_dictoffset = offsetof(Wrapper, attributes),
+    .tp_weaklistoffset = offsetof(Wrapper, weak_references),
+    .tp_methods = wrapper_methods,
     .tp_getset = wrapper_properties,
     .tp_traverse = (traverseproc)wrapper_traverse,
     .tp_clear = (inquiry)wrapper_clear,
