@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandscope import _settings
+from sandscope._deferred._hot_path import TOGETHER
 
 __all__ = ["HotPath", "Record", "encode_logs", "encode_spans", "give_ids", "new_count", "why_not"]
 
@@ -44,7 +44,7 @@ else:
     try:
         if os.environ.get(_settings.RECORDER, "").strip().lower() == "python":
             raise ImportError(f"{_settings.RECORDER} is python")
-        if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        if TOGETHER:
             raise ImportError("this Python runs threads at the same time")
         from sandscope._deferred._native import (
             HotPath,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ from sandscope._verdict import OK, Verdict
 
 if TYPE_CHECKING:
     from sandscope._deferred._recorder import DeferredRecorder
+
+TOGETHER = not getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether threads run Python code at the same time."""
 
 _END_OF_TIME = 1 << 63
 """Nanoseconds since 1970: in the year 2262."""
@@ -89,8 +93,14 @@ class Record(Execution):
         ended = perf_counter_ns()
         if end_time is not None and 0 <= end_time < _END_OF_TIME:
             ended = max(self.started, end_time - _clock.offset)
+        if TOGETHER:
+            with _lock:
+                if self.verdict is not None:
+                    return
+                self.ended, self.verdict = ended, verdict
+            self.recorder.take(self)
         # No call in between: a signal handler or another thread may end it, too.
-        if self.verdict is None:
+        elif self.verdict is None:
             self.ended = ended
             self.verdict = verdict
             self.recorder.take(self)

@@ -45,11 +45,40 @@ raise_again(PyObject *error)
 #endif
 }
 
+/* Before Python 3.12 the collector may run in the middle of these two. If something that it calls, a
+   finaliser or a signal handler, sets a variable of this context then, they go on with freed memory. */
+#if PY_VERSION_HEX >= 0x030C0000
+#define set_context PyContextVar_Set
+#define reset_context PyContextVar_Reset
+#else
+static PyObject *
+set_context(PyObject *variable, PyObject *context)
+{
+    int enabled = PyGC_Disable();
+    PyObject *token = PyContextVar_Set(variable, context);
+    if (enabled) {
+        PyGC_Enable();
+    }
+    return token;
+}
+
+static int
+reset_context(PyObject *variable, PyObject *token)
+{
+    int enabled = PyGC_Disable();
+    int failed = PyContextVar_Reset(variable, token);
+    if (enabled) {
+        PyGC_Enable();
+    }
+    return failed;
+}
+#endif
+
 void
 queue_up(HotPath *self, Record *record, PyObject *token)
 {
     PyObject *appended;
-    if (token != NULL && PyContextVar_Reset(self->variable, token) < 0) {
+    if (token != NULL && reset_context(self->variable, token) < 0) {
         PyObject *error = caught();
         call_quietly((PyObject *)self, names.misplaced, error);
         Py_DECREF(error);
@@ -87,7 +116,7 @@ make_current(HotPath *self, PyObject *record, PyObject *context)
         Py_DECREF(inside);
         return NULL;
     }
-    token = PyContextVar_Set(self->variable, inside);
+    token = set_context(self->variable, inside);
     Py_DECREF(inside);
     return token;
 }
