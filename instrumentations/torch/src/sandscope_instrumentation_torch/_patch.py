@@ -3,63 +3,85 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+import os
+from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 from sandscope import Recorder
+from sandscope_instrumentation_torch._forward import known_implementation
 from sandscope_instrumentation_torch._site import load_site, site_finder
 from sandscope_instrumentation_torch._source import load_attributes
 
 _Function = Callable[..., Any]
 
-_TORCHS_NAMES = ("_compiled_call_impl", "_call_impl")
-"""What torch's own ``Module.__call__`` uses: it calls the first, or the second if that is None."""
-
-# Holds something while an execution runs: only the outermost call is one. A context variable is read in a
-# fraction of the time that a thread's local takes; a list of its own, because a task that was begun inside
-# keeps the variable's value when the execution has long ended.
-_running: ContextVar[Sequence[None]] = ContextVar("sandscope_torch_running", default=())
+# Threads in which a call, or a load, runs: only the outermost is an execution. A set is read and written in a
+# fraction of the time that a thread's local or a context variable takes; neither is suspended halfway.
+_calling: set[int] = set()
 # One for the three functions: torch.load calls torch.jit.load, and torch.export.load calls torch.load.
-_loading: ContextVar[Sequence[None]] = ContextVar("sandscope_torch_loading", default=())
+_loading: set[int] = set()
+
+
+def _forget_other_threads() -> None:
+    for threads in (_calling, _loading):
+        threads.intersection_update({get_ident()})
+
+
+os.register_at_fork(
+    after_in_child=_forget_other_threads
+)  # they are not there, and their numbers are used again
 
 
 def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function]:
     """Return what wraps ``torch.nn.Module.__call__``."""
-    find, begin, inside, enter = site_finder(torch), recorder.begin, _running.get, _running.set
+    find, begin, calling = site_finder(torch), recorder.begin, _calling
     # The cheapest check that torch.compile and torch.export know; they trace nothing of what follows it.
-    is_traced = torch.compiler.is_dynamo_compiling
+    is_compiled, is_traced = torch.compiler.is_dynamo_compiling, torch._C._is_tracing
+    shared = torch.nn.modules.module
 
     def make(original: _Function) -> _Function:
-        is_torchs = getattr(getattr(original, "__code__", None), "co_names", ()) == _TORCHS_NAMES
-        # Nearly all calls have one argument: what torch's own does then, in its place, is one frame less.
-        usual = 1 if is_torchs else -1
+        impl = known_implementation(torch, original)
 
         @functools.wraps(original)
         def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            if is_traced():
+            if is_compiled() or is_traced():
                 return original(self, *args, **kwargs)
-            if inside():
-                if len(args) == usual and not kwargs and self._compiled_call_impl is None:
-                    return self._call_impl(args[0])
-                return original(self, *args, **kwargs)
+            try:
+                # Torch's own would do nothing but call the forward: two frames less.
+                only_forward = (
+                    not kwargs
+                    and len(args) == 1
+                    and self._compiled_call_impl is None
+                    and self._call_impl.__func__ is impl
+                    and not (
+                        self._forward_hooks
+                        or self._forward_pre_hooks
+                        or self._backward_hooks
+                        or self._backward_pre_hooks
+                        or shared._global_forward_hooks
+                        or shared._global_forward_pre_hooks
+                        or shared._global_backward_hooks
+                        or shared._global_backward_pre_hooks
+                    )
+                )
+            except AttributeError:  # A module that is not set up yet: torch's own says so.
+                only_forward = False
+            thread = get_ident()
+            if thread in calling:
+                return self.forward(args[0]) if only_forward else original(self, *args, **kwargs)
             found = find(self, args, kwargs)
             if found is None or (execution := begin(found[0])) is None:
                 return original(self, *args, **kwargs)
             if found[1] is not None:
                 execution.describe(found[1])
-            running = [None]
             try:
-                enter(running)
-                if len(args) == usual and not kwargs and self._compiled_call_impl is None:
-                    result = self._call_impl(args[0])
-                else:
-                    result = original(self, *args, **kwargs)
+                calling.add(thread)
+                result = self.forward(args[0]) if only_forward else original(self, *args, **kwargs)
             except BaseException as error:
                 execution.fail(error)
                 raise
             finally:
-                running.clear()
+                calling.discard(thread)
             execution.finish()
             return result
 
@@ -75,22 +97,21 @@ def wrap_load(torch: Any, recorder: Recorder, api: str) -> Callable[[_Function],
     def make(original: _Function) -> _Function:
         @functools.wraps(original)
         def load(*args: Any, **kwargs: Any) -> Any:
-            if is_compiling() or _loading.get():
+            if is_compiling() or (thread := get_ident()) in _loading:
                 return original(*args, **kwargs)
             attributes = load_attributes(torch, api, args, kwargs)
             execution = begin(site)
             if execution is None:
                 return original(*args, **kwargs)
             execution.describe(attributes)
-            running = [None]
             try:
-                _loading.set(running)
+                _loading.add(thread)
                 result = original(*args, **kwargs)
             except BaseException as error:
                 execution.fail(error)
                 raise
             finally:
-                running.clear()
+                _loading.discard(thread)
             execution.finish()
             return result
 

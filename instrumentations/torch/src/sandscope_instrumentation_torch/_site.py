@@ -24,7 +24,7 @@ def site_finder(torch: Any) -> _Find:
     """
     models = Models(torch)
     known, tensor, compiler = models.known, torch.Tensor, torch.compiler
-    is_tracing, is_grad_enabled = torch._C._is_tracing, torch.is_grad_enabled
+    is_grad_enabled = torch.is_grad_enabled
     # Activation checkpointing calls modules again while gradients are computed: not the user's calls.
     backward = torch._C._current_graph_task_id
     is_overridden = torch.overrides.has_torch_function_unary
@@ -32,7 +32,7 @@ def site_finder(torch: Any) -> _Find:
     def find(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Found | None:
         try:
             # The flag is what `torch.compiler.is_compiling` returns outside of dynamo, in a tenth of the time.
-            if is_tracing() or compiler._is_compiling_flag or backward() != -1:
+            if compiler._is_compiling_flag or backward() != -1:
                 return None
             try:
                 model = known[id(module)]

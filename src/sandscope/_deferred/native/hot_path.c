@@ -151,10 +151,33 @@ new_record(HotPath *self, PyObject *site, PyObject *context)
     return record;
 }
 
+/* Count an execution of a site as started; return whether it is to be current, -1 with an error. */
+static int
+start(HotPath *self, PyObject *site)
+{
+    PyObject *count, *before = self->met;
+    int current;
+    if (site == before) {
+        return count_one(self->start) < 0 ? -1 : self->current;
+    }
+    count = PyObject_GetItem(self->starts, site);
+    current = count == NULL || count_one(count) < 0 ? -1 : is_current(site);
+    if (current < 0) {
+        Py_XDECREF(count);
+        return -1;
+    }
+    before = self->met; /* others may have begun meanwhile */
+    self->met = Py_NewRef(site);
+    self->current = current;
+    Py_XSETREF(self->start, count);
+    Py_XDECREF(before);
+    return current;
+}
+
 static PyObject *
 begin(HotPath *self, PyObject *site)
 {
-    PyObject *instead, *start;
+    PyObject *instead;
     PyObject *context = usual_context(self, &instead);
     Record *record;
     int current;
@@ -171,9 +194,7 @@ begin(HotPath *self, PyObject *site)
         Py_DECREF(context);
         return NULL;
     }
-    start = PyObject_GetItem(self->starts, site);
-    current = start == NULL || count_one(start) < 0 ? -1 : is_current(site);
-    Py_XDECREF(start);
+    current = start(self, site);
     if (current > 0) {
         record->token = make_current(self, (PyObject *)record, context);
     }
@@ -243,6 +264,8 @@ path_traverse(HotPath *self, visitproc visit, void *arg)
     Py_VISIT(self->usual);
     Py_VISIT(self->variable);
     Py_VISIT(self->starts);
+    Py_VISIT(self->met);
+    Py_VISIT(self->start);
     Py_VISIT(self->queue);
     Py_VISIT(self->append);
     Py_VISIT(self->record);
@@ -255,6 +278,8 @@ path_clear(HotPath *self)
     Py_CLEAR(self->usual);
     Py_CLEAR(self->variable);
     Py_CLEAR(self->starts);
+    Py_CLEAR(self->met);
+    Py_CLEAR(self->start);
     Py_CLEAR(self->queue);
     Py_CLEAR(self->append);
     Py_CLEAR(self->record);

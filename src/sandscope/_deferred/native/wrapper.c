@@ -58,8 +58,8 @@ call_recorded(Wrapper *self, Record *record, PyObject *site, PyObject *context,
     HotPath *path = self->path;
     PyObject *result, *token = NULL;
     if (site != self->known) {
-        Py_XSETREF(self->known, Py_NewRef(site));
         self->current = is_current(site);
+        Py_XSETREF(self->known, Py_NewRef(site));
     }
     if (count_one(self->start) < 0 || self->current < 0
         || (self->current && (token = make_current(path, (PyObject *)record, context)) == NULL)) {
