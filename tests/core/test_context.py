@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.trace.span import TraceState
 
 from sandscope import inject_environment
+from sandscope._internals import _propagators
+
+
+class Own(TraceContextTextMapPropagator):
+    """A program's; cannot be hashed."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def inject(self, carrier: Any, context: Any = None, setter: Any = default_setter) -> None:
+        super().inject(carrier, context, setter)
+        setter.set(carrier, "own", "1")
+
 
 SPANS = {
     "sampled": SpanContext(1 << 120 | 7, 5, is_remote=False, trace_flags=TraceFlags(3)),
     "unsampled": SpanContext(7, 1 << 60, is_remote=False),
     "with a state": SpanContext(7, 5, False, TraceFlags(1), TraceState([("a", "1"), ("b", "2")])),
+    "half": SpanContext(7, 0, is_remote=False),
     "invalid": INVALID_SPAN_CONTEXT,
 }
 
@@ -38,9 +55,10 @@ def _parent(span: SpanContext, *, with_baggage: bool) -> Context:
         (TraceContextTextMapPropagator(), W3CBaggagePropagator()),
         (TraceContextTextMapPropagator(),),
         (W3CBaggagePropagator(),),
+        (Own(), W3CBaggagePropagator()),
         (),
     ],
-    ids=["usual", "trace", "baggage", "none"],
+    ids=["usual", "trace", "baggage", "own", "none"],
 )
 def test_the_variables_are_the_propagators_headers(
     monkeypatch: pytest.MonkeyPatch,
@@ -61,3 +79,22 @@ def test_the_variables_are_the_propagators_headers(
     environment: dict[str, str] = {}
     inject_environment(environment, parent)
     assert environment == expected
+
+
+@pytest.mark.parametrize("propagator", [TraceContextTextMapPropagator(), Own()])
+def test_a_propagator_need_not_be_a_composite(
+    monkeypatch: pytest.MonkeyPatch, propagator: TextMapPropagator
+) -> None:
+    monkeypatch.setattr(propagate, "get_global_textmap", lambda: propagator)
+    environment: dict[str, str] = {}
+    inject_environment(environment, _parent(SPANS["sampled"], with_baggage=False))
+    assert environment.pop("OWN", None) == ("1" if isinstance(propagator, Own) else None)
+    assert environment == {"TRACEPARENT": f"00-{1 << 120 | 7:032x}-{5:016x}-03"}
+
+
+def test_a_composite_whose_parts_are_elsewhere_injects_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_propagators, "_last", (None, False))
+    assert _propagators.injects_w3c(CompositePropagator([TraceContextTextMapPropagator()]))
+    moved = CompositePropagator([])
+    del moved._propagators
+    assert not _propagators.injects_w3c(moved)

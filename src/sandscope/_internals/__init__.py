@@ -6,6 +6,7 @@ Every caller has a way that uses the public API alone, for the day an internal i
 from sandscope._internals._connections import leave_connections
 from sandscope._internals._context import SPAN_KEY, SUPPRESSION_KEYS, context_variable, set_default_context
 from sandscope._internals._encoded import Encoded, accept_encoded
+from sandscope._internals._propagators import injects_w3c
 from sandscope._internals._providers import open_provider_slot
 from sandscope._internals._readers import Readers
 
@@ -16,6 +17,7 @@ __all__ = [
     "Readers",
     "accept_encoded",
     "context_variable",
+    "injects_w3c",
     "leave_connections",
     "open_provider_slot",
     "set_default_context",
