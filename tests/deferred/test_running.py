@@ -268,6 +268,7 @@ def test_an_owner_that_fails_to_drain_does_not_break_a_collection(
     assert [record.name for record in caplog.records] == ["sandscope"]
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_child_starts_from_zero(provider: MeterProvider, reader: InMemoryMetricReader) -> None:
     recorder = _Recorder(provider)
     running = [recorder.begin() for _ in range(3)]

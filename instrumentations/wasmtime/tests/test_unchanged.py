@@ -457,6 +457,8 @@ OWNERS = [
     if isinstance(each, type) and each.__module__.startswith("wasmtime")
 ]
 
+PYTHONS_OWN = {"__weakref__", "__dict__", "__annotate_func__", "__annotations_cache__"}
+
 
 def looks(owner: type) -> dict[str, object]:
     """Return what a program can find out of a class's attributes."""
@@ -468,7 +470,7 @@ def looks(owner: type) -> dict[str, object]:
             str(inspect.signature(value)) if isinstance(value, types.FunctionType) else None,
         )
         for name, value in vars(owner).items()
-        if not name.startswith("_sandscope") and name not in {"__weakref__", "__dict__"}
+        if not name.startswith("_sandscope") and name not in PYTHONS_OWN
     }
 
 
