@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from sandscope import Recorder, Scope, Site
+from sandscope import Recorder, Scope, Site, _recorder
 from sandscope._deferred import DeferredRecorder, Pipeline
 from sandscope._direct import DirectRecorder
 from sandscope._internals import Encoded
@@ -113,6 +113,15 @@ class Subject:
             self.pipeline.flush()
         self._tracer_provider.force_flush()
         self._logger_provider.force_flush()
+
+
+def for_instrumentations() -> Subject:
+    """Return a subject whose recorder is what instrumentations get from now on."""
+    subject = Subject("deferred")
+    pipeline = subject.pipeline
+    assert pipeline is not None
+    _recorder.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
+    return subject
 
 
 class Guest:

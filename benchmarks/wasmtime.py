@@ -11,9 +11,7 @@ from typing import Any
 import wasmtime
 
 from benchmarks._rounds import Case, measure
-from benchmarks._subjects import SCOPE, Subject, wasm_functions
-from sandscope import _recorder
-from sandscope._deferred import DeferredRecorder
+from benchmarks._subjects import Subject, for_instrumentations, wasm_functions
 from sandscope_instrumentation_wasmtime._measured import FIRST
 
 MODES: dict[str, dict[str, Any] | None] = {"plain": None, "off": {"spans": "off"}, "all": {"spans": "all"}}
@@ -23,10 +21,7 @@ CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f))
 
 def run(*, short: bool) -> dict[str, float]:
     """Measure patched over plain, without and with spans and log records; and memory."""
-    ours = Subject("deferred")
-    assert ours.pipeline is not None
-    pipeline = ours.pipeline
-    _recorder.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
+    ours = for_instrumentations()
     cases = {
         f"{name} {mode}": _case(build, settings, ours)
         for name, build in _BUILDS.items()

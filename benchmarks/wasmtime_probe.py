@@ -9,9 +9,7 @@ from typing import Any
 import wasmtime
 
 from benchmarks._rounds import Case, measure
-from benchmarks._subjects import SCOPE, Subject
-from sandscope import _recorder
-from sandscope._deferred import DeferredRecorder
+from benchmarks._subjects import Subject, for_instrumentations
 
 CALLS = 10_000
 """Of WASI, in one call of the guest."""
@@ -31,10 +29,7 @@ WAT = f"""(module $caller
 
 def run(*, short: bool) -> dict[str, float]:
     """Measure a guest of an instrumented program with the probe over one without."""
-    ours = Subject("deferred")
-    assert ours.pipeline is not None
-    pipeline = ours.pipeline
-    _recorder.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
+    ours = for_instrumentations()
     cases = {
         f"{name} {mode}": _case(build, settings, ours)
         for name, build in _BUILDS.items()

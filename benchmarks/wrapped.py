@@ -9,18 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks._rounds import Case, measure
-from benchmarks._subjects import SCOPE, Subject, wasm_functions
-from sandscope import RuntimeInstrumentor, _recorder
-from sandscope._deferred import DeferredRecorder
+from benchmarks._subjects import Subject, for_instrumentations, wasm_functions
+from sandscope import RuntimeInstrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 
 def run(*, short: bool) -> dict[str, float]:
     """Measure patched over plain for each runtime."""
-    ours = Subject("deferred")
-    assert ours.pipeline is not None
-    pipeline = ours.pipeline
-    _recorder.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
+    ours = for_instrumentations()
     cases = {**_wasm(ours), **_subprocess(ours)}
     if importlib.util.find_spec("torch") is not None:
         cases |= _torch(ours)
