@@ -7,11 +7,8 @@ import functools
 import gc
 import inspect
 import pickle
-import subprocess
-import sys
 import threading
 import traceback
-import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +16,6 @@ from typing import Any
 import pytest
 import wasmtime
 from wasmtime import component
-
-from harness import Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 MATH = """(module $math (memory (export "memory") 1) (table (export "table") 2 funcref) (elem (i32.const 0) $add)
   (func $add (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
@@ -448,72 +442,3 @@ def test_everything_dies_when_it_does_in_plain_wasmtime(
     assert lives() == plain
     telemetry.flush()
     assert lives() == plain
-
-
-OWNERS = [
-    each
-    for module in (wasmtime, wasmtime._instance, component)
-    for each in vars(module).values()
-    if isinstance(each, type) and each.__module__.startswith("wasmtime")
-]
-
-PYTHONS_OWN = {"__weakref__", "__dict__", "__annotate_func__", "__annotations_cache__"}
-
-
-def looks(owner: type) -> dict[str, object]:
-    """Return what a program can find out of a class's attributes."""
-    return {
-        name: (
-            type(value),
-            value.__doc__,
-            *(getattr(value, each, None) for each in ("__name__", "__qualname__", "__module__")),
-            str(inspect.signature(value)) if isinstance(value, types.FunctionType) else None,
-        )
-        for name, value in vars(owner).items()
-        if not name.startswith("_sandscope") and name not in PYTHONS_OWN
-    }
-
-
-@pytest.mark.parametrize("settings", [{}, EVERYTHING, {"spans": "outer"}, {"spans": "off"}], ids=str)
-def test_what_is_patched_looks_as_before(telemetry: Telemetry, settings: dict[str, Any]) -> None:
-    before = {owner: (looks(owner), owner.__mro__) for owner in OWNERS}
-    WasmtimeInstrumentor().instrument(**telemetry.providers, **settings)
-    try:
-        assert {owner: (looks(owner), owner.__mro__) for owner in OWNERS} == before
-    finally:
-        WasmtimeInstrumentor().uninstrument()
-
-
-ABORTS = """
-import sys, wasmtime
-from opentelemetry.sdk.trace import TracerProvider
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-if sys.argv[1] == "on":
-    WasmtimeInstrumentor().instrument(tracer_provider=TracerProvider(shutdown_on_exit=False))
-store = wasmtime.Store()
-if sys.argv[2] == "wrong store":
-    module = wasmtime.Module(store.engine, '(module (func (export "f")))')
-    wasmtime.Instance(store, module, []).exports(store)["f"](wasmtime.Store(store.engine))
-linker = wasmtime.Linker(store.engine)
-linker.define_wasi()
-module = wasmtime.Module(store.engine, '''(module
-  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-  (memory (export "memory") 1) (func (export "f") (call $exit (i32.const 0))))''')
-linker.instantiate(store, module).exports(store)["f"](store)
-"""
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ("wrong store", "object used with the wrong store"),
-        ("no configuration", "wasi context must be populated"),
-    ],
-)
-def test_what_ends_the_process_in_plain_wasmtime_does_so_in_the_same_way(how: str, message: str) -> None:
-    ends = [
-        subprocess.run([sys.executable, "-c", ABORTS, mode, how], capture_output=True, text=True, check=False)
-        for mode in ("off", "on")
-    ]
-    assert [message in end.stderr for end in ends] == [True, True]
-    assert ends[0].returncode == ends[1].returncode != 0
