@@ -46,12 +46,13 @@ def inject_environment(environment: MutableMapping[str, str], parent: Context) -
     """
     propagator = propagate.get_global_textmap()
     span: Any = parent.get(_internals.SPAN_KEY)
+    identity: SpanContext = trace.INVALID_SPAN_CONTEXT if span is None else span.get_span_context()
     if (
-        span is not None
+        identity.is_valid
         and _internals.injects_w3c(propagator)
         and not (len(parent) > 1 and baggage.get_all(parent))
     ):
-        _inject_trace_context(environment, span.get_span_context())
+        _inject_trace_context(environment, identity)
         return
     carrier: dict[str, str] = {}
     propagator.inject(carrier, parent, setter=_setter)
@@ -62,8 +63,6 @@ def inject_environment(environment: MutableMapping[str, str], parent: Context) -
 
 def _inject_trace_context(environment: MutableMapping[str, str], identity: SpanContext) -> None:
     """Do what W3C's propagator does, in a third of the time: each child waits for it."""
-    if identity == trace.INVALID_SPAN_CONTEXT:
-        return
     trace_id, span_id = identity.trace_id.to_bytes(16, "big").hex(), identity.span_id.to_bytes(8, "big").hex()
     environment["TRACEPARENT"] = f"00-{trace_id}-{span_id}-{identity.trace_flags.to_bytes(1, 'big').hex()}"
     if identity.trace_state:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from types import FunctionType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any
 
 from sandscope import _guard
 
 _ABSENT: Any = object()
+
+_FUNCTIONS = (
+    FunctionType,
+    MethodType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+    staticmethod,
+    classmethod,
+    type,
+)
+"""What is called as it is, or has no instance."""
 
 
 class Patches:
@@ -27,14 +40,15 @@ class Patches:
         Args:
             owner: a module or class.
             name: of a function or method.
-            make: gets what stood there (from a class: its raw attribute) and returns what calls it.
+            make: gets what stood there (from a class: its raw attribute, or a function that calls that as a
+                method) and returns what calls it.
         """
         try:
             inherited = not isinstance(owner, type) or name in vars(owner)
             original = vars(owner)[name] if isinstance(owner, type) and inherited else getattr(owner, name)
         except AttributeError:
             return
-        replacement = make(original)
+        replacement = make(_as_function(original) if isinstance(owner, type) else original)
         setattr(owner, name, replacement)
         self._done.append((owner, name, original, replacement))
 
@@ -57,3 +71,16 @@ class Patches:
                 _guard.report(
                     "uninstrument", RuntimeError(f"{owner.__name__}.{name} was patched by others since")
                 )
+
+
+def _as_function(original: Any) -> Any:
+    """Return what calls a method of others' kind, which may want to be bound first, as wrapt's do."""
+    kind = type(original)  # a proxy passes itself off as what it wraps
+    if issubclass(kind, _FUNCTIONS) or not callable(original) or not hasattr(kind, "__get__"):
+        return original
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return original.__get__(self, type(self))(*args, **kwargs)
+
+    return method

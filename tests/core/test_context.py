@@ -37,6 +37,7 @@ SPANS = {
     "unsampled": SpanContext(7, 1 << 60, is_remote=False),
     "with a state": SpanContext(7, 5, False, TraceFlags(1), TraceState([("a", "1"), ("b", "2")])),
     "half": SpanContext(7, 0, is_remote=False),
+    "too long": SpanContext(1 << 130, 5, is_remote=False),
     "invalid": INVALID_SPAN_CONTEXT,
 }
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import inspect
+import itertools
 import pickle
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import wrapt
 
 from harness import ROOT, Contract, Telemetry
 from sandscope_instrumentation_torch import TorchInstrumentor
@@ -153,21 +157,39 @@ def test_functional_call_uses_the_given_parameters(instrumented: Telemetry, torc
     assert [span.name for span in instrumented.spans()] == ["training Net"]
 
 
-def test_what_others_patched_before_is_called_for_layers_too(
-    torch: Any, telemetry: Telemetry, net: Any, monkeypatch: pytest.MonkeyPatch
+_WRAPPED: dict[str, Callable[[Any, Any], Any]] = {
+    "plainly": lambda theirs, _before: theirs,
+    "by wraps": lambda theirs, before: functools.wraps(before)(theirs),
+    "by wrapt": lambda theirs, before: wrapt.FunctionWrapper(
+        before, lambda _call, self, args, kwargs: theirs(self, *args, **kwargs)
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "how", list(itertools.product(_WRAPPED, ("__call__", "_call_impl"), ("before", "after"))), ids=str
+)
+def test_what_others_patch_is_called_for_layers_too(
+    torch: Any, telemetry: Telemetry, net: Any, how: tuple[str, str, str]
 ) -> None:
+    kind, name, when = how
     called: list[str] = []
-    before = torch.nn.Module.__call__
+    before = getattr(torch.nn.Module, name)
 
     def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
         called.append(type(self).__name__)
         return before(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.nn.Module, "__call__", theirs)
     instrumentor = TorchInstrumentor()
-    instrumentor.instrument(**telemetry.providers)
     try:
-        net(torch.ones(1, 4))
+        with pytest.MonkeyPatch.context() as patch:
+            if when == "after":
+                instrumentor.instrument(**telemetry.providers)
+                before = getattr(torch.nn.Module, name)
+            patch.setattr(torch.nn.Module, name, _WRAPPED[kind](theirs, before))
+            if when == "before":
+                instrumentor.instrument(**telemetry.providers)
+            net(torch.ones(1, 4))
     finally:
         instrumentor.uninstrument()
     assert called == ["Net", "Sequential", "Linear", "ReLU", "Linear"]

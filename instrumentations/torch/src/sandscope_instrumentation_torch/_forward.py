@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 _KNOWN_CALL = "ab28d73bd5bc2f34"
@@ -33,8 +34,11 @@ def known_implementation(torch: Any, call: Callable[..., Any]) -> Callable[..., 
 
 def _digest(function: Callable[..., Any], statements: int | None = None) -> str:
     """Return a digest of a function's first statements, however they are laid out; empty without a source."""
+    if type(function) is not FunctionType:
+        return ""
     try:
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+        # Of its code: of a function, this would be the source of what it says to wrap.
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function.__code__))).body
     except (OSError, TypeError, SyntaxError, ValueError):
         return ""
     text = "\n".join(map(ast.unparse, getattr(definition, "body", [])[:statements]))

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from threading import get_ident
+from types import MethodType
 from typing import Any
 
 from sandscope import Recorder
@@ -27,9 +28,8 @@ def _forget_other_threads() -> None:
         threads.intersection_update({get_ident()})
 
 
-os.register_at_fork(
-    after_in_child=_forget_other_threads
-)  # they are not there, and their numbers are used again
+# They are not there, and their numbers are used again.
+os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function]:
@@ -52,7 +52,8 @@ def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function
                     not kwargs
                     and len(args) == 1
                     and self._compiled_call_impl is None
-                    and self._call_impl.__func__ is impl
+                    and type(own := self._call_impl) is MethodType
+                    and own.__func__ is impl
                     and not (
                         self._forward_hooks
                         or self._forward_pre_hooks
