@@ -22,10 +22,7 @@ from sandscope._internals import _propagators
 class Own(TraceContextTextMapPropagator):
     """A program's; cannot be hashed."""
 
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        return False
+    __hash__ = None  # type: ignore[assignment] # Python's own way to say so, which types do not know
 
     def inject(self, carrier: Any, context: Any = None, setter: Any = default_setter) -> None:
         super().inject(carrier, context, setter)

@@ -196,6 +196,22 @@ def test_a_task_begun_inside_a_call_is_a_root_once_that_has_ended(
     assert [span.name for span in instrumented.spans()] == ["training Calling", "training Net"]
 
 
+def test_a_model_called_in_a_thread_of_a_forward_is_its_child_with_its_context(
+    instrumented: Telemetry, torch: Any, net: Any, calling: Any
+) -> None:
+    def forward() -> None:
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: context.run(net, torch.ones(1, 4)))
+        thread.start()
+        thread.join()
+
+    calling(forward)()
+    inner, outer = instrumented.spans()
+    assert [inner.name, outer.name] == ["training Net", "training Calling"]
+    assert inner.parent is not None
+    assert inner.parent.span_id == outer.context.span_id
+
+
 def test_suppressed_instrumentation_records_nothing(instrumented: Telemetry, torch: Any, net: Any) -> None:
     with suppress_instrumentation():
         net(torch.ones(1, 4))

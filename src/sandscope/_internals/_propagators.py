@@ -18,7 +18,7 @@ def injects_w3c(propagator: TextMapPropagator) -> bool:
     Returns:
         False, too, if what it consists of is not where this knows it.
     """
-    global _last  # noqa: PLW0603 -- programs set it once
+    global _last  # noqa: PLW0603 -- there is one global propagator, and each child asks for it
     last, answer = _last
     if last is not propagator:
         composite = type(propagator) is CompositePropagator

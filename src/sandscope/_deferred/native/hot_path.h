@@ -8,7 +8,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *usual, *variable, *starts, *queue, *append;
     PyObject *met, *start; /* the site met last, and what counts its executions: sites never change */
-    int current;           /* whether its executions are */
+    int current;           /* whether its executions are to be */
     PyTypeObject *record;
     Py_ssize_t high_water;
 } HotPath;
