@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 from harness import Telemetry
 from harness._stores import stores
-from sandscope import _guard, _instrumentor
+from sandscope import _guard
+from sandscope.instrumentation import _instrumentor
 
 __all__ = ["stores"]
 

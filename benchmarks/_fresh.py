@@ -27,7 +27,7 @@ def in_python_and_compiled(module: str, *arguments: str) -> dict[str, float]:
     from sandscope._deferred import _compiled
 
     result = {f"{name}_python": value for name, value in fresh(module, *arguments, python=True).items()}
-    if not _compiled.why_not:
+    if not _compiled.python_reason:
         result |= {f"{name}_compiled": value for name, value in fresh(module, *arguments).items()}
     return result
 

@@ -14,10 +14,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from sandscope import Recorder, Scope, Site, _recorder
 from sandscope._deferred import DeferredRecorder, Pipeline
-from sandscope._direct import DirectRecorder
 from sandscope._internals import Encoded
+from sandscope._recording import _recorder
+from sandscope._recording._direct_recorder import DirectRecorder
+from sandscope.instrumentation import Recorder, Scope, Site
 
 SCOPE = Scope("benchmark", "1")
 SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.module": "math", "wasm.function": "add"})
@@ -145,7 +146,7 @@ def patched(recorder: Recorder, site: Site) -> Callable[[], Any]:
 
 def recorded(recorder: Recorder, site: Site, function: Callable[[], Any]) -> Callable[[], Any]:
     """Return a function whose calls are executions."""
-    from sandscope._recorder import recording
+    from sandscope._recording._recorder import recording
 
     return lambda: recording(recorder.begin, site, function)
 

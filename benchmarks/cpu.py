@@ -18,7 +18,7 @@ _WARM_UP = 500
 
 def run(*, short: bool) -> dict[str, float]:
     """Run the designs in fresh processes, in turn."""
-    designs = ["none", "sdk", "python"] + ([] if _compiled.why_not else ["compiled"])
+    designs = ["none", "sdk", "python"] + ([] if _compiled.python_reason else ["compiled"])
     times: dict[str, list[float]] = {design: [] for design in designs}
     for _ in range(1 if short else 3):
         for design, taken in times.items():

@@ -21,8 +21,8 @@ def run(*, short: bool) -> dict[str, float]:
         call()
     subject.flush()
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    losses, total = subject.pipeline.losses, warm + executions
-    kept, dropped = losses.count("span", "sent"), losses.count("span", "queue_full")
+    outcomes, total = subject.pipeline.outcomes, warm + executions
+    kept, dropped = outcomes.count("span", "sent"), outcomes.count("span", "queue_full")
     return {
         "executions": total,
         "kept": kept,

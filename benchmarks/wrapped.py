@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks._rounds import Case, measure
 from benchmarks._subjects import Subject, for_instrumentations, wasm_functions
-from sandscope import RuntimeInstrumentor
+from sandscope.instrumentation import RuntimeInstrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 

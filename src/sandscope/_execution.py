@@ -3,24 +3,63 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from opentelemetry.context import Context, create_key, get_value
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import SpanKind, get_current_span
 
 from sandscope import _guard
 from sandscope._metric import Metric
-from sandscope._site import Site, Value
 from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
 
-if TYPE_CHECKING:
-    from sandscope._emitted import Emitted
-    from sandscope._emitter import Severity
-    from sandscope._recorder import Recorder
+Value: TypeAlias = "str | bool | int | float | tuple[str, ...] | tuple[int, ...]"
+
+Severity = Literal["DEBUG", "INFO", "WARN", "ERROR"]
+"""Of log records, in OpenTelemetry's words."""
 
 _LONGEST_MESSAGE = 1024
 """Characters: a guest may choose what stands in its exceptions."""
+_MOST = 1024
+"""Attributes and events that an execution keeps; the SDK's own limits, mostly 128, hold when they are sent."""
+
+
+def _unknown(_error: BaseException) -> Verdict:
+    return MISSING_EVIDENCE
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """One patched function or program; made once, shared by all its executions.
+
+    Attributes:
+        runtime: ``wasmtime``, ``subprocess``, ``torch``, or a runtime that no instrumentation patches.
+        operation: from the closed set of ``sandbox.operation``.
+        name: the span's name.
+        kind: the span's kind.
+        attributes: constant attributes of span and log record.
+        verdict_of: the verdict for an exception that ended the execution.
+        current: make an execution current on its thread while it runs, so that spans inside become its
+            children. Needless where nothing inside can call back into Python.
+        traced: has a span and a log record; otherwise it is only counted, and never current.
+        failed: called with an execution that an exception is about to end, the verdict and the exception.
+    """
+
+    runtime: str
+    operation: str
+    name: str
+    kind: SpanKind = SpanKind.INTERNAL
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    verdict_of: Callable[[BaseException], Verdict] = _unknown
+    current: bool = True
+    traced: bool = True
+    failed: Callable[[Execution, Verdict, BaseException], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Let what has no span never be current."""
+        if not self.traced:
+            object.__setattr__(self, "current", False)
 
 
 class Event(NamedTuple):
@@ -29,6 +68,10 @@ class Event(NamedTuple):
     name: str
     time: int
     attributes: Mapping[str, Value]
+
+
+OnEnd: TypeAlias = "Callable[[Verdict, int], object]"
+"""Called with an execution's verdict and its end in nanoseconds since 1970."""
 
 
 class Details:
@@ -41,27 +84,42 @@ class Details:
         error_type: the class of the exception that ended it.
         error_message: its message, cut.
         written: what a recorder keeps of what the program wrote on the span.
-        emitted: what a guest has emitted; to be closed once it has ended.
+        on_end: to be called once it has ended.
     """
 
     __slots__ = (
         "attributes",
-        "emitted",
         "error_message",
         "error_type",
         "events",
         "measurements",
+        "on_end",
         "written",
     )
 
     def __init__(self) -> None:
-        self.attributes: dict[str, Value] = {}
+        self.attributes: dict[str, Any] = {}
         self.measurements: dict[Metric, float] = {}
         self.events: list[Event] = []
         self.error_type: str | None = None
         self.error_message = ""
         self.written: Any = None
-        self.emitted: Emitted | None = None
+        self.on_end: list[OnEnd] = []
+
+
+class Logs(Protocol):
+    """What an execution itself needs of the recorder that began it."""
+
+    def log(
+        self,
+        name: str,
+        body: str,
+        *,
+        severity: Severity = "INFO",
+        attributes: Mapping[str, Value] | None = None,
+        execution: Execution | None = None,
+    ) -> None:
+        """Emit a log record now, in the trace of an execution."""
 
 
 class Execution:
@@ -76,7 +134,7 @@ class Execution:
 
     __slots__ = ()
 
-    recorder: Recorder
+    recorder: Logs
     site: Site
     verdict: Verdict | None
     details: Details | None
@@ -118,13 +176,20 @@ class Execution:
         severity: Severity = "INFO",
         attributes: Mapping[str, Value] | None = None,
     ) -> None:
-        """Emit a log record in its trace now: see `Emitter.log`."""
-        self.recorder.emitter.log(name, body, severity=severity, attributes=attributes, execution=self)
+        """Emit a log record in its trace now.
+
+        Args:
+            name: of the event.
+            body: one line for a human reader.
+            severity: how bad it is.
+            attributes: of the record.
+        """
+        self.recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
     def fail(self, error: BaseException) -> None:
         """End it with an exception, of which only class and message are kept; the site knows the verdict."""
         try:
-            details = self.more()
+            details = self._ensure_details()
             details.error_type = type(error).__qualname__
             verdict = self.site.verdict_of(error)
             details.error_message = str(error)[:_LONGEST_MESSAGE]
@@ -138,33 +203,59 @@ class Execution:
                 _guard.report("failed", broken)
         self.finish(verdict)
 
-    def describe(self, attributes: Mapping[str, Value]) -> None:
-        """Add attributes to span and log record."""
-        self.more().attributes.update(attributes)
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set attributes of span and log record; ignored after the end.
+
+        Args:
+            attributes: values that OpenTelemetry knows, or lists of them, which are copied.
+        """
+        if self.verdict is not None:
+            return
+        own = self._ensure_details().attributes
+        for key, value in attributes.items():
+            if len(own) < _MOST or key in own:
+                own[key] = tuple(value) if isinstance(value, list) else value
+
+    def add_event(
+        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
+    ) -> None:
+        """Add an event to the span; ignored after the end.
+
+        Args:
+            name: of the event.
+            attributes: of the event.
+            timestamp: nanoseconds since 1970; now by default.
+        """
+        details = self._ensure_details()
+        if self.verdict is None and len(details.events) < _MOST:
+            when = time.time_ns() if timestamp is None else timestamp
+            details.events.append(Event(name, when, dict(attributes or {})))
 
     def measure(self, metric: Metric, value: float) -> None:
         """Add a value of one of the runtime's own metrics."""
-        self.more().measurements[metric] = value
+        self._ensure_details().measurements[metric] = value
 
-    def note(self, name: str, attributes: Mapping[str, Value] | None = None) -> None:
-        """Add an event that happens now."""
-        self.more().events.append(Event(name, time.time_ns(), attributes or {}))
+    def on_end(self, callback: OnEnd) -> None:
+        """Have something called once it has ended, perhaps on another thread and a little later.
 
-    def more(self) -> Details:
-        """Return the details, made if there are none."""
+        Args:
+            callback: gets verdict and end time.
+        """
+        self._ensure_details().on_end.append(callback)
+
+    def _ensure_details(self) -> Details:
         details = self.details
         if details is None:
             details = self.details = Details()  # type: ignore[misc] # a slot of each recorder's class
         return details
 
-    def close_emitted(self) -> None:
-        """End what its guest has left open, once it has ended itself."""
-        if self.details is None or self.details.emitted is None:
-            return
-        try:
-            self.details.emitted.close(self.verdict or MISSING_EVIDENCE, self.end_time)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            _guard.report("guest.close", error)
+    def _call_on_end(self) -> None:
+        """Call what waits for the end; for recorders, once it has ended."""
+        for callback in self.details.on_end if self.details is not None else ():
+            try:
+                callback(self.verdict or MISSING_EVIDENCE, self.end_time)
+            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+                _guard.report("on_end", error)
 
 
 EXECUTION_KEY = create_key("sandscope-execution")

@@ -6,6 +6,6 @@ so, then patches each runtime when it is imported, in whatever order, and import
 
 from __future__ import annotations
 
-from sandscope._distro import instrument_this_process
+from sandscope._setup._distro import instrument_this_process
 
 instrument_this_process()

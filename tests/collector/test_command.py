@@ -11,7 +11,7 @@ import pytest
 
 from sandscope._cli.main import main
 from sandscope._collector import Ports
-from sandscope._collector._process import is_ready
+from sandscope._collector._collector_process import is_ready
 
 pytestmark = pytest.mark.collector
 COMMAND = [

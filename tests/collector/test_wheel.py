@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandscope._collector import Ports
-from sandscope._collector._process import is_ready
+from sandscope._collector._collector_process import is_ready
 
 pytestmark = [pytest.mark.collector, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]

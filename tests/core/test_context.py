@@ -15,8 +15,8 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanCont
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.trace.span import TraceState
 
-from sandscope import inject_environment
 from sandscope._internals import _propagators
+from sandscope.instrumentation import inject_environment
 
 
 class Own(TraceContextTextMapPropagator):
@@ -56,7 +56,7 @@ def _parent(span: SpanContext, *, with_baggage: bool) -> Context:
         (Own(), W3CBaggagePropagator()),
         (),
     ],
-    ids=["usual", "trace", "baggage", "own", "none"],
+    ids=["checked", "trace", "baggage", "own", "none"],
 )
 def test_the_variables_are_the_propagators_headers(
     monkeypatch: pytest.MonkeyPatch,

@@ -9,18 +9,10 @@ from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
 
 from harness import Telemetry
-from sandscope import (
-    MISSING_EVIDENCE,
-    Execution,
-    Metric,
-    Recorder,
-    Scope,
-    Site,
-    Verdict,
-    _emitter,
-    _guard,
-)
+from sandscope import Execution, Verdict, _guard
 from sandscope._deferred import DeferredRecorder
+from sandscope._recording import _emitter
+from sandscope.instrumentation import MISSING_EVIDENCE, Metric, Recorder, Scope, Site
 
 SITE = Site("wasmtime", "call", "wasm add")
 COUNTED = Site("wasmtime", "call", "wasm add", traced=False)
@@ -38,8 +30,8 @@ def recorder(telemetry: Telemetry) -> Recorder:
 def test_values_outside_of_executions_reach_their_metric(recorder: Recorder, telemetry: Telemetry) -> None:
     """Whatever was measured before a reader collects is in what it collects."""
     for change in (1, 1, -1):
-        recorder.emitter.measure(INSTANCES, change)
-    recorder.emitter.measure(LOADS, 2, {"kind": "file"})
+        recorder.measure(INSTANCES, change)
+    recorder.measure(LOADS, 2, {"kind": "file"})
     assert telemetry.points("wasm.active_instances") == [({}, 1)]
     assert telemetry.points("wasm.loads") == [({"kind": "file"}, 2)]
 
@@ -47,9 +39,9 @@ def test_values_outside_of_executions_reach_their_metric(recorder: Recorder, tel
 def test_a_bad_value_costs_no_other(recorder: Recorder, telemetry: Telemetry) -> None:
     """What an instrument refuses is reported; what comes after it is written."""
     bad: Any = "many"
-    recorder.emitter.measure(LOADS, 1)
-    recorder.emitter.measure(INSTANCES, bad)
-    recorder.emitter.measure(LOADS, 1)
+    recorder.measure(LOADS, 1)
+    recorder.measure(INSTANCES, bad)
+    recorder.measure(LOADS, 1)
     assert telemetry.points("wasm.loads") == [({}, 2)]
 
 
@@ -59,8 +51,8 @@ def test_values_that_nobody_collects_are_bounded(
     """Those of a counter are added up; others are, beyond the bound, counted as errors and cost no counter."""
     monkeypatch.setattr(_emitter, "_MOST", 3)
     for _ in range(5):
-        recorder.emitter.measure(LOADS, 1)
-        recorder.emitter.measure(SIZE, 1)
+        recorder.measure(LOADS, 1)
+        recorder.measure(SIZE, 1)
     assert telemetry.points("wasm.loads") == [({}, 5)]
     assert telemetry.points("wasm.size") == [({}, 3)]
     assert _guard.counts() == {"metrics.queue": 2}
@@ -70,7 +62,7 @@ def test_a_log_record_is_in_the_trace_of_its_execution(recorder: Recorder, telem
     """By default in the current trace, else in that of an execution, also one that is not current."""
     execution = recorder.begin(Site("wasmtime", "call", "wasm add", current=False))
     assert execution is not None
-    recorder.emitter.log(
+    recorder.log(
         "wasm.refused", "a path", severity="WARN", attributes={"path": "/x"}, execution=execution
     )
     execution.finish()
@@ -89,7 +81,7 @@ def test_a_log_record_of_no_execution_is_in_the_current_trace(
     """The program's own span counts, too."""
     tracer = telemetry.tracer_provider.get_tracer("program")
     with tracer.start_as_current_span("outer") as outer:
-        recorder.emitter.log("wasm.refused", "an import")
+        recorder.log("wasm.refused", "an import")
     (record,) = (log.log_record for log in telemetry.logs())
     assert record.span_id == outer.get_span_context().span_id
 
@@ -97,7 +89,7 @@ def test_a_log_record_of_no_execution_is_in_the_current_trace(
 def test_a_broken_log_record_is_reported(recorder: Recorder) -> None:
     """Never raised."""
     severity: Any = "LOUD"
-    recorder.emitter.log("wasm.refused", "an import", severity=severity)
+    recorder.log("wasm.refused", "an import", severity=severity)
     assert _guard.counts() == {"logs.emit": 1}
 
 
@@ -129,10 +121,10 @@ def test_after_a_recorder_has_given_way_the_other_takes_values_and_log_records()
     ours, programs = Telemetry("deferred"), Telemetry()
     recorder, instead = (each.recorder(Scope("scope", "1")) for each in (ours, programs))
     assert isinstance(recorder, DeferredRecorder)
-    recorder.give_way(instead)
-    recorder.emitter.measure(LOADS, 1)
-    recorder.emitter.measure(SIZE, 5)
-    recorder.emitter.log("wasm.refused", "an import")
+    recorder.fall_back_to_direct(instead)
+    recorder.measure(LOADS, 1)
+    recorder.measure(SIZE, 5)
+    recorder.log("wasm.refused", "an import")
     assert programs.points("wasm.loads") == programs.points("wasm.size") == [({}, 1)]
     assert len(programs.logs()) == 1
     assert ours.points("wasm.loads") == ours.logs() == []
@@ -148,7 +140,7 @@ def test_a_site_hears_of_a_failure_before_the_execution_ends(
 
     def failed(execution: Execution, verdict: Verdict, error: BaseException) -> None:
         heard.append((execution.verdict, verdict, error))
-        execution.note("noticed", {"n": 1})
+        execution.add_event("noticed", {"n": 1})
         execution.log("wasm.noticed", "it failed", severity="ERROR")
         raise KeyError
 

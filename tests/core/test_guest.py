@@ -11,19 +11,10 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
 
 from harness import Contract, Telemetry
-from sandscope import (
-    Execution,
-    GuestLimits,
-    GuestTelemetry,
-    Recorder,
-    Refusal,
-    Scope,
-    Site,
-    Verdict,
-    _guard,
-    _guest,
-)
+from sandscope import Execution, Verdict, _guard
 from sandscope._deferred import DeferredRecorder
+from sandscope._guests import _guest_telemetry
+from sandscope.instrumentation import GuestLimits, GuestTelemetry, Recorder, Refusal, Scope, Site
 
 SITE = Site("wasmtime", "call", "wasm run")
 COUNTED = Site("wasmtime", "call", "wasm run", traced=False)
@@ -41,7 +32,7 @@ def guest(
     recorder: Recorder, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[GuestTelemetry]:
     """Return small limits; all that is emitted must be declared, and nothing fail inside."""
-    monkeypatch.setattr(_guest, "_counters", set())
+    monkeypatch.setattr(_guest_telemetry, "_counters", set())
     limits = GuestLimits(spans=5, open_spans=3, attributes=2, logs=2, name=8, value=4, body=6)
     yield GuestTelemetry(recorder, "wasmtime", limits)
     assert Contract.whole().violations(telemetry) == []
@@ -323,7 +314,7 @@ def test_providers_that_the_program_sets_later_get_it() -> None:
     recorder = first.recorder(Scope("scope", "1"))
     guest = GuestTelemetry(recorder, "wasmtime")
     assert isinstance(recorder, DeferredRecorder)
-    recorder.give_way(later.recorder(Scope("scope", "1")))
+    recorder.fall_back_to_direct(later.recorder(Scope("scope", "1")))
     execution = begin(recorder)
     guest.start_span(b"work")
     guest.log(9, b"text")

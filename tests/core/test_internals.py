@@ -19,10 +19,11 @@ from opentelemetry.sdk.metrics._internal.measurement_consumer import Synchronous
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
-from sandscope import OK, Scope, Site, _guard, _internals
-from sandscope._deferred._execution import DeferredExecution, recorded_by
-from sandscope._deferred._metrics import Aggregator
+from sandscope import OK, _guard, _internals
+from sandscope._deferred._aggregator import Aggregator
+from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
 from sandscope._internals import _histograms
+from sandscope.instrumentation import Scope, Site
 
 Patch = pytest.MonkeyPatch
 

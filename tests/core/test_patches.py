@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import wrapt
 
-from sandscope import Patches, _guard
+from sandscope import _guard
+from sandscope.instrumentation import Patches
 
 
 class Owner:

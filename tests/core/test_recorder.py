@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode
 
 from harness import Contract, Telemetry
-from sandscope import MISSING_EVIDENCE, Execution, Metric, Recorder, Scope, Site, Verdict, get_recorder
+from sandscope import Execution, Verdict
+from sandscope.instrumentation import MISSING_EVIDENCE, Metric, Recorder, Scope, Site, get_recorder
 
 SITE = Site("wasmtime", "call", "wasm add", verdict_of=lambda _error: Verdict("TLE", "kernel", "tle", "fuel"))
 
@@ -119,7 +120,7 @@ def test_a_broken_sdk_never_raises_into_the_program(
     for _ in range(3):
         _begin(recorder).finish()
     assert [r.name for r in caplog.records] == ["sandscope"], "logged once"
-    assert ({"sandscope.place": "recorder.begin"}, 3.0) in telemetry.points("sandscope.errors")
+    assert ({"sandscope.component": "recorder.begin"}, 3.0) in telemetry.points("sandscope.errors")
 
 
 def test_a_broken_verdict_is_missing_evidence(telemetry: Telemetry) -> None:
@@ -143,9 +144,9 @@ def test_nothing_is_recorded_where_instrumentation_is_suppressed(telemetry: Tele
 def test_details_reach_span_and_log_record(telemetry: Telemetry) -> None:
     recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder)
-    execution.describe({"a": 1})
-    execution.describe({"b": "two", "c": (1, 2)})
-    execution.note("something", {"d": True})
+    execution.set_attributes({"a": 1})
+    execution.set_attributes({"b": "two", "c": (1, 2)})
+    execution.add_event("something", {"d": True})
     execution.measure(Metric("test.size", "histogram", "By", "A size"), 5)
     execution.finish()
     (span,) = telemetry.spans()

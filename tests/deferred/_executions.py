@@ -19,10 +19,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from sandscope import MISSING_EVIDENCE, OK, Site, Verdict
+from sandscope import OK, Verdict
 from sandscope._deferred import _clock
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._execution import Details, Event
+from sandscope.instrumentation import MISSING_EVIDENCE, Site
 
 
 class _Number(IntEnum):

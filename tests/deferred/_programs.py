@@ -11,8 +11,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from sandscope import Scope, Site
 from sandscope._deferred import DeferredRecorder, Pipeline
+from sandscope.instrumentation import Scope, Site
 
 SCOPE, SITE = Scope("scope", "1"), Site("wasmtime", "call", "wasm add")
 OUTCOMES = ("sent", "unsampled", "queue_full", "not_encoded", "not_delivered")
@@ -74,7 +74,7 @@ class Program:
 
     def outcomes(self, signal: Any) -> dict[str, int]:
         """Return what became of the records of a signal, without zeros."""
-        counts = {outcome: self.pipeline.losses.count(signal, outcome) for outcome in OUTCOMES}  # type: ignore[arg-type]
+        counts = {outcome: self.pipeline.outcomes.count(signal, outcome) for outcome in OUTCOMES}  # type: ignore[arg-type]
         return {outcome: count for outcome, count in counts.items() if count}
 
     def accounted(self) -> list[int]:

@@ -20,11 +20,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from deferred._executions import Run, ended, executions, known, runs, write
 from harness import Telemetry
-from sandscope import MISSING_EVIDENCE, Scope, Site
+from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._encode import Encoder
-from sandscope._deferred._execution import DeferredExecution
 from sandscope._deferred._readable import readable_log, readable_span
-from sandscope._direct import DirectExecution, DirectRecorder
+from sandscope._recording._direct_recorder import DirectExecution, DirectRecorder
+from sandscope.instrumentation import MISSING_EVIDENCE, Scope, Site
 
 pytestmark = pytest.mark.filterwarnings("ignore:Log record attributes were dropped")
 

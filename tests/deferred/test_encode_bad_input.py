@@ -16,11 +16,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from deferred._executions import SDK, ended, write
-from sandscope import Site, Verdict, _guard
+from sandscope import Verdict, _guard
 from sandscope._deferred import _encode
+from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._encode import Encoder
-from sandscope._deferred._execution import DeferredExecution
 from sandscope._execution import Details, Event
+from sandscope.instrumentation import Site
 
 SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.function.name": "add"})
 any_value = pytest.mark.skipif(SDK < (1, 45), reason="an older SDK refuses such values itself")

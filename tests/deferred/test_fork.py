@@ -91,11 +91,11 @@ def test_the_childs_drain_sends_by_itself() -> None:
     assert in_child(child) is True
 
 
-@pytest.mark.parametrize("lock", ["losses", "ids", "errors", "sending", "collecting"])
+@pytest.mark.parametrize("lock", ["outcomes", "ids", "errors", "sending", "collecting"])
 def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> None:
     program = Program()
     held = {
-        "losses": program.pipeline.losses._lock,
+        "outcomes": program.pipeline.outcomes._lock,
         "ids": _hot_path._lock,
         "errors": _guard._lock,
         "sending": program.pipeline._sending,
@@ -143,8 +143,8 @@ assert os.waitpid(pid, 0)[1] == 0
 """
 MULTIPROCESSING = """
 import multiprocessing
-from sandscope import Scope, Site
-from sandscope._recorder import get_recorder
+from sandscope.instrumentation import Scope, Site
+from sandscope._recording._recorder import get_recorder
 recorder = get_recorder(Scope("mine", "1"))
 context = multiprocessing.get_context("fork")
 def work(deeper=False):

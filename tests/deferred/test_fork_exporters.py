@@ -27,8 +27,8 @@ from sandscope._deferred import _pipeline
 FORKING = """
 import os, sys
 from opentelemetry import metrics, trace
-from sandscope import Scope, Site
-from sandscope._recorder import get_recorder
+from sandscope.instrumentation import Scope, Site
+from sandscope._recording._recorder import get_recorder
 recorder = get_recorder(Scope("mine", "1"))
 def run(n):
     for _ in range(n):

@@ -21,7 +21,8 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from deferred._programs import SITE, Program
-from sandscope import Site, _guard
+from sandscope import _guard
+from sandscope.instrumentation import Site
 
 REMOTE = SpanContext(2**127 + 1, 2**63 + 1, True, TraceFlags(1), TraceState([("vendor", "x=1")]))
 UNSAMPLED = SpanContext(2**127 + 2, 2**63 + 2, True, TraceFlags(0))

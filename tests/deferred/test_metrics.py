@@ -30,10 +30,12 @@ from opentelemetry.sdk.metrics.view import (
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from harness import Contract
-from sandscope import OK, Metric, Scope, Site, Verdict, _guard, _mapping
-from sandscope._deferred._execution import DeferredExecution, recorded_by
-from sandscope._deferred._metrics import Aggregator
-from sandscope._direct import DirectRecorder
+from sandscope import OK, Verdict, _guard
+from sandscope._deferred._aggregator import Aggregator
+from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
+from sandscope._recording import _mapping
+from sandscope._recording._direct_recorder import DirectRecorder
+from sandscope.instrumentation import Metric, Scope, Site
 
 SCOPE = Scope("scope", "1")
 CALL, RUN = Site("wasmtime", "call", "wasm add"), Site("subprocess", "run", "run true")

@@ -13,12 +13,12 @@ from harness import OtlpSink, clean_environment, run_program
 
 WORK = """
 import subprocess
-from sandscope import _deferred
+from sandscope._setup import _recorder_setup
 def run(n):
     for _ in range(n):
         subprocess.run(["true"], check=True)
 """
-WHY = "\nprint(_deferred.why_not())\n"
+WHY = "\nprint(_recorder_setup.direct_reason())\n"
 OWN_SPANS = """
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider

@@ -20,9 +20,10 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 
 from deferred._programs import SITE, Program
 from harness import lacking
-from sandscope import Site, Verdict
+from sandscope import Verdict
 from sandscope._deferred import _clock, _compiled, _hot_path
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._deferred_execution import DeferredExecution
+from sandscope.instrumentation import Site
 
 RUN = Site(
     "subprocess", "process", "run true", kind=trace.SpanKind.CLIENT, attributes={"a": (1, 2), "b": "é"}
@@ -37,9 +38,9 @@ LOCAL = SpanContext(2**127 + 7, 2**63 + 8, False, TraceFlags(3))
 
 @pytest.fixture(autouse=True)
 def _compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    if _compiled.why_not:
+    if _compiled.python_reason:
         lacking(
-            f"the hot path is not compiled ({_compiled.why_not}): install gcc and python3-dev, `make setup`"
+            f"the hot path is not compiled ({_compiled.python_reason}): install gcc and python3-dev, `make setup`"
         )
     monkeypatch.setattr(_clock, "refresh", lambda: None)  # what is encoded twice has the same times
 
@@ -257,7 +258,7 @@ def test_both_kinds_of_hot_path_have_the_same_members() -> None:
         (_compiled.Record, _hot_path.Record),
     ):
         public = {name for name in vars(compiled) if not name.startswith("_")}
-        assert public <= {name for name in dir(python) if not name.startswith("_")} | {"usual"}
+        assert public <= {name for name in dir(python) if not name.startswith("_")} | {"checked"}
 
 
 def test_a_count_counts_calls() -> None:

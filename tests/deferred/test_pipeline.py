@@ -20,8 +20,9 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from deferred._programs import SCOPE, SITE, Exporter, Program
 from harness import OtlpSink, wait_until
-from sandscope import Site, _guard
+from sandscope import _guard
 from sandscope._deferred import DeferredRecorder, _outlet, _pipeline
+from sandscope.instrumentation import Site
 
 
 def _raise() -> None:
@@ -172,7 +173,7 @@ def test_without_exporters_only_metrics_are_made_and_nothing_counts_as_lost() ->
     program.run(20_000)
     pipeline.close()
     assert program.executions() == 20_000
-    assert [pipeline.losses.count(s, o) for s in ("span", "log") for o in ("sent", "queue_full")] == [0] * 4
+    assert [pipeline.outcomes.count(s, o) for s in ("span", "log") for o in ("sent", "queue_full")] == [0] * 4
 
 
 def test_the_drain_sends_by_itself() -> None:

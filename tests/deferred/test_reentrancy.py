@@ -156,7 +156,7 @@ assert program.executions() == calls + inside, (program.executions(), calls, ins
 
 
 @pytest.mark.skipif(
-    bool(_compiled.why_not) and sys.version_info < (3, 12),
+    bool(_compiled.python_reason) and sys.version_info < (3, 12),
     reason="before Python 3.12 its own ContextVar.set fails then (docs/decisions/0004)",
 )
 def test_executions_that_are_recorded_while_the_collector_runs() -> None:

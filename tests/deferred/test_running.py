@@ -31,10 +31,11 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 from prometheus_client import CollectorRegistry, generate_latest
 
-from sandscope import OK, Scope, Site, _guard
-from sandscope._deferred import _metrics, _running
-from sandscope._deferred._execution import DeferredExecution, recorded_by
-from sandscope._deferred._metrics import Aggregator
+from sandscope import OK, _guard
+from sandscope._deferred import _active_counts, _aggregator
+from sandscope._deferred._aggregator import Aggregator
+from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
+from sandscope.instrumentation import Scope, Site
 
 SCOPE, SITE, OTHER = Scope("scope", "1"), Site("wasmtime", "call", "wasm add"), Site("torch", "load", "load")
 DELTA = AggregationTemporality.DELTA
@@ -140,7 +141,7 @@ def test_what_runs_is_shown_by_runtime_and_operation(
 def test_ever_new_sites_are_counted_and_not_remembered(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_running, "_MOST_SITES", 10)
+    monkeypatch.setattr(_active_counts, "_MOST_SITES", 10)
     recorder = _Recorder(provider)
     for number in range(95):
         recorder.begin(Site("wasmtime", "call", f"function {number}"))
@@ -212,7 +213,7 @@ def test_a_later_recorder_of_the_same_scope_is_seen_too(
 def test_a_collection_does_not_wait_for_ever_for_a_thread_that_counts(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_metrics, "_PATIENCE", 0.05)
+    monkeypatch.setattr(_aggregator, "_PATIENCE", 0.05)
     recorder = _Recorder(provider)
     recorder.begin().finish()
     holding, release = threading.Event(), threading.Event()

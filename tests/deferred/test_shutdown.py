@@ -9,7 +9,7 @@ import pytest
 
 from deferred._programs import Exporter, Program, within
 from sandscope import _guard
-from sandscope._deferred._hooks import LogHook, SpanHook
+from sandscope._deferred._flush_hooks import LogHook, SpanHook
 
 
 def _hooked(program: Program) -> tuple[SpanHook, LogHook]:

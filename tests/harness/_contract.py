@@ -91,7 +91,7 @@ class Contract:
         attribute = self.attributes.get(name, {})
         return (
             isinstance(attribute.get("type"), dict)
-            or name in {"sandbox.verdict.cause", "sandscope.place"}
+            or name in {"sandbox.verdict.cause", "sandscope.component"}
             or bool(attribute.get("closed") or attribute.get("capped"))
         )
 

@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from sandscope import Recorder, Scope
 from sandscope._deferred import DeferredRecorder, Pipeline
-from sandscope._direct import DirectRecorder
+from sandscope._recording._direct_recorder import DirectRecorder
+from sandscope.instrumentation import Recorder, Scope
 
 
 class Telemetry:

@@ -16,11 +16,11 @@ from sandscope._deferred import _compiled
 
 PROGRAM = """
 import sandscope.auto
-from sandscope import Scope, Site, get_recorder
+from sandscope.instrumentation import Scope, Site, get_recorder
 from sandscope._deferred import _compiled
 recorder = get_recorder(Scope("scope", "1"))
 recorder.begin(Site("wasmtime", "call", "add")).finish()
-print(recorder.pipeline.flush(), bool(_compiled.why_not))
+print(recorder.pipeline.flush(), bool(_compiled.python_reason))
 """
 
 
@@ -75,9 +75,9 @@ def test_a_wheel_built_without_a_compiler_works(tmp_path: Path) -> None:
 
 
 def test_these_tests_run_with_compiled_code() -> None:
-    if _compiled.why_not:
+    if _compiled.python_reason:
         lacking(
-            f"the hot path is not compiled ({_compiled.why_not}): install gcc and python3-dev, `make setup`"
+            f"the hot path is not compiled ({_compiled.python_reason}): install gcc and python3-dev, `make setup`"
         )
 
 

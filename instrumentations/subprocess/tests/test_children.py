@@ -16,10 +16,10 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
 from harness import lacking
-from sandscope import MISSING_EVIDENCE, Scope, get_recorder
+from sandscope.instrumentation import MISSING_EVIDENCE, Scope, get_recorder
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._signals import kill
-from sandscope_instrumentation_subprocess._site import UNKNOWN
+from sandscope_instrumentation_subprocess._sites import UNKNOWN
 
 Python = Callable[[str], list[str]]
 

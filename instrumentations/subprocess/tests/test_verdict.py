@@ -9,7 +9,7 @@ import pytest
 
 from sandscope import Verdict
 from sandscope_instrumentation_subprocess._evidence import Evidence
-from sandscope_instrumentation_subprocess._verdict import verdict_of
+from sandscope_instrumentation_subprocess._verdicts import verdict_of
 
 MIB = 1 << 20
 KILL_AFTER_TIMEOUT = ((signal.SIGKILL, True),)

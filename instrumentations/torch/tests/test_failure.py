@@ -142,5 +142,5 @@ def test_a_module_that_cannot_be_described_still_runs(
     assert odd(torch.ones(1, 2)).shape == (1, 2)
     assert instrumented.spans() == []
     places = [attributes for attributes, _ in instrumented.points("sandscope.errors")]
-    assert {"sandscope.place": "torch.describe"} in places
+    assert {"sandscope.component": "torch.describe"} in places
     assert CONTRACT.violations(instrumented) == []

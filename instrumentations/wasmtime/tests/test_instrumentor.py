@@ -14,7 +14,7 @@ import wasmtime
 from wasmtime import component
 
 from harness import Contract, Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _traps, _verdict
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _traps, _verdicts
 from sandscope_instrumentation_wasmtime._probe import _denied
 
 HERE = Path(__file__).parent
@@ -112,9 +112,9 @@ def test_the_supported_range_is_that_of_the_extra_and_holds_the_installed_versio
 
 def test_every_cause_is_declared_with_its_status() -> None:
     declared = Contract(HERE.parent / "telemetry.yaml").causes
-    verdicts = [*_traps.BY_CODE.values(), *_verdict.FAILURES.values()]
-    verdicts += [verdict for _, verdict in _verdict.MESSAGES]
-    verdicts += [_verdict.EXIT_CODE, _verdict.HOST_ERROR, _verdict.UNKNOWN_IMPORT]
+    verdicts = [*_traps.BY_CODE.values(), *_verdicts.FAILURES.values()]
+    verdicts += [verdict for _, verdict in _verdicts.MESSAGES]
+    verdicts += [_verdicts.EXIT_CODE, _verdicts.HOST_ERROR, _verdicts.UNKNOWN_IMPORT]
     assert {verdict.cause: verdict.status for verdict in verdicts} == {
         name: cause["status"]
         for name, cause in declared.items()

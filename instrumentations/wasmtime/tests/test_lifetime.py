@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope import _instrumentor
+from sandscope.instrumentation import _instrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 GUEST = '(module (memory (export "memory") 1 2) (func (export "f")))'

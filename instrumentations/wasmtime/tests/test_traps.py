@@ -10,9 +10,9 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from harness import Telemetry
-from sandscope import MISSING_EVIDENCE
-from sandscope_instrumentation_wasmtime import _traps, _verdict
-from sandscope_instrumentation_wasmtime._verdict import verdict_of
+from sandscope.instrumentation import MISSING_EVIDENCE
+from sandscope_instrumentation_wasmtime import _traps, _verdicts
+from sandscope_instrumentation_wasmtime._verdicts import verdict_of
 
 BOUNDS = {
     "memory": '(memory 1) (func (export "f") (drop (i32.load (i32.const 100000))))',
@@ -23,7 +23,7 @@ BOUNDS = {
 @pytest.fixture
 def _restored() -> Iterator[None]:
     yield
-    _verdict.judge_bounds("violation")
+    _verdicts.judge_bounds("violation")
 
 
 def engines_trap(code: int) -> wasmtime.Trap:

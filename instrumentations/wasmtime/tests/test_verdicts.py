@@ -10,8 +10,8 @@ import wasmtime
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope import MISSING_EVIDENCE
-from sandscope_instrumentation_wasmtime._verdict import verdict_of
+from sandscope.instrumentation import MISSING_EVIDENCE
+from sandscope_instrumentation_wasmtime._verdicts import verdict_of
 
 LOOP = '(func (export "f") (loop $l br $l))'
 CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "f") (call $f)))'

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandscope._collector import Composition, Ports, find_otelcol, validate
+from sandscope._collector._collector_process import environment_for, listening
 from sandscope._collector._ports import HOST, flag, variable
-from sandscope._collector._process import environment_for, listening
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _PROBE = """
 import json
 import sandscope.auto
-from sandscope import _deferred
+from sandscope._setup import _recorder_setup
 from sandscope._deferred import _compiled
-print(json.dumps([_deferred.why_not(), _compiled.why_not]))
+print(json.dumps([_recorder_setup.direct_reason(), _compiled.python_reason]))
 """
 _DEFAULT_ENDPOINT = "http://localhost:4318"
 

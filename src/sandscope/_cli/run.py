@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandscope._cli._program import Program, exit_as
 from sandscope._cli.collector import DEFAULT_OVERLAY, add_ports_to, data_folder, ports_of
 from sandscope._collector import CollectorProcess, Composition
 from sandscope._errors import SandscopeError
-from sandscope._program import Program, exit_as
 
 if TYPE_CHECKING:
     from sandscope._cli.collector import Subparsers

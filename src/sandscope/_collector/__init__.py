@@ -1,9 +1,9 @@
 """The OpenTelemetry Collector as a process: find it, compose its configuration, start and stop it."""
 
+from sandscope._collector._collector_process import CollectorProcess
 from sandscope._collector._composition import Composition
 from sandscope._collector._find import find_otelcol
 from sandscope._collector._ports import Ports
-from sandscope._collector._process import CollectorProcess
 from sandscope._collector._validate import validate
 
 __all__ = ["CollectorProcess", "Composition", "Ports", "find_otelcol", "validate"]

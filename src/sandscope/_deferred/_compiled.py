@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandscope import _settings
-from sandscope._deferred._hot_path import TOGETHER
+from sandscope._deferred._hot_path import FREE_THREADED
 
-__all__ = ["HotPath", "Record", "encode_logs", "encode_spans", "give_ids", "new_count", "why_not"]
+__all__ = ["HotPath", "Record", "encode_logs", "encode_spans", "give_ids", "new_count", "python_reason"]
 
-why_not = ""
+python_reason = ""
 """Why it is not compiled; empty if it is."""
 
 
@@ -44,7 +44,7 @@ else:
     try:
         if os.environ.get(_settings.RECORDER, "").strip().lower() == "python":
             raise ImportError(f"{_settings.RECORDER} is python")
-        if TOGETHER:
+        if FREE_THREADED:
             raise ImportError("this Python runs threads at the same time")
         from sandscope._deferred._native import (
             HotPath,
@@ -60,4 +60,4 @@ else:
         encode_logs = encode_spans = encode_one_by_one
         new_count = count_in_python
         give_ids = None
-        why_not = str(error)
+        python_reason = str(error)

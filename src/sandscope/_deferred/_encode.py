@@ -13,11 +13,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from sandscope import _guard
 from sandscope._deferred import _messages
 from sandscope._deferred._compiled import encode_logs, encode_spans
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._readable import readable_log, readable_span
 from sandscope._deferred._template import LogTemplate, SpanTemplate
-from sandscope._execution import Details
-from sandscope._site import Site
+from sandscope._execution import Details, Site
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
 _MOST_TEMPLATES = 1024

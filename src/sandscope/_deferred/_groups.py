@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandscope import _guard, _mapping
-from sandscope._deferred._execution import DeferredExecution
-from sandscope._deferred._running import Cell, Starts
+from sandscope import _guard
+from sandscope._deferred._active_counts import ActiveCount, ActiveCounts
+from sandscope._deferred._deferred_execution import DeferredExecution
+from sandscope._execution import Site
 from sandscope._metric import Metric
-from sandscope._site import Site
+from sandscope._recording import _mapping
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
 MOST = 2000
@@ -22,17 +23,20 @@ class Group:
     """Executions of one runtime, operation and verdict.
 
     Attributes:
-        cell: where they are counted as running.
+        active_count: where they are counted as running.
         counters: what each of them adds 1 to, with the attributes.
         ended: attributes of durations and of the runtime's own metrics.
     """
 
-    __slots__ = ("cell", "counters", "ended")
+    __slots__ = ("active_count", "counters", "ended")
 
     def __init__(
-        self, cell: Cell, counters: Sequence[tuple[Metric, Mapping[str, Any]]], ended: Mapping[str, Any]
+        self,
+        active_count: ActiveCount,
+        counters: Sequence[tuple[Metric, Mapping[str, Any]]],
+        ended: Mapping[str, Any],
     ) -> None:
-        self.cell = cell
+        self.active_count = active_count
         self.counters = counters
         self.ended = ended
 
@@ -40,7 +44,7 @@ class Group:
 class Groups:
     """The groups met so far, and a few more for all that is beyond the limit."""
 
-    def __init__(self, starts: Starts) -> None:
+    def __init__(self, starts: ActiveCounts) -> None:
         self._starts = starts
         self._met: dict[tuple[str, str, Verdict], Group] = {}
         self._beyond: dict[tuple[str, ...], Group] = {}
@@ -73,13 +77,13 @@ class Groups:
         group = self._met.get(key)
         if group is not None:
             return group
-        cell, counters = self._starts.cell(site), _mapping.counts(site, verdict)
+        active_count, counters = self._starts.count_of(site), _mapping.counts(site, verdict)
         if len(self._met) < MOST:
-            group = self._met[key] = Group(cell, counters, _mapping.ended_attributes(site, verdict))
+            group = self._met[key] = Group(active_count, counters, _mapping.ended_attributes(site, verdict))
             return group
         kind = (site.runtime, site.operation, *(metric.name for metric, _ in counters))
         group = self._beyond.get(kind)
         if group is None:
             overflowing = [(metric, OVERFLOW) for metric, _ in counters]
-            group = self._beyond[kind] = Group(cell, overflowing, OVERFLOW)
+            group = self._beyond[kind] = Group(active_count, overflowing, OVERFLOW)
         return group

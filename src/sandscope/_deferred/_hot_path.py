@@ -5,30 +5,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import wraps
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
 from sandscope._deferred import _clock
-from sandscope._execution import Details, Execution
+from sandscope._execution import Details, Execution, Logs, Site
+from sandscope._forking import new_lock
 from sandscope._internals import SPAN_KEY
-from sandscope._recorder import Begin, recording
-from sandscope._site import Site
+from sandscope._recording._recorder import Begin, recording
 from sandscope._verdict import OK, Verdict
 
-if TYPE_CHECKING:
-    from sandscope._deferred._recorder import DeferredRecorder
-
-TOGETHER = not getattr(sys, "_is_gil_enabled", lambda: True)()
+FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 """Whether threads run Python code at the same time."""
 
 _END_OF_TIME = 1 << 63
@@ -37,16 +34,33 @@ _END_OF_TIME = 1 << 63
 _new = object.__new__
 _set_item = dict.__setitem__
 
-# Signal handlers and finalisers may ask for the current span while this thread is making its ids.
-_lock = threading.RLock()
+_lock = new_lock()
 
 
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 -- it is the module's
-    _lock = threading.RLock()
+class Owner(Logs, Protocol):
+    """What a record needs of the recorder that it belongs to."""
 
+    def take(self, execution: Any) -> None:
+        """Take a record that has ended."""
 
-os.register_at_fork(after_in_child=_renew_lock)  # another thread may have held it, and is not there
+    def identify(self, execution: Any) -> SpanContext:
+        """Return ids and flags for a record that has none."""
+
+    @property
+    def aggregator(self) -> Any:
+        """Counts records."""
+
+    @property
+    def encoder(self) -> Any:
+        """Encodes records."""
+
+    @property
+    def resource(self) -> Resource:
+        """Whose telemetry it is."""
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """Which instrumentation's it is."""
 
 
 class Record(Execution):
@@ -73,7 +87,7 @@ class Record(Execution):
         "verdict",
     )
 
-    recorder: DeferredRecorder
+    recorder: Owner
     parent_context: Context
     started: int
     ended: int
@@ -93,7 +107,7 @@ class Record(Execution):
         ended = perf_counter_ns()
         if end_time is not None and 0 <= end_time < _END_OF_TIME:
             ended = max(self.started, end_time - _clock.offset)
-        if TOGETHER:
+        if FREE_THREADED:
             with _lock:
                 if self.verdict is not None:
                     return
@@ -110,7 +124,7 @@ class HotPath:
     """Begins and takes records; a recorder says what is to happen where the case is not the usual one.
 
     Attributes:
-        usual: the context in which a call was last found to be nothing special; contexts never change.
+        checked: the context in which a call was last found to be nothing special; contexts never change.
     """
 
     def __init__(
@@ -128,9 +142,9 @@ class HotPath:
             variable: holds OpenTelemetry's context.
             starts: by site, what counts an execution as started.
             queue: takes ended records.
-            high_water: length of the queue above which `help` is called.
+            high_water: length of the queue above which `apply_backpressure` is called.
         """
-        self.usual: Context | None = None
+        self.checked: Context | None = None
         self._record = record
         self._get, self._set, self._reset = variable.get, variable.set, variable.reset
         self._starts = starts
@@ -139,8 +153,8 @@ class HotPath:
     def begin(self, site: Site) -> Execution | None:
         """See `Recorder.begin`."""
         context = self._get()
-        if context is not self.usual:
-            begin = self.unusual(context)
+        if context is not self.checked:
+            begin = self.check_context(context)
             if begin is not None:
                 return begin(site)
         execution = _new(self._record)
@@ -170,8 +184,8 @@ class HotPath:
             except IndexError:  # no instance at all: the method itself says so
                 site = default
             context = get()
-            if context is not self.usual:
-                begin = self.unusual(context)
+            if context is not self.checked:
+                begin = self.check_context(context)
                 if begin is not None:
                     return recording(begin, site, method, *args, **kwargs)
             execution = _new(record)
@@ -200,10 +214,10 @@ class HotPath:
                 try:
                     reset(token)
                 except ValueError as error:
-                    self.misplaced(error)
+                    self.on_context_mismatch(error)
             append(execution)
             if len(queue) > high_water:
-                self.help()
+                self.apply_backpressure()
             return result
 
         return call
@@ -216,19 +230,19 @@ class HotPath:
             try:
                 self._reset(token)
             except ValueError as error:
-                self.misplaced(error)
+                self.on_context_mismatch(error)
         self._queue.append(execution)
         if len(self._queue) > self._high_water:
-            self.help()
+            self.apply_backpressure()
 
-    def unusual(self, context: Context) -> Begin | None:
-        """Return what begins executions in a context instead, or None, and remember that it is usual."""
+    def check_context(self, context: Context) -> Begin | None:
+        """Return what begins executions in a context instead, or None, and remember that it is checked."""
         raise NotImplementedError
 
-    def misplaced(self, error: ValueError) -> None:
+    def on_context_mismatch(self, error: ValueError) -> None:
         """Report an execution that ended in another context than it began."""
         raise NotImplementedError
 
-    def help(self) -> None:
+    def apply_backpressure(self) -> None:
         """Shorten the queue."""
         raise NotImplementedError

@@ -9,9 +9,10 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
 
-from sandscope import _guard, _mapping
+from sandscope import _guard
 from sandscope._deferred._compiled import give_ids
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._deferred_execution import DeferredExecution
+from sandscope._recording import _mapping
 
 
 class Identities:
@@ -81,7 +82,7 @@ class Identities:
             state, sampled = result.trace_state, bool(result.decision.is_sampled())  # type: ignore[no-untyped-call]
             added = {k: v for k, v in (result.attributes or {}).items() if k not in start}
             if added:
-                execution.more().attributes.update(added)
+                execution._ensure_details().attributes.update(added)  # it may have ended
         if parent is None:
             flags = self._root if sampled else self._root_unsampled
         else:

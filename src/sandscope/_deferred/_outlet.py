@@ -6,22 +6,20 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry import context
 
 from sandscope import _guard, _internals
 from sandscope._deferred import _compiled
-from sandscope._deferred._execution import DeferredExecution
-from sandscope._deferred._losses import Losses, Signal
-
-if TYPE_CHECKING:
-    from sandscope._deferred._recorder import DeferredRecorder
+from sandscope._deferred._deferred_execution import DeferredExecution
+from sandscope._deferred._hot_path import Owner
+from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
 
 LIMIT = 8192
 """Records that wait for the exporter, at most; what comes beyond is dropped and counted."""
 _REQUEST = 512
-_STEP = 32 if _compiled.why_not else _REQUEST
+_STEP = 32 if _compiled.python_reason else _REQUEST
 """Records encoded at a time, in about 0.1 ms: the program's threads get the interpreter in between."""
 
 
@@ -39,17 +37,17 @@ class Outlet:
         closed: it sends nothing any more.
     """
 
-    def __init__(self, signal: Signal, exporter: Any, losses: Losses) -> None:
+    def __init__(self, signal: Signal, exporter: Any, outcomes: RecordOutcomes) -> None:
         """Prepare to send.
 
         Args:
             signal: what it sends.
             exporter: a span or log record exporter of the SDK's, or None to send nothing.
-            losses: where outcomes are counted.
+            outcomes: where outcomes are counted.
         """
         self.signal = signal
         self._exporter = exporter
-        self._losses = losses
+        self._outcomes = outcomes
         self._waiting: deque[DeferredExecution] = deque()
         self.closed = False
         self._suppressed = _suppressed()
@@ -65,11 +63,11 @@ class Outlet:
         if self._exporter is None:
             return
         if self.closed:
-            self._losses.add(self.signal, "not_delivered", len(executions))
+            self._outcomes.add(self.signal, "not_delivered", len(executions))
             return
         room = max(0, LIMIT - len(self._waiting))
         self._waiting.extend(executions[:room])
-        self._losses.add(self.signal, "queue_full", len(executions) - room if len(executions) > room else 0)
+        self._outcomes.add(self.signal, "queue_full", len(executions) - room if len(executions) > room else 0)
 
     def send(self) -> None:
         """Send all that waits now."""
@@ -83,7 +81,7 @@ class Outlet:
         """Send nothing any more: what waits and what comes is lost, and counted."""
         self.closed = True
 
-    def forget(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Drop what waits: after a fork, the parent sends it, by connections of its own."""
         self._waiting.clear()
         if self._takes_bytes:
@@ -104,15 +102,15 @@ class Outlet:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report(f"send.{self.signal}", error)
         finally:
-            self._losses.add(self.signal, "not_encoded", len(left_out))
+            self._outcomes.add(self.signal, "not_encoded", len(left_out))
             rest = len(batch) - len(left_out)
-            self._losses.add(self.signal, "sent" if delivered else "not_delivered", rest)
+            self._outcomes.add(self.signal, "sent" if delivered else "not_delivered", rest)
 
     def _request(self, batch: list[DeferredExecution], left_out: list[DeferredExecution]) -> Any:
         if not self._takes_bytes:
             return list(self._readable(batch, left_out))
         parts: list[bytes] = []
-        by_recorder: dict[DeferredRecorder, list[DeferredExecution]] = {}
+        by_recorder: dict[Owner, list[DeferredExecution]] = {}
         for execution in batch:
             by_recorder.setdefault(execution.recorder, []).append(execution)
         for recorder, executions in by_recorder.items():
@@ -132,7 +130,7 @@ class Outlet:
         for execution in batch:
             recorder = execution.recorder
             try:
-                yield make(execution, recorder.pipeline.resource, recorder.instrumentation_scope)
+                yield make(execution, recorder.resource, recorder.instrumentation_scope)
             except Exception as error:  # noqa: BLE001 -- one execution must not cost the others
                 _guard.report("encode", error)
                 left_out.append(execution)

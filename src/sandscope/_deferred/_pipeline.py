@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
@@ -17,17 +15,19 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from sandscope import _guard, _internals
 from sandscope._deferred import _clock
-from sandscope._deferred._execution import DeferredExecution
+from sandscope._deferred._aggregator import Aggregator
+from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._identity import Identities
-from sandscope._deferred._losses import Losses, Signal
-from sandscope._deferred._metrics import Aggregator
 from sandscope._deferred._outlet import Outlet
-
-if TYPE_CHECKING:
-    from sandscope._deferred._recorder import DeferredRecorder
+from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
+from sandscope._forking import new_lock, watch_forks
+from sandscope._recording import _instruments
+from sandscope._recording._recorder import Recorder
+from sandscope._scope import Scope
 
 _HIGH_WATER = 2048
-_HELP = 64
+_BACKPRESSURE = 64
+"""Executions that a thread counts which ends one while the queue is too long."""
 _BATCH = 256
 _INTERVAL, _SHORT_INTERVAL = 0.2, 0.01
 """Seconds between drains; the short one when the last found so much that another might find too much."""
@@ -39,6 +39,18 @@ _LAST = 30.0
 """Seconds to wait for a request that another thread sends."""
 
 
+class Member(Protocol):
+    """What a pipeline needs of a recorder that records into it."""
+
+    scope: Scope
+
+    def settle(self) -> None:
+        """Write what was measured outside of executions."""
+
+    def fall_back_to(self, instead: Recorder) -> None:
+        """Let another recorder take new executions."""
+
+
 class Pipeline:
     """What the recorders of one process share.
 
@@ -46,7 +58,7 @@ class Pipeline:
         queue: ended executions; a recorder appends, the drain takes.
         high_water: ended executions in the queue above which the thread that ends one helps to count them.
         idle: no thread drains yet, or none could be started, or no longer after a fork.
-        losses: what became of every record.
+        outcomes: what became of every record.
         recorders: who records into it.
         tracer_provider: gets the spans that an instrumentation starts beside executions; the same for
             `meter_provider` and `logger_provider`, of which None is the global one.
@@ -75,30 +87,23 @@ class Pipeline:
         self.high_water = high_water
         self.queue: deque[DeferredExecution] = deque()
         self.idle = True
-        self.losses = Losses()
-        self.recorders: weakref.WeakSet[DeferredRecorder] = weakref.WeakSet()
+        self.outcomes = RecordOutcomes()
+        self.recorders: weakref.WeakSet[Member] = weakref.WeakSet()
         self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
         self.logger_provider = logger_provider
         self.identities = Identities(tracer_provider)
         self._outlets = (
-            Outlet("span", span_exporter, self.losses),
-            Outlet("log", log_exporter, self.losses),
+            Outlet("span", span_exporter, self.outcomes),
+            Outlet("log", log_exporter, self.outcomes),
         )
-        # Reentrant: finalisers and signal handlers come here from within.
-        self._collecting, self._sending = threading.RLock(), threading.RLock()
-        self._busy = False
+        self._collecting, self._sending = new_lock(), new_lock()
+        self._counts_now = self._sends_now = False
         self._wake = threading.Event()
         self._closed = False
         self._readers = _internals.Readers(meter_provider)
-        self.losses.show(meter_provider)
-        reference = weakref.ref(self)
-        # No fork while a batch is being counted or a reader collects: the child would get the SDK's locks as
-        # they are then.
-        os.register_at_fork(
-            before=lambda: _on(reference, Pipeline._hold),
-            after_in_parent=lambda: _on(reference, Pipeline._let_go),
-            after_in_child=lambda: _on(reference, Pipeline.forget),
-        )
+        _instruments.settle_first(meter_provider, self)
+        self.outcomes.show(meter_provider)
+        watch_forks(self)
 
     @property
     def resource(self) -> Resource:
@@ -116,7 +121,7 @@ class Pipeline:
             self.idle = True
             _guard.report("recorder.thread", error)
 
-    def help(self) -> None:
+    def apply_backpressure(self) -> None:
         """Count some executions on the calling thread: the program is faster than the drain.
 
         Never sends: it is called by the program's threads, also from finalisers and signal handlers, perhaps
@@ -126,7 +131,7 @@ class Pipeline:
         pause = _PAUSE if len(self.queue) > 4 * self.high_water else 0
         if self._collecting.acquire(timeout=pause):
             try:
-                self._collect(_HELP)
+                self._collect(_BACKPRESSURE)
             finally:
                 self._collecting.release()
 
@@ -154,14 +159,14 @@ class Pipeline:
         if not self._sending.acquire(timeout=timeout):
             return False
         try:
-            if self._busy:
+            if self._sends_now:
                 return False
-            self._busy = True
+            self._sends_now = True
             try:
                 for outlet in self._outlets:
                     outlet.send()
             finally:
-                self._busy = False
+                self._sends_now = False
         finally:
             self._sending.release()
         return True
@@ -181,56 +186,60 @@ class Pipeline:
             self._wake.set()
         self.flush(0)
 
-    def forget(self) -> None:
-        """Start anew in a forked child: what was under way is the parent's."""
+    def before_fork(self) -> None:
+        """Let no batch be counted and no reader collect: the child would get the SDK's locks as they are then."""
+        self._readers.hold(_PATIENCE)
+        self._collecting.acquire(timeout=_PATIENCE)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        with suppress(RuntimeError):  # it was not to be had
+            self._collecting.release()
+        self._readers.let_go()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: what was under way is the parent's."""
         self.queue.clear()
         for outlet in self._outlets:
-            outlet.forget()
-        self.losses.forget()
-        self._collecting, self._sending = threading.RLock(), threading.RLock()
-        self._busy = False
+            outlet.after_fork_in_child()
+        self._counts_now = self._sends_now = False
         self._wake = threading.Event()
         self.idle = True
-        for recorder in list(self.recorders):
-            recorder.forget()
         self._readers.begin_anew()
 
     def _collect(self, most: int) -> None:
+        """Count ended executions; for the thread that holds the lock."""
+        if self._counts_now:
+            return  # a finaliser or signal handler has interrupted this very thread, perhaps inside the SDK
+        self._counts_now = True
         batch: list[DeferredExecution] = []
         try:
-            while len(batch) < most:
+            while len(batch) < most and self.queue:
                 batch.append(self.queue.popleft())
-        except IndexError:  # that was all
-            pass
-        try:
             if batch:
                 self._count(batch)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.collect", error)
+        finally:
+            self._counts_now = False  # also after a Ctrl-C
 
     def _count(self, batch: list[DeferredExecution]) -> None:
         by_aggregator: dict[Aggregator, list[DeferredExecution]] = {}
         for execution in batch:
             by_aggregator.setdefault(execution.recorder.aggregator, []).append(execution)
             if execution.details is not None:
-                execution.close_emitted()
+                execution._call_on_end()
         traced = [execution for execution in batch if execution.site.traced]
         sampled = self.identities.give(traced)
-        self.losses.add("span", "unsampled", len(traced) - len(sampled))
+        self.outcomes.add("span", "unsampled", len(traced) - len(sampled))
         for aggregator, executions in by_aggregator.items():
-            aggregator.add(executions)
+            try:
+                aggregator.count(executions)
+            except Exception as error:  # noqa: BLE001 -- the others are to be counted
+                _guard.report("metrics.add", error)
         spans, logs = self._outlets
         spans.add(sampled)
         logs.add(traced)
-
-    def _hold(self) -> None:
-        self._readers.hold(_PATIENCE)
-        self._collecting.acquire(timeout=_PATIENCE)
-
-    def _let_go(self) -> None:
-        with suppress(RuntimeError):  # it was not to be had
-            self._collecting.release()
-        self._readers.let_go()
 
     def _run(self) -> None:
         wake, interval = self._wake, _INTERVAL
@@ -245,12 +254,3 @@ class Pipeline:
                     recorder.settle()
             except Exception as error:  # noqa: BLE001 -- the thread must go on
                 _guard.report("recorder.drain", error)
-
-
-def _on(reference: weakref.ref[Pipeline], step: Callable[[Pipeline], None]) -> None:
-    pipeline = reference()
-    if pipeline is not None:
-        try:
-            step(pipeline)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            _guard.report("recorder.fork", error)

@@ -13,8 +13,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from sandscope import _guard, _mapping
-from sandscope._deferred._execution import DeferredExecution
+from sandscope import _guard
+from sandscope._deferred._deferred_execution import DeferredExecution
+from sandscope._recording import _mapping
 from sandscope._verdict import MISSING_EVIDENCE
 
 # Older SDKs allow more kinds of values on log records than on spans, and must be asked for it.

@@ -10,11 +10,10 @@ from opentelemetry.sdk._logs import LogRecordLimits
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
-from sandscope import _mapping
 from sandscope._deferred import _clock, _messages, _readable, _wire
-from sandscope._deferred._execution import DeferredExecution
-from sandscope._execution import Details
-from sandscope._site import Site
+from sandscope._deferred._deferred_execution import DeferredExecution
+from sandscope._execution import Details, Site
+from sandscope._recording import _mapping
 from sandscope._verdict import Verdict
 
 _OWN = "\0"

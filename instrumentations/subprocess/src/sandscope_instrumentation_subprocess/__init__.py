@@ -21,12 +21,14 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sandscope import Patches, Recorder, RuntimeInstrumentor, Scope, __version__
+from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._registry import Registry
 
 __all__ = ["SubprocessInstrumentor"]
+
+__version__ = "0.1.0"
 
 _logger = logging.getLogger("sandscope")
 

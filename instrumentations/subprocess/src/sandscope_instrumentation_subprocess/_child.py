@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sandscope import Execution
+from sandscope.instrumentation import Execution
 
 
 class Child:

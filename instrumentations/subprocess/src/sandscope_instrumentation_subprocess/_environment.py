@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from opentelemetry.context import Context
 
-from sandscope import inject_environment, report_error
+from sandscope.instrumentation import inject_environment, report_error
 
 _Preexec: TypeAlias = "Callable[[], Any] | None"
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence, Set
 from types import CodeType
 from typing import Any
 
-from sandscope import Execution, Recorder, Site, report_error
+from sandscope.instrumentation import Execution, Recorder, Site, report_error
 from sandscope_instrumentation_subprocess._environment import Environment
 from sandscope_instrumentation_subprocess._registry import Registry
-from sandscope_instrumentation_subprocess._site import UNKNOWN, site_of
+from sandscope_instrumentation_subprocess._sites import UNKNOWN, site_of
 
 # Not `Popen.__init__`: a frame of ours between it and its caller would change which line of the program its
 # EncodingWarning names. `__init__` calls this once for each child, with its arguments in order.

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXIT_CODE, PROCESS_PID
 
-from sandscope import MISSING_EVIDENCE, OK, Execution, Verdict, report_error
+from sandscope.instrumentation import MISSING_EVIDENCE, OK, Execution, Verdict, report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_LOOK,
@@ -24,7 +24,7 @@ from sandscope_instrumentation_subprocess._evidence import (
     limit,
     look_at_zombie,
 )
-from sandscope_instrumentation_subprocess._verdict import STILL_RUNNING, verdict_of
+from sandscope_instrumentation_subprocess._verdicts import STILL_RUNNING, verdict_of
 from sandscope_instrumentation_subprocess._watcher import Watcher
 
 SIGNAL = "sandbox.process.signal"
@@ -65,7 +65,7 @@ class Registry:
         if reused is not None:
             self.lost(reused)
         try:
-            execution.describe({PROCESS_PID: pid})
+            execution.set_attributes({PROCESS_PID: pid})
             child = self._children[pid] = Child(pid, execution)
             child.memory_limit = limit(pid, resource.RLIMIT_AS)
             if child.memory_limit is not None or not waited_for:
@@ -173,9 +173,9 @@ class Registry:
         execution, verdict = child.execution, MISSING_EVIDENCE
         try:
             if ending.signal is not None:
-                execution.describe({SIGNAL: _signal_name(ending.signal)})
+                execution.set_attributes({SIGNAL: _signal_name(ending.signal)})
             elif ending.exit_code is not None:
-                execution.describe({PROCESS_EXIT_CODE: ending.exit_code})
+                execution.set_attributes({PROCESS_EXIT_CODE: ending.exit_code})
             verdict = OK if ending == SUCCESS else verdict_of(gather(child, ending, zombie, usage))
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.end", error)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from sandscope import report_error
+from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._descriptor import close_if, move_up
 from sandscope_instrumentation_subprocess._evidence import ending_of_zombie, memory_peak

@@ -14,7 +14,7 @@ Usage::
 
 Only the outermost module call of a thread is an execution; the layers inside it are not. It is
 ``training`` if the module is in training mode and gradients are on, else ``inference``. Modules without
-parameters (losses, activations) are not models and are skipped.
+parameters (outcomes, activations) are not models and are skipped.
 
 ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``; there are no
 other options.
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from sandscope import Patches, Recorder, RuntimeInstrumentor, Scope
+from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
 from sandscope_instrumentation_torch._patch import wrap_call, wrap_load
 
 __all__ = ["TorchInstrumentor", "__version__"]

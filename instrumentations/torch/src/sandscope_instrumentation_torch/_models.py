@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from sandscope import Site, Value
-from sandscope_instrumentation_torch._verdict import call_verdict
+from sandscope.instrumentation import Site, Value
+from sandscope_instrumentation_torch._verdicts import call_verdict
 
 _WRAPPED = {
     "OptimizedModule": "_orig_mod",

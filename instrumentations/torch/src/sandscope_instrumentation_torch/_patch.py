@@ -9,9 +9,9 @@ from threading import get_ident
 from types import MethodType
 from typing import Any
 
-from sandscope import Recorder
+from sandscope.instrumentation import Recorder
 from sandscope_instrumentation_torch._forward import known_implementation
-from sandscope_instrumentation_torch._site import load_site, site_finder
+from sandscope_instrumentation_torch._sites import load_site, site_finder
 from sandscope_instrumentation_torch._source import load_attributes
 
 _Function = Callable[..., Any]
@@ -74,7 +74,7 @@ def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function
             if found is None or (execution := begin(found[0])) is None:
                 return original(self, *args, **kwargs)
             if found[1] is not None:
-                execution.describe(found[1])
+                execution.set_attributes(found[1])
             try:
                 calling.add(thread)
                 result = self.forward(args[0]) if only_forward else original(self, *args, **kwargs)
@@ -104,7 +104,7 @@ def wrap_load(torch: Any, recorder: Recorder, api: str) -> Callable[[_Function],
             execution = begin(site)
             if execution is None:
                 return original(*args, **kwargs)
-            execution.describe(attributes)
+            execution.set_attributes(attributes)
             try:
                 _loading.add(thread)
                 result = original(*args, **kwargs)

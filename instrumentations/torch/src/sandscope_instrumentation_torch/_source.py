@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sandscope import Value, report_error
+from sandscope.instrumentation import Value, report_error
 
 _TRUE = {"1", "y", "yes", "true"}
 

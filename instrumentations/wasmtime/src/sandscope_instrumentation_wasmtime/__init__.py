@@ -26,7 +26,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from sandscope import GuestTelemetry, Patches, Recorder, RuntimeInstrumentor, Scope, __version__
+from sandscope.instrumentation import GuestTelemetry, Patches, Recorder, RuntimeInstrumentor, Scope
 from sandscope_instrumentation_wasmtime import (
     _capabilities,
     _fuel,
@@ -44,10 +44,12 @@ from sandscope_instrumentation_wasmtime import (
 )
 from sandscope_instrumentation_wasmtime._patch import recording
 from sandscope_instrumentation_wasmtime._settings import Settings
-from sandscope_instrumentation_wasmtime._verdict import judge_bounds
+from sandscope_instrumentation_wasmtime._verdicts import judge_bounds
 from sandscope_instrumentation_wasmtime._wasi_otel import add_wasi_otel
 
 __all__ = ["WasmtimeInstrumentor", "add_wasi_otel"]
+
+__version__ = "0.1.0"
 
 
 class WasmtimeInstrumentor(RuntimeInstrumentor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sandscope import CAPABILITY_REQUESTS, Patches, Recorder, Value
+from sandscope.instrumentation import CAPABILITY_REQUESTS, Patches, Recorder, Value
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._store import StoreState, state_of
 
@@ -91,7 +91,7 @@ def requested(
     given = () if state is None else state.granted
     for capability in _wanted_by(source, linker):
         granted = linked and (capability not in _CONFIGURED or capability in given)
-        recorder.emitter.measure(CAPABILITY_REQUESTS, 1, _REQUESTS[capability, granted])
+        recorder.measure(CAPABILITY_REQUESTS, 1, _REQUESTS[capability, granted])
 
 
 def capability_of(module: str, name: str) -> str | None:

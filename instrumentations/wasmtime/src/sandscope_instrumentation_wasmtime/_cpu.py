@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from time import perf_counter_ns, thread_time_ns
 
-from sandscope import Execution, Metric
+from sandscope.instrumentation import Execution, Metric
 
 TIME = Metric("wasm.cpu.time", "counter", "s", "CPU time of calls, on the threads that made them")
 USAGE = Metric("wasm.cpu.usage", "gauge", "%", "CPU time of a call, in percent of its duration")
@@ -38,7 +38,7 @@ class CpuTime:
         if elapsed > 0:
             execution.measure(USAGE, min(100.0, 100 * used / elapsed))
         if execution.site.traced:
-            execution.describe({TIME.name: used / 1e9})
+            execution.set_attributes({TIME.name: used / 1e9})
 
 
 def thread_measures() -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope import Verdict
-from sandscope_instrumentation_wasmtime._verdict import HOST_ERROR, has_code, verdict_of
+from sandscope.instrumentation import Verdict
+from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, has_code, verdict_of
 
 _HANDS_OVER = {
     ("wasmtime._func", "maybe_raise_last_exn"),

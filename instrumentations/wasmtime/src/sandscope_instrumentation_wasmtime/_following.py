@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from sandscope import report_error
+from sandscope.instrumentation import report_error
 
 
 def following(place: str, note: Callable[..., None]) -> Callable[[Any], Any]:

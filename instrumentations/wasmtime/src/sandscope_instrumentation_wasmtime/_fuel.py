@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from sandscope import Metric, Patches, Recorder, report_error
+from sandscope.instrumentation import Metric, Patches, Recorder, report_error
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._store import StoreState, state_of
 
@@ -51,7 +51,7 @@ def consumed(state: StoreState, store: Any, before: int) -> int:
 
 def count(recorder: Recorder, state: StoreState, store: Any, before: int) -> None:
     """Count the fuel consumed since outside of any call."""
-    recorder.emitter.measure(CONSUMED, consumed(state, store, before))
+    recorder.measure(CONSUMED, consumed(state, store, before))
 
 
 def _made(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:

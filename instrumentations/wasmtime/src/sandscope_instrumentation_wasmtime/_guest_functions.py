@@ -12,10 +12,10 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
-from sandscope import GuestTelemetry, Patches, Refusal, report_error
+from sandscope.instrumentation import GuestTelemetry, Patches, Refusal, report_error
 from sandscope_instrumentation_wasmtime import _observe, _otel
 from sandscope_instrumentation_wasmtime._offered import Offered, Offers, stock_of
-from sandscope_instrumentation_wasmtime._site import TAG, guest_of
+from sandscope_instrumentation_wasmtime._sites import TAG, guest_of
 
 Name = tuple[str, str]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from sandscope import Patches, Recorder, Site, report_error
+from sandscope.instrumentation import Patches, Recorder, Site, report_error
 from sandscope_instrumentation_wasmtime._crossing import note_raised
-from sandscope_instrumentation_wasmtime._site import host_site
+from sandscope_instrumentation_wasmtime._sites import host_site
 
 _OURS = {__name__.partition(".")[0], "sandscope"}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope import Metric, Patches, Recorder, report_error
+from sandscope.instrumentation import Metric, Patches, Recorder, report_error
 from sandscope_instrumentation_wasmtime import _capabilities, _fuel, _memory, _violations
 from sandscope_instrumentation_wasmtime._store import STATE, StoreState, state_of
 
@@ -94,10 +94,10 @@ class _Making:
         """End with an instance."""
         seconds = (perf_counter_ns() - self._began) / 1e9
         state = self._state
-        self._recorder.emitter.measure(CREATION, seconds)
+        self._recorder.measure(CREATION, seconds)
         if state is not None:
             state.instances += 1
-            state.recorder.emitter.measure(ACTIVE, 1)
+            state.recorder.measure(ACTIVE, 1)
         self._stop()
         self._after(_capabilities.requested, state, self._owner, self._source, linked=True)
 
@@ -146,7 +146,7 @@ def _deleting(original: Any) -> Any:
 
 def _ended(state: StoreState) -> None:
     if state.instances:
-        state.recorder.emitter.measure(ACTIVE, -state.instances)
-        state.recorder.emitter.measure(DESTRUCTION, state.instances)
+        state.recorder.measure(ACTIVE, -state.instances)
+        state.recorder.measure(DESTRUCTION, state.instances)
         state.instances = 0
     _memory.release(state)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from sandscope import Execution, Recorder, Site, report_error
+from sandscope.instrumentation import Execution, Recorder, Site, report_error
 from sandscope_instrumentation_wasmtime import _fuel, _memory
 from sandscope_instrumentation_wasmtime._cpu import CpuTime, thread_measures
 from sandscope_instrumentation_wasmtime._settings import Settings
@@ -100,12 +100,12 @@ class Measurement:
         state, store = self._state, self._store
         traced = execution.site.traced
         if traced:
-            execution.describe({SANDBOX_ID: state.id})
+            execution.set_attributes({SANDBOX_ID: state.id})
         if self._fuel is not None:
             used = _fuel.consumed(state, store, self._fuel)
             execution.measure(_fuel.CONSUMED, used)
             if traced:
-                execution.describe({_fuel.CONSUMED.name: used})
+                execution.set_attributes({_fuel.CONSUMED.name: used})
         size = _memory.read(state, store)
         if size is not None and traced:
-            execution.describe({_memory.SIZE: size})
+            execution.set_attributes({_memory.SIZE: size})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandscope import Metric, Patches
+from sandscope.instrumentation import Metric, Patches
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._store import StoreState, state_of
 
@@ -37,7 +37,7 @@ def read(state: StoreState, store: Any) -> int | None:
         return None
     size: int = sum(memory.data_len(store) for memory in state.memories.values())
     if size != state.memory:
-        state.recorder.emitter.measure(USAGE, size - state.memory)
+        state.recorder.measure(USAGE, size - state.memory)
         state.memory = size
     return size
 
@@ -45,9 +45,9 @@ def read(state: StoreState, store: Any) -> int | None:
 def release(state: StoreState) -> None:
     """Take what a store had out of the metrics; also in a finaliser."""
     if state.memory:
-        state.recorder.emitter.measure(USAGE, -state.memory)
+        state.recorder.measure(USAGE, -state.memory)
     if state.reported_limit:
-        state.recorder.emitter.measure(LIMIT, -state.reported_limit)
+        state.recorder.measure(LIMIT, -state.reported_limit)
     state.memory = state.reported_limit = 0
     state.memories, state.maxima = {}, []
 
@@ -85,7 +85,7 @@ def _report_limit(state: StoreState) -> None:
     limits = [_smaller(maximum, of_store) for maximum in state.maxima or [None]]
     limit = sum(limit for limit in limits if limit is not None)
     if limit != state.reported_limit:
-        state.recorder.emitter.measure(LIMIT, limit - state.reported_limit)
+        state.recorder.measure(LIMIT, limit - state.reported_limit)
         state.reported_limit = limit
 
 

@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from sandscope import Metric, Patches, Recorder, report_error
+from sandscope.instrumentation import Metric, Patches, Recorder, report_error
 from sandscope_instrumentation_wasmtime._following import following
 
 HITS = Metric("wasm.module.cache.hits", "counter", "{hit}", "Modules that the engine's cache had")
@@ -56,8 +56,8 @@ def _compiling(recorder: Recorder) -> Callable[[Any], Any]:
             result = original(*args, **kwargs)
             after = _modules(folder)
             if after:  # else it is off, or elsewhere
-                recorder.emitter.measure(MISSES if after - before else HITS, 1)
-                recorder.emitter.measure(SIZE, len(after))
+                recorder.measure(MISSES if after - before else HITS, 1)
+                recorder.measure(SIZE, len(after))
             return result
 
         return compile_module

@@ -12,11 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sandscope import Patches, Site
+from sandscope.instrumentation import Patches, Site
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._name_section import guest_name
 from sandscope_instrumentation_wasmtime._references import Tag, remember
-from sandscope_instrumentation_wasmtime._site import TAG, UNNAMED, Guest, call_site, guest_of
+from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED, Guest, call_site, guest_of
 from sandscope_instrumentation_wasmtime._traits import traits_of
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sandscope import GuestTelemetry, Refusal
+from sandscope.instrumentation import GuestTelemetry, Refusal
 from sandscope_instrumentation_wasmtime._guest_memory import read
 from sandscope_instrumentation_wasmtime._offered import Offered, Offers
 

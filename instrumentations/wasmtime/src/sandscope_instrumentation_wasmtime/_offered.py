@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from sandscope_instrumentation_wasmtime._site import TAG
+from sandscope_instrumentation_wasmtime._sites import TAG
 
 _STOCK = f"{TAG}_stock"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandscope import GuestTelemetry, Refusal
+from sandscope.instrumentation import GuestTelemetry, Refusal
 from sandscope_instrumentation_wasmtime._guest_memory import read
 from sandscope_instrumentation_wasmtime._offered import Offered, Offers
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from sandscope import Recorder
+from sandscope.instrumentation import Recorder
 from sandscope_instrumentation_wasmtime._measured import measuring
 from sandscope_instrumentation_wasmtime._settings import Settings
-from sandscope_instrumentation_wasmtime._site import COUNTED, TAG, UNNAMED
+from sandscope_instrumentation_wasmtime._sites import COUNTED, TAG, UNNAMED
 
 _NO_TAG = "_sandscope_none"
 """An attribute that no function has."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sandscope import Site, report_error
-from sandscope_instrumentation_wasmtime._site import TAG, UNNAMED
+from sandscope.instrumentation import Site, report_error
+from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED
 
 _TABLE = "_sandscope_functions"
 

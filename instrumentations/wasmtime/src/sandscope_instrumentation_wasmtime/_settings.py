@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
-from sandscope import one_of, read_boolean, read_choice, wrong_setting
+from sandscope.instrumentation import one_of, read_boolean, read_choice, wrong_setting
 
 
 def _choice(variable: str, *choices: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from sandscope import Patches, Recorder
+from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_wasmtime._following import following
 
 STATE = "_sandscope_store"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandscope import Verdict
+from sandscope.instrumentation import Verdict
 
 MEMORY_BOUNDS = Verdict("SV", "kernel", "sv_memory_bounds")
 TABLE_BOUNDS = Verdict("SV", "kernel", "sv_table_bounds")

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from sandscope import (
+from sandscope.instrumentation import (
     LIMIT_VIOLATIONS,
     SECURITY_VIOLATIONS,
     Execution,
@@ -27,7 +27,7 @@ from sandscope_instrumentation_wasmtime._capabilities import CAPABILITY, capabil
 from sandscope_instrumentation_wasmtime._crossing import verdict_of_call
 from sandscope_instrumentation_wasmtime._following import failing
 from sandscope_instrumentation_wasmtime._store import SANDBOX_ID, STATE, StoreState, state_of
-from sandscope_instrumentation_wasmtime._verdict import UNKNOWN_IMPORT
+from sandscope_instrumentation_wasmtime._verdicts import UNKNOWN_IMPORT
 
 SECURITY = "sandbox.security"
 RESOURCE = "sandbox.resource"
@@ -76,7 +76,7 @@ def failed(execution: Execution, verdict: Verdict, error: BaseException) -> None
         return
     state = _state_in(error)
     if state is not None and execution.site.traced:
-        execution.describe({SANDBOX_ID: state.id})
+        execution.set_attributes({SANDBOX_ID: state.id})
     if (verdict.status != "SV" and verdict.limit is None) or _is_reported(error):
         return
     about = {**_about(state), **execution.site.attributes}
@@ -85,7 +85,7 @@ def failed(execution: Execution, verdict: Verdict, error: BaseException) -> None
     else:
         name, attributes = SECURITY, {**about, **_violation(verdict.cause, "trapped")}
     if execution.site.traced:
-        execution.note(name, attributes)
+        execution.add_event(name, attributes)
     body = f"{execution.site.name}: {verdict.cause}"
     execution.log(name, body, severity="WARN", attributes=attributes)
 
@@ -103,21 +103,21 @@ def refused(recorder: Recorder, state: StoreState | None, error: BaseException) 
     unknown = unknown_import(error)
     base: dict[str, Value] = {**_RUNTIME, "sandbox.operation": "instantiate"}
     if limit is not None:
-        recorder.emitter.measure(LIMIT_VIOLATIONS, 1, {**base, "sandbox.limit": limit})
+        recorder.measure(LIMIT_VIOLATIONS, 1, {**base, "sandbox.limit": limit})
         _log(recorder, RESOURCE, f"instantiate: {limit}", {**about, **_numbers(limit, state, said)})
     elif unknown is not None:
         module, name = unknown
         wanted = (f"{module}::{name}" if module else name)[:_LONGEST]
         capability = capability_of(module, name)
         attributes = {**about, **_violation(UNKNOWN_IMPORT.cause, "refused", wanted)}
-        recorder.emitter.measure(
+        recorder.measure(
             SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": UNKNOWN_IMPORT.cause}
         )
         if capability is not None:
             attributes[CAPABILITY] = capability
         _log(recorder, SECURITY, f"instantiate: unknown import {wanted}", attributes)
     elif verdict.status == "SV":
-        recorder.emitter.measure(SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": verdict.cause})
+        recorder.measure(SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": verdict.cause})
         attributes = {**about, **_violation(verdict.cause, "trapped")}
         _log(recorder, SECURITY, f"instantiate: {verdict.cause}", attributes)
 
@@ -144,14 +144,14 @@ def _not_grown(recorder: Recorder, limit: str, argument: str) -> Callable[..., N
         state = state_of(store)
         given = None if state is None else state.limits.get(argument)
         attributes = {**_RUNTIME, "sandbox.operation": "grow", "sandbox.limit": limit}
-        recorder.emitter.measure(LIMIT_VIOLATIONS, 1, attributes)
+        recorder.measure(LIMIT_VIOLATIONS, 1, attributes)
         _log(recorder, RESOURCE, f"grow: {limit}", {**_about(state), **_limit(limit, None, given)})
 
     return not_grown
 
 
 def _log(recorder: Recorder, name: str, body: str, attributes: dict[str, Value]) -> None:
-    recorder.emitter.log(name, body, severity="WARN", attributes=attributes)
+    recorder.log(name, body, severity="WARN", attributes=attributes)
 
 
 def _about(state: StoreState | None) -> dict[str, Value]:

@@ -14,8 +14,8 @@ from typing import Any
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope import Patches, environment_names, inject_environment, report_error
-from sandscope_instrumentation_wasmtime._site import TAG
+from sandscope.instrumentation import Patches, environment_names, inject_environment, report_error
+from sandscope_instrumentation_wasmtime._sites import TAG
 
 _CARRIED = "_sandscope_carried"
 """The attribute of a store: what was put into its guests' environment."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, format_span_id, format_trace_id
 
-from sandscope import GuestTelemetry, Patches
+from sandscope.instrumentation import GuestTelemetry, Patches
 
 INTERFACE = "wasi:otel/tracing@0.2.0-rc.2"
 

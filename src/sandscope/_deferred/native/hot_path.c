@@ -3,7 +3,7 @@
 #include <structmember.h>
 
 static struct {
-    PyObject *unusual, *misplaced, *help, *current, *append, *empty;
+    PyObject *check_context, *on_context_mismatch, *apply_backpressure, *current, *append, *empty;
 } names;
 
 void
@@ -80,7 +80,7 @@ queue_up(HotPath *self, Record *record, PyObject *token)
     PyObject *appended;
     if (token != NULL && reset_context(self->variable, token) < 0) {
         PyObject *error = caught();
-        call_quietly((PyObject *)self, names.misplaced, error);
+        call_quietly((PyObject *)self, names.on_context_mismatch, error);
         Py_DECREF(error);
     }
     appended = PyObject_CallOneArg(self->append, (PyObject *)record);
@@ -90,7 +90,7 @@ queue_up(HotPath *self, Record *record, PyObject *token)
     }
     Py_DECREF(appended);
     if (PyObject_Size(self->queue) > self->high_water) {
-        call_quietly((PyObject *)self, names.help, NULL);
+        call_quietly((PyObject *)self, names.apply_backpressure, NULL);
     }
 }
 
@@ -122,15 +122,15 @@ make_current(HotPath *self, PyObject *record, PyObject *context)
 }
 
 PyObject *
-usual_context(HotPath *self, PyObject **begin)
+context_or_begin(HotPath *self, PyObject **begin)
 {
     PyObject *context = NULL;
     *begin = NULL;
     if (PyContextVar_Get(self->variable, NULL, &context) < 0 || context == NULL) {
         return NULL;
     }
-    if (context != self->usual) {
-        *begin = PyObject_CallMethodOneArg((PyObject *)self, names.unusual, context);
+    if (context != self->checked) {
+        *begin = PyObject_CallMethodOneArg((PyObject *)self, names.check_context, context);
         if (*begin == Py_None) {
             Py_CLEAR(*begin);
         } else {
@@ -178,7 +178,7 @@ static PyObject *
 begin(HotPath *self, PyObject *site)
 {
     PyObject *instead;
-    PyObject *context = usual_context(self, &instead);
+    PyObject *context = context_or_begin(self, &instead);
     Record *record;
     int current;
     if (instead != NULL) {
@@ -238,9 +238,9 @@ path_init(HotPath *self, PyObject *args, PyObject *keywords)
         return -1;
     }
     if (names.empty == NULL) {
-        names.unusual = PyUnicode_InternFromString("unusual");
-        names.misplaced = PyUnicode_InternFromString("misplaced");
-        names.help = PyUnicode_InternFromString("help");
+        names.check_context = PyUnicode_InternFromString("check_context");
+        names.on_context_mismatch = PyUnicode_InternFromString("on_context_mismatch");
+        names.apply_backpressure = PyUnicode_InternFromString("apply_backpressure");
         names.current = PyUnicode_InternFromString("current");
         names.append = PyUnicode_InternFromString("append");
         names.empty = PyTuple_New(0);
@@ -253,7 +253,7 @@ path_init(HotPath *self, PyObject *args, PyObject *keywords)
     Py_XSETREF(self->variable, Py_NewRef(variable));
     Py_XSETREF(self->starts, Py_NewRef(starts));
     Py_XSETREF(self->queue, Py_NewRef(queue));
-    Py_XSETREF(self->usual, Py_NewRef(Py_None));
+    Py_XSETREF(self->checked, Py_NewRef(Py_None));
     self->high_water = high_water;
     return 0;
 }
@@ -261,7 +261,7 @@ path_init(HotPath *self, PyObject *args, PyObject *keywords)
 static int
 path_traverse(HotPath *self, visitproc visit, void *arg)
 {
-    Py_VISIT(self->usual);
+    Py_VISIT(self->checked);
     Py_VISIT(self->variable);
     Py_VISIT(self->starts);
     Py_VISIT(self->met);
@@ -275,7 +275,7 @@ path_traverse(HotPath *self, visitproc visit, void *arg)
 static int
 path_clear(HotPath *self)
 {
-    Py_CLEAR(self->usual);
+    Py_CLEAR(self->checked);
     Py_CLEAR(self->variable);
     Py_CLEAR(self->starts);
     Py_CLEAR(self->met);
@@ -295,7 +295,7 @@ path_dealloc(HotPath *self)
 }
 
 static PyMemberDef path_members[] = {
-    {"usual", T_OBJECT, offsetof(HotPath, usual), 0, NULL},
+    {"checked", T_OBJECT, offsetof(HotPath, checked), 0, NULL},
     {NULL},
 };
 

@@ -6,7 +6,7 @@
 
 typedef struct {
     PyObject_HEAD
-    PyObject *usual, *variable, *starts, *queue, *append;
+    PyObject *checked, *variable, *starts, *queue, *append;
     PyObject *met, *start; /* the site met last, and what counts its executions: sites never change */
     int current;           /* whether its executions are to be */
     PyTypeObject *record;
@@ -21,7 +21,7 @@ PyObject *caught(void);
 void raise_again(PyObject *error);
 
 /* Return the context, or NULL and, if another recorder is to begin instead, that one's `begin`. */
-PyObject *usual_context(HotPath *self, PyObject **begin);
+PyObject *context_or_begin(HotPath *self, PyObject **begin);
 
 Record *new_record(HotPath *self, PyObject *site, PyObject *context);
 

@@ -57,7 +57,7 @@ find_known(void)
     known.span_context = found("opentelemetry.trace", "SpanContext");
     known.trace_flags = found("opentelemetry.trace", "TraceFlags");
     known.no_state = found("opentelemetry.trace.span", "DEFAULT_TRACE_STATE");
-    known.recording = found("sandscope._recorder", "recording");
+    known.recording = found("sandscope._recording._recorder", "recording");
     known.clock = found("sandscope._deferred._clock", NULL);
     if (PyErr_Occurred()) {
         return -1;

@@ -90,7 +90,7 @@ wrapper_call(Wrapper *self, PyObject *const *args, size_t flagged, PyObject *key
     if (site == NULL) {
         return NULL;
     }
-    context = usual_context(self->path, &instead);
+    context = context_or_begin(self->path, &instead);
     if (instead != NULL) {
         result = recorded_otherwise(self, instead, site, args, count, keywords);
         Py_DECREF(instead);

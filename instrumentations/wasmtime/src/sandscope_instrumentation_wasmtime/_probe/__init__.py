@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandscope import Patches, Recorder
+from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._probe import _binary, _limits, _linkers
 from sandscope_instrumentation_wasmtime._probe._calls import reading

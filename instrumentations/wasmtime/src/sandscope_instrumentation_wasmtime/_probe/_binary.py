@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sandscope import Patches
+from sandscope.instrumentation import Patches
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._name_section import read_number
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE

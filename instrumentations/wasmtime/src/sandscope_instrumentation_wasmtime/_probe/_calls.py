@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
-from sandscope import report_error
+from sandscope.instrumentation import report_error
 from sandscope_instrumentation_wasmtime._probe._backtrace import tidy
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
 from sandscope_instrumentation_wasmtime._probe._store import Probed, probed

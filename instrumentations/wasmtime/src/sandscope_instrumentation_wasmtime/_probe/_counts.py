@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sandscope import Metric, Recorder
+from sandscope.instrumentation import Metric, Recorder
 from sandscope_instrumentation_wasmtime._probe._layout import COUNTERS
 
 
@@ -42,4 +42,4 @@ def record(recorder: Recorder, counts: Sequence[int]) -> None:
     counted = dict(zip(COUNTERS, counts, strict=True))
     for name, metric in METRICS.items():
         if counted[_TOGETHER[name]]:
-            recorder.emitter.measure(metric, counted[name])
+            recorder.measure(metric, counted[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sandscope import SECURITY_VIOLATIONS, Execution, Recorder, Value, current_execution
+from sandscope.instrumentation import SECURITY_VIOLATIONS, Execution, Recorder, Value, current_execution
 from sandscope_instrumentation_wasmtime._capabilities import CAPABILITY
 from sandscope_instrumentation_wasmtime._probe._ledger import Denial
 from sandscope_instrumentation_wasmtime._probe._syscalls import DENIALS, NAMES
@@ -30,11 +30,11 @@ def record(recorder: Recorder, denials: Sequence[Denial], total: int, sandbox: i
     for denial in denials:
         function = NAMES[denial.function] if denial.function < len(NAMES) else "?"
         attributes = {**about, **_attributes(denial, function)}
-        recorder.emitter.log(SECURITY, f"{function}: {CAUSE}", severity="WARN", attributes=attributes)
+        recorder.log(SECURITY, f"{function}: {CAUSE}", severity="WARN", attributes=attributes)
         if execution is not None:
-            execution.note(SECURITY, attributes)
+            execution.add_event(SECURITY, attributes)
     if total:
-        recorder.emitter.measure(SECURITY_VIOLATIONS, total, _COUNTED)
+        recorder.measure(SECURITY_VIOLATIONS, total, _COUNTED)
 
 
 def _about(execution: Execution | None, sandbox: int | None) -> dict[str, Value]:

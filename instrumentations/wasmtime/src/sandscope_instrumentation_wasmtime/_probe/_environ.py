@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from opentelemetry.context import Context
 
-from sandscope import inject_environment
+from sandscope.instrumentation import inject_environment
 from sandscope_instrumentation_wasmtime._probe import _layout as at
 
 

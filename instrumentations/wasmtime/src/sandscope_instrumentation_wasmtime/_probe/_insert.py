@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
-from sandscope import Recorder, report_error
+from sandscope.instrumentation import Recorder, report_error
 from sandscope_instrumentation_wasmtime._probe import _aside, _limits, _space
 from sandscope_instrumentation_wasmtime._probe._aside import Aside
 from sandscope_instrumentation_wasmtime._probe._linkers import has_plain_wasi

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import wraps
 from typing import Any
 
-from sandscope import Patches
+from sandscope.instrumentation import Patches
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._probe import _layout
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE

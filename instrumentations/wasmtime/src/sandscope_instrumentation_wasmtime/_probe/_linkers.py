@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandscope import Patches
+from sandscope.instrumentation import Patches
 from sandscope_instrumentation_wasmtime._following import following
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE, before
 from sandscope_instrumentation_wasmtime._probe._syscalls import WASI

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from sandscope import report_error
+from sandscope.instrumentation import report_error
 
 PLACE = "wasmtime.probe"
 """Where the probe's own errors are counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sandscope import Recorder
+from sandscope.instrumentation import Recorder
 from sandscope_instrumentation_wasmtime._probe._ledger import Piece
 
 EVENT = "wasm.output"
@@ -85,13 +85,13 @@ class Output:
             return
         self._left -= 1
         attributes = {"log.iostream": STREAMS[descriptor]}
-        self._recorder.emitter.log(EVENT, part.decode("utf-8", "replace"), attributes=attributes)
+        self._recorder.log(EVENT, part.decode("utf-8", "replace"), attributes=attributes)
 
     def _cut(self) -> None:
         if self._is_cut:
             return
         self._is_cut, self._left = True, 0
-        self._recorder.emitter.log(
+        self._recorder.log(
             EVENT, _NO_MORE, severity="WARN", attributes={"wasm.output.truncated": True}
         )
 

@@ -8,7 +8,7 @@ from opentelemetry import context as otel
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope import Recorder
+from sandscope.instrumentation import Recorder
 from sandscope_instrumentation_wasmtime._probe import _counts, _denied, _space
 from sandscope_instrumentation_wasmtime._probe._environ import NOTHING, Environ
 from sandscope_instrumentation_wasmtime._probe._layout import COUNTERS

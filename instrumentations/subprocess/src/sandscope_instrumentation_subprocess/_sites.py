@@ -1,0 +1,59 @@
+"""What is known of a child before it starts."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any
+
+from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXECUTABLE_NAME
+from opentelemetry.trace import SpanKind
+
+from sandscope.instrumentation import Site, Value
+from sandscope_instrumentation_subprocess._verdicts import verdict_of_error
+
+SHELL = "sandbox.process.shell"
+
+_SHELL_NAME = "sh"
+_UNKNOWN_NAME = "process"
+_LONGEST_NAME = 64
+
+
+def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
+    """Return the site of a program.
+
+    Args:
+        args: as given to ``Popen``; an iterator is left alone: it can be read only once.
+        executable: as given to ``Popen``.
+        shell: as given to ``Popen``.
+    """
+    if executable is None:
+        if shell:
+            return _site(_SHELL_NAME, True)
+        executable = args[0] if isinstance(args, (list, tuple)) and args else args
+    if not isinstance(executable, (str, bytes, os.PathLike)):
+        return _site(None, shell)
+    return _site_of_path(os.fspath(executable), shell)
+
+
+def _new(name: str, attributes: dict[str, Value]) -> Site:
+    # Not current: what runs inside is another process, and Popen returns before it ends.
+    return Site("subprocess", "process", name, SpanKind.CLIENT, attributes, verdict_of_error, current=False)
+
+
+UNKNOWN = _new(_UNKNOWN_NAME, {})
+
+
+# Two caches: a program may have ever new paths to executables of the same name, and sites are remembered.
+@lru_cache(maxsize=256)
+def _site_of_path(executable: str | bytes, shell: bool) -> Site:
+    name = os.path.basename(os.fsdecode(executable))  # noqa: PTH119 -- bytes and undecodable names as well
+    return _site(name.encode("utf-8", "replace").decode()[:_LONGEST_NAME], shell)
+
+
+@lru_cache(maxsize=256)
+def _site(name: str | None, shell: bool) -> Site:
+    attributes: dict[str, Value] = {SHELL: shell}
+    if name:
+        attributes[PROCESS_EXECUTABLE_NAME] = name
+    return _new(name or _UNKNOWN_NAME, attributes)

@@ -1,0 +1,82 @@
+"""Verdicts from the exception that ended a call or a load; torch's own messages are the evidence."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import zipfile
+
+from sandscope.instrumentation import Verdict
+
+_EXCEPTION = Verdict("RE", "runtime", "re_python_exception")
+_FILE_MISSING = Verdict("RE", "runtime", "re_file_missing")
+_FILE_UNREADABLE = Verdict("RE", "runtime", "re_file_unreadable")
+_INTERRUPTED = Verdict("IE", "judge", "ie_interrupted")
+_CUDA_MEMORY = Verdict("MLE", "kernel", "mle_cuda_oom", "memory")
+_CPU_MEMORY = Verdict("MLE", "kernel", "mle_cpu_allocator", "memory")
+_PYTHON_MEMORY = Verdict("MLE", "kernel", "mle_memory_error", "memory")
+# Not the file's code ended the load, but the limit that torch's restricted unpickler sets to it: kernel.
+_UNSAFE_PICKLE = Verdict("SV", "kernel", "sv_unsafe_pickle")
+_UNSAFE_SCRIPT = Verdict("SV", "kernel", "sv_unsafe_script")
+
+_CPU_MESSAGES = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+_CUDA_MESSAGES = ("CUDA out of memory", "CUDA error: out of memory")
+_SCRIPT_MESSAGE = "Cannot use ``weights_only=True`` with TorchScript archives"
+_PICKLE_MESSAGE = "Weights only load failed"
+# The same message also heads what random bytes give: these are its parts that name a refused object.
+_REFUSALS = (
+    "unsupported GLOBAL",
+    "Unsupported global",
+    "unrecognized function",
+    "Can only create new object for",
+    "Can only build ",
+)
+_UNREADABLE_MESSAGES = (
+    "PytorchStreamReader failed",
+    "We ran into an error when deserializing the saved file",
+)
+
+
+def call_verdict(error: BaseException) -> Verdict:
+    """Return the verdict for an exception out of a module call."""
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED
+    if isinstance(error, MemoryError):
+        return _PYTHON_MEMORY
+    if isinstance(error, sys.modules["torch"].cuda.OutOfMemoryError):
+        return _CUDA_MEMORY
+    if isinstance(error, RuntimeError):
+        message = str(error)
+        if _has(message, _CPU_MESSAGES):
+            return _CPU_MEMORY
+        if _has(message, _CUDA_MESSAGES):
+            return _CUDA_MEMORY
+    return _EXCEPTION
+
+
+def load_verdict(error: BaseException) -> Verdict:
+    """Return the verdict for an exception out of a load."""
+    verdict = call_verdict(error)
+    if verdict is not _EXCEPTION:
+        return verdict
+    message = str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        refused = _PICKLE_MESSAGE in message and _has(message, _REFUSALS)
+        return _UNSAFE_PICKLE if refused else _FILE_UNREADABLE
+    if isinstance(error, RuntimeError) and _SCRIPT_MESSAGE in message:
+        return _UNSAFE_SCRIPT
+    if isinstance(error, FileNotFoundError) or (
+        isinstance(error, ValueError)
+        and message.startswith("The provided filename")
+        and message.endswith("does not exist")
+    ):
+        return _FILE_MISSING
+    if isinstance(error, (EOFError, zipfile.BadZipFile)) or (
+        isinstance(error, RuntimeError) and _has(message, _UNREADABLE_MESSAGES)
+    ):
+        return _FILE_UNREADABLE
+    return _EXCEPTION
+
+
+def _has(message: str, parts: tuple[str, ...]) -> bool:
+    return any(part in message for part in parts)

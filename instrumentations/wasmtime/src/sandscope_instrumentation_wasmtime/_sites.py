@@ -1,0 +1,104 @@
+"""What is known of a call before it starts: the guest, the function, and so the span's name.
+
+wasmtime's objects carry it in one private attribute: a module and its instances their `Guest`, a function
+its `Site`. No table here holds on to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandscope.instrumentation import Site, Value
+from sandscope_instrumentation_wasmtime._crossing import verdict_of_call, verdict_of_host
+from sandscope_instrumentation_wasmtime._traits import Traits
+from sandscope_instrumentation_wasmtime._violations import failed
+
+TAG = "_sandscope"
+"""The attribute of wasmtime's objects that carries what is known of them."""
+
+MODULE = "wasm.module"
+FUNCTION = "wasm.function"
+HOST_FUNCTION = "wasm.host_function"
+
+_LONGEST = 128
+"""Characters of a name: the guest's author chooses it."""
+
+
+def call_site(module: str | None, function: str | None, *, isolated: bool = False) -> Site:
+    """Return the site of a function's calls.
+
+    Args:
+        module: the guest's name, if it has one.
+        function: the exported name, if it is known.
+        isolated: nothing in the guest can call the host.
+    """
+    attributes: dict[str, Value] = {}
+    if module:
+        attributes[MODULE] = module[:_LONGEST]
+    if function:
+        attributes[FUNCTION] = function[:_LONGEST]
+    name = f"wasm {function[:_LONGEST]}" if function else "wasm call"
+    return Site(
+        "wasmtime",
+        "call",
+        name,
+        attributes=attributes,
+        verdict_of=verdict_of_call,
+        current=not isolated,
+        failed=failed,
+    )
+
+
+UNNAMED = call_site(None, None)
+"""A function of unknown origin: one that no guest exports."""
+
+COUNTED = Site("wasmtime", "call", UNNAMED.name, verdict_of=verdict_of_call, traced=False, failed=failed)
+"""Any function's calls where they have no spans: metrics know no names."""
+
+
+def host_site(function: str | None) -> Site:
+    """Return the site of a host function's calls.
+
+    Args:
+        function: the name that guests import it by, else its own in Python.
+    """
+    name = (function or "call")[:_LONGEST]
+    attributes = {HOST_FUNCTION: name} if function else {}
+    return Site(
+        "wasmtime", "host_call", f"wasm host {name}", attributes=attributes, verdict_of=verdict_of_host
+    )
+
+
+class Guest:
+    """A module or component, and the sites of its exported functions.
+
+    Attributes:
+        name: from its name section, else its file's name, else None.
+        traits: what its type says; None until a module is instantiated, and for components.
+        wanted: the functions for telemetry that it imports, by module and name; None until it is linked.
+    """
+
+    __slots__ = ("_sites", "name", "traits", "wanted")
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.traits: Traits | None = None
+        self.wanted: tuple[tuple[str, str], ...] | None = None
+        self._sites: dict[str | None, Site] = {}
+
+    def site(self, function: str | None) -> Site:
+        """Return the one site of an exported function, None if its name is not known."""
+        site = self._sites.get(function)
+        if site is None:
+            isolated = self.traits is not None and self.traits.isolated
+            site = self._sites[function] = call_site(self.name, function, isolated=isolated)
+        return site
+
+
+def guest_of(holder: Any) -> Guest:
+    """Return the guest of a module, component or instance; one without a name if none is known yet."""
+    guest = getattr(holder, TAG, None)
+    if guest is None:
+        guest = Guest(None)
+        setattr(holder, TAG, guest)
+    return guest

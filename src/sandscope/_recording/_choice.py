@@ -1,0 +1,43 @@
+"""Which recorder an instrumentation gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from sandscope._recording._direct_recorder import DirectRecorder
+from sandscope._recording._recorder import Recorder
+from sandscope._scope import Scope
+
+_preferred: Callable[[Scope], Recorder | None] | None = None
+
+
+def prefer(make: Callable[[Scope], Recorder | None]) -> None:
+    """Let recorders of the global providers be made by ``make``, unless that returns None."""
+    global _preferred  # noqa: PLW0603 -- one global SDK
+    _preferred = make
+
+
+def get_recorder(
+    scope: Scope,
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
+) -> Recorder:
+    """Return a recorder for one instrumentation.
+
+    Args:
+        scope: name and version of the instrumentation.
+        tracer_provider: where spans go; the global provider by default.
+        meter_provider: where metrics go; the global provider by default.
+        logger_provider: where log records go; the global provider by default.
+    """
+    if _preferred is not None and not any((tracer_provider, meter_provider, logger_provider)):
+        recorder = _preferred(scope)
+        if recorder is not None:
+            return recorder
+    return DirectRecorder(scope, tracer_provider, meter_provider, logger_provider)

@@ -1,0 +1,185 @@
+"""The direct recorder: the OpenTelemetry API, on the calling thread, with any SDK."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from opentelemetry import _logs, context, metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import Span
+
+from sandscope import _guard
+from sandscope._execution import EXECUTION_KEY, Execution, Site
+from sandscope._metric import ACTIVE
+from sandscope._recording import _mapping
+from sandscope._recording._emitter import Emitter
+from sandscope._recording._recorder import recording
+from sandscope._recording._span import write_end
+from sandscope._scope import Scope
+from sandscope._verdict import OK, Verdict
+
+
+class DirectExecution(Execution):
+    """An execution with a span of the SDK's."""
+
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_end_time",
+        "_start_time",
+        "_started",
+        "_token",
+        "details",
+        "inside",
+        "recorder",
+        "site",
+        "span",
+        "verdict",
+    )
+
+    recorder: DirectRecorder
+
+    def __init__(self, recorder: DirectRecorder, site: Site) -> None:
+        self.site = site
+        self.verdict = None
+        self.details = None
+        self.span: Span = trace.INVALID_SPAN
+        self.inside = context.get_current()
+        self.recorder = recorder
+        self._started = False
+        self._token: object = None
+        self._end_time = 0
+        self._start_time = time.time_ns()
+        self._clock = time.perf_counter_ns()
+
+    @property
+    def context(self) -> Context:
+        """See `Execution.context`."""
+        return self.inside
+
+    @property
+    def start_time(self) -> int:
+        """See `Execution.start_time`."""
+        return self._start_time
+
+    @property
+    def end_time(self) -> int:
+        """See `Execution.end_time`."""
+        return self._end_time
+
+    def start(self) -> None:
+        """Start the span, and make it current if the site asks for it."""
+        if self.site.traced:
+            self.span = self.recorder.start_execution_span(self)
+            self.inside = trace.set_span_in_context(self.span, self.inside)
+            self.inside = context.set_value(EXECUTION_KEY, self, self.inside)
+        self.recorder.count_active(self, 1)
+        self._started = True
+        if self.site.current:
+            self._token = context.attach(self.inside)
+
+    def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
+        """See `Execution.finish`."""
+        if self.verdict is not None:
+            return
+        self.verdict = verdict
+        # The wall clock may jump while an execution runs; its duration must not.
+        elapsed = time.perf_counter_ns() - self._clock
+        self._end_time = self._start_time + elapsed if end_time is None else end_time
+        token, self._token = self._token, None
+        try:
+            if token is not None:
+                context.detach(token)  # type: ignore[arg-type] # an opaque token
+            if self._started:
+                self.recorder.record(self)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.finish", error)
+
+
+class DirectRecorder(Emitter):
+    """Records each execution through tracer, meter and logger of one instrumentation scope."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+        logger_provider: _logs.LoggerProvider | None = None,
+    ) -> None:
+        super().__init__(scope, tracer_provider, meter_provider, logger_provider)
+
+    def bind(self) -> None:
+        """See `Emitter.bind`."""
+        super().bind()
+        self._active = self.write_of(ACTIVE)
+
+    def begin(self, site: Site) -> Execution | None:
+        """See `Recorder.begin`."""
+        if not is_instrumentation_enabled():
+            return None
+        execution = DirectExecution(self, site)
+        try:
+            execution.start()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.begin", error)
+        return execution
+
+    def wrap_method(self, method: Callable[..., Any], attribute: str, default: Site) -> Callable[..., Any]:
+        """See `Recorder.wrap_method`."""
+
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            site = getattr(args[0] if args else None, attribute, default)
+            return recording(self.begin, site, method, *args, **kwargs)
+
+        return call
+
+    def start_execution_span(self, execution: Execution) -> Span:
+        """Start the span of an execution."""
+        return self.tracer.start_span(
+            execution.site.name,
+            kind=execution.site.kind,
+            attributes=_mapping.start_attributes(execution.site),
+            start_time=execution.start_time,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def count_active(self, execution: Execution, change: int) -> None:
+        """Count an execution as running, or as running no longer."""
+        self._active(change, _mapping.active_attributes(execution.site), execution.context)
+
+    def record(self, execution: DirectExecution) -> None:
+        """Write all three signals of an ended execution."""
+        if execution.site.traced:
+            execution._call_on_end()
+            self._end_span(execution, execution.span)
+            self._emit(execution, execution.span)
+        self.count_active(execution, -1)
+        for metric, value, attributes in _mapping.points(execution):
+            self.write_of(metric)(value, attributes, execution.context)
+        self.settle()
+
+    def _end_span(self, execution: Execution, span: Span) -> None:
+        if span.is_recording():
+            write_end(execution, span)
+        span.end(execution.end_time)
+
+    def _emit(self, execution: Execution, span: Span) -> None:
+        assert execution.verdict is not None  # noqa: S101 -- it has ended
+        number, text = _mapping.severity(execution.verdict)
+        self.logger.emit(
+            timestamp=execution.end_time,
+            observed_timestamp=execution.end_time,
+            context=execution.context,
+            severity_number=number,
+            severity_text=text,
+            body=_mapping.body(execution.site, execution.verdict),
+            # What the program has set on the span is on the log record, too; not every SDK shows it.
+            attributes={**(getattr(span, "attributes", None) or {}), **_mapping.log_attributes(execution)},
+            event_name=_mapping.EVENT_NAME,
+        )

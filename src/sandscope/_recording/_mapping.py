@@ -1,0 +1,116 @@
+"""The one place that maps an execution to a span, metric points and a log record."""
+
+from __future__ import annotations
+
+from opentelemetry._logs import SeverityNumber
+
+from sandscope._execution import Execution, Site, Value
+from sandscope._metric import DURATION, EXECUTIONS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
+from sandscope._verdict import MISSING_EVIDENCE, Verdict
+
+EVENT_NAME = "sandbox.execution"
+
+RUNTIME = "sandbox.runtime"
+OPERATION = "sandbox.operation"
+STATUS = "sandbox.verdict.status"
+ACTOR = "sandbox.verdict.actor"
+CAUSE = "sandbox.verdict.cause"
+LIMIT = "sandbox.limit"
+SECONDS = "sandbox.duration"
+ERROR_TYPE = "error.type"
+EXCEPTION_TYPE = "exception.type"
+EXCEPTION_MESSAGE = "exception.message"
+COMPONENT = "sandscope.component"
+
+_SEVERITIES = {
+    "OK": (SeverityNumber.INFO, "INFO"),
+    "IE": (SeverityNumber.ERROR, "ERROR"),
+    "SV": (SeverityNumber.ERROR, "ERROR"),
+    "ABUSE": (SeverityNumber.ERROR, "ERROR"),
+}
+_WARNING = (SeverityNumber.WARN, "WARN")
+
+
+def start_attributes(site: Site) -> dict[str, Value]:
+    """Return what a span carries from its start, for samplers to see."""
+    return {RUNTIME: site.runtime, OPERATION: site.operation, **site.attributes}
+
+
+def verdict_attributes(verdict: Verdict, error_type: str | None) -> dict[str, Value]:
+    """Return what span and log record say of the end."""
+    attributes: dict[str, Value] = {STATUS: verdict.status, ACTOR: verdict.actor, CAUSE: verdict.cause}
+    if verdict.limit is not None:
+        attributes[LIMIT] = verdict.limit
+    if verdict.status != "OK":
+        attributes[ERROR_TYPE] = error_type or verdict.cause
+    return attributes
+
+
+def end_attributes(execution: Execution) -> dict[str, Value]:
+    """Return what a span has beside what it started with: the execution's own and, once it has ended, its verdict."""
+    verdict, details = execution.verdict, execution.details
+    own = {} if details is None else details.attributes
+    if verdict is None:
+        return dict(own)
+    return {**own, **verdict_attributes(verdict, None if details is None else details.error_type)}
+
+
+def active_attributes(site: Site) -> dict[str, str]:
+    """Return the attributes by which running executions are counted."""
+    return {RUNTIME: site.runtime, OPERATION: site.operation}
+
+
+def ended_attributes(site: Site, verdict: Verdict) -> dict[str, str]:
+    """Return the attributes of durations and of the runtime's own metrics."""
+    return {**active_attributes(site), STATUS: verdict.status}
+
+
+def counts(site: Site, verdict: Verdict) -> list[tuple[Metric, dict[str, str]]]:
+    """Return the counters that one execution adds 1 to, with their attributes (closed sets only)."""
+    base = active_attributes(site)
+    ended = {**base, STATUS: verdict.status, ACTOR: verdict.actor, CAUSE: verdict.cause}
+    result: list[tuple[Metric, dict[str, str]]] = [(EXECUTIONS, ended)]
+    if verdict.limit is not None:
+        result.append((LIMIT_VIOLATIONS, {**base, LIMIT: verdict.limit}))
+    if verdict.status == "SV":
+        result.append((SECURITY_VIOLATIONS, {**base, CAUSE: verdict.cause}))
+    return result
+
+
+def points(execution: Execution) -> list[tuple[Metric, float, dict[str, str]]]:
+    """Return the metric points of an ended execution: metric, value, attributes."""
+    verdict, details = execution.verdict or MISSING_EVIDENCE, execution.details
+    ended = ended_attributes(execution.site, verdict)
+    result: list[tuple[Metric, float, dict[str, str]]] = [
+        (metric, 1, attributes) for metric, attributes in counts(execution.site, verdict)
+    ]
+    result.append((DURATION, execution.duration, ended))
+    if details is not None:
+        result.extend((metric, value, ended) for metric, value in details.measurements.items())
+    return result
+
+
+def severity(verdict: Verdict) -> tuple[SeverityNumber, str]:
+    """Return the log record's severity: a guest's failure is a warning, an unexpected end an error."""
+    return _SEVERITIES.get(verdict.status, _WARNING)
+
+
+def body(site: Site, verdict: Verdict) -> str:
+    """Return the log record's one line for a human reader."""
+    return (
+        f"{site.name}: {verdict.status} ({verdict.cause})" if verdict.status != "OK" else f"{site.name}: OK"
+    )
+
+
+def log_attributes(execution: Execution) -> dict[str, Value]:
+    """Return the attributes of the execution's log record."""
+    details = execution.details
+    attributes = {
+        **start_attributes(execution.site),
+        **end_attributes(execution),
+        SECONDS: execution.duration,
+    }
+    if details is not None and details.error_type is not None and ERROR_TYPE in attributes:
+        attributes[EXCEPTION_TYPE] = details.error_type
+        attributes[EXCEPTION_MESSAGE] = details.error_message
+    return attributes
