@@ -12,7 +12,7 @@ import wasmtime
 
 from benchmarks._rounds import Case, measure
 from benchmarks._subjects import Subject, for_instrumentations, wasm_functions
-from sandscope_instrumentation_wasmtime._measured import FIRST
+from sandscope_instrumentation_wasmtime._measures._calls import FIRST
 
 MODES: dict[str, dict[str, Any] | None] = {"plain": None, "off": {"spans": "off"}, "all": {"spans": "all"}}
 WAT = '(module $tiny (func (export "f") (result i32) i32.const 42))'

@@ -7,8 +7,10 @@ from typing import Literal, NamedTuple
 Status = Literal["OK", "RE", "TLE", "MLE", "PLE", "FSE", "SIG", "SV", "ABUSE", "IE"]
 """Success, error, time / memory / process / output limit, signal, violation, abuse, infrastructure."""
 
-Actor = Literal["judge", "kernel", "runtime"]
-"""The host program, a limit of the system or of the runtime's limiter, or the guest itself."""
+Actor = Literal["guest", "engine", "kernel", "host", "unknown"]
+"""Who ended it: itself, the runtime's own limiter, a limit of the system, the program that started it, or nobody
+who was seen.
+"""
 
 Limit = Literal["memory", "cpu", "wall", "process", "output", "fuel", "epoch", "stack", "table", "instance"]
 """The resource whose limit ended an execution."""
@@ -30,5 +32,5 @@ class Verdict(NamedTuple):
     limit: Limit | None = None
 
 
-OK = Verdict("OK", "runtime", "normal_exit")
-MISSING_EVIDENCE = Verdict("IE", "runtime", "ie_missing_evidence")
+OK = Verdict("OK", "guest", "normal_exit")
+MISSING_EVIDENCE = Verdict("IE", "unknown", "ie_missing_evidence")

@@ -90,7 +90,7 @@ def test_every_instrumentation_has_the_same_files(runtime: str) -> None:
     package = folder / "src" / f"sandscope_instrumentation_{runtime}"
     for file in ("README.md", "pyproject.toml", "telemetry.yaml", "tests"):
         assert (folder / file).exists(), file
-    for file in ("__init__.py", "_patch.py", "_site.py", "_verdict.py", "py.typed"):
+    for file in ("__init__.py", "_patch.py", "_sites.py", "_verdicts.py", "py.typed"):
         assert (package / file).exists(), file
 
 

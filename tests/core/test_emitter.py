@@ -62,9 +62,7 @@ def test_a_log_record_is_in_the_trace_of_its_execution(recorder: Recorder, telem
     """By default in the current trace, else in that of an execution, also one that is not current."""
     execution = recorder.begin(Site("wasmtime", "call", "wasm add", current=False))
     assert execution is not None
-    recorder.log(
-        "wasm.refused", "a path", severity="WARN", attributes={"path": "/x"}, execution=execution
-    )
+    recorder.log("wasm.refused", "a path", severity="WARN", attributes={"path": "/x"}, execution=execution)
     execution.finish()
     (span,) = telemetry.spans()
     assert span.context is not None

@@ -11,8 +11,8 @@ import wasmtime
 from wasmtime import component
 
 from harness import Contract, Telemetry
-from sandscope_instrumentation_wasmtime import _capabilities
-from sandscope_instrumentation_wasmtime._capabilities import capability_of
+from sandscope_instrumentation_wasmtime._evidence import _capabilities
+from sandscope_instrumentation_wasmtime._evidence._capabilities import capability_of
 
 HERE = Path(__file__).parent
 PREVIEW_1 = "wasi_snapshot_preview1"

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from wasmtime import _func, component
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import _crossing
+from sandscope_instrumentation_wasmtime._evidence import _host_errors
 
 CALLS_HOST = '(module $outer (import "h" "f" (func $f)) (func (export "run") (call $f)))'
 UNREACHABLE = '(module $inner (func (export "f") unreachable))'
@@ -257,5 +257,5 @@ def test_nothing_keeps_an_exception_or_its_frames_after_the_call(load: Any) -> N
 
     call()
     gc.collect()
-    assert _crossing._thread.raised is None
+    assert _host_errors._thread.raised is None
     assert [reference() for reference in kept] == [None, None, None]

@@ -14,7 +14,8 @@ import wasmtime
 from wasmtime import component
 
 from harness import Contract, Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _traps, _verdicts
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _verdicts
+from sandscope_instrumentation_wasmtime._evidence import _traps
 from sandscope_instrumentation_wasmtime._probe import _denied
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import _measured
+from sandscope_instrumentation_wasmtime._measures import _calls
 
 PAGE = 65536
 GROWS = """(module (memory (export "memory") 1 {maximum})
@@ -97,7 +97,7 @@ def test_what_the_host_grows_counts_at_once(instrumented: Telemetry, load: Any) 
 
 def test_after_the_first_calls_one_in_a_while_is_measured(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(GROWS.format(maximum=""))
-    total = _measured.FIRST + 2 * _measured.EVERY
+    total = _calls.FIRST + 2 * _calls.EVERY
     for _ in range(total):
         exports["nop"](store)
     assert len(instrumented.spans()) == total
@@ -106,10 +106,10 @@ def test_after_the_first_calls_one_in_a_while_is_measured(instrumented: Telemetr
         for number, span in enumerate(instrumented.spans())
         if "wasm.memory.size" in (span.attributes or {})
     ]
-    last = _measured.FIRST - 1
-    assert measured == [*range(_measured.FIRST), last + _measured.EVERY, last + 2 * _measured.EVERY]
+    last = _calls.FIRST - 1
+    assert measured == [*range(_calls.FIRST), last + _calls.EVERY, last + 2 * _calls.EVERY]
     exports["grow"](store, 1)
-    for _ in range(_measured.EVERY):
+    for _ in range(_calls.EVERY):
         exports["nop"](store)
     assert usage(instrumented) == 2
 
@@ -117,10 +117,10 @@ def test_after_the_first_calls_one_in_a_while_is_measured(instrumented: Telemetr
 def test_more_memories_are_read_less_often(instrumented: Telemetry, load: Any) -> None:
     memories = " ".join(f'(memory (export "m{number}") 1)' for number in range(4))
     store, exports = load(f'(module {memories} (func (export "nop")))')
-    for _ in range(_measured.FIRST + 4 * _measured.EVERY):
+    for _ in range(_calls.FIRST + 4 * _calls.EVERY):
         exports["nop"](store)
     measured = ["wasm.memory.size" in (span.attributes or {}) for span in instrumented.spans()]
-    assert measured.count(True) == _measured.FIRST + 1
+    assert measured.count(True) == _calls.FIRST + 1
     assert measured[-1]
 
 

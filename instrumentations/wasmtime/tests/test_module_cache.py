@@ -10,7 +10,7 @@ import wasmtime
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime._module_cache import _folder
+from sandscope_instrumentation_wasmtime._measures._module_cache import _folder
 
 MODULE = '(module (func (export "f") (result i32) i32.const {number}))'
 COMPONENT = "(component (core module $m) (core instance $i (instantiate $m)))"
@@ -75,7 +75,7 @@ def test_a_cache_that_is_elsewhere_counts_nothing(
     instrumented: Telemetry, configured: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(
-        "sandscope_instrumentation_wasmtime._module_cache._folder", lambda _: tmp_path / "nowhere"
+        "sandscope_instrumentation_wasmtime._measures._module_cache._folder", lambda _: tmp_path / "nowhere"
     )
     wasmtime.Module(configured(), MODULE.format(number=1))
     assert counted(instrumented) == {}

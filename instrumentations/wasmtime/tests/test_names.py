@@ -11,7 +11,7 @@ from wasmtime import component
 
 from harness import Telemetry
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-from sandscope_instrumentation_wasmtime._name_section import guest_name
+from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 
 NAMED = '(module $named (func (export "f")))'
 UNNAMED = '(module (func (export "f")))'

@@ -12,7 +12,8 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _references
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
+from sandscope_instrumentation_wasmtime._names import _references
 
 GIVES = """(module $giver
   (table (export "table") 3 funcref) (elem (i32.const 0) $f $hidden)

@@ -11,7 +11,8 @@ from wasmtime import _ffi as ffi
 
 from harness import Telemetry
 from sandscope.instrumentation import MISSING_EVIDENCE
-from sandscope_instrumentation_wasmtime import _traps, _verdicts
+from sandscope_instrumentation_wasmtime import _verdicts
+from sandscope_instrumentation_wasmtime._evidence import _traps
 from sandscope_instrumentation_wasmtime._verdicts import verdict_of
 
 BOUNDS = {

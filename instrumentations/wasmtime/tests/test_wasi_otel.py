@@ -9,7 +9,8 @@ import wasmtime
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _wasi_otel, add_wasi_otel
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, add_wasi_otel
+from sandscope_instrumentation_wasmtime._guest_telemetry import _wasi_otel
 
 # It asks for the span context and returns the length of the trace id.
 GUEST = """(component $guest

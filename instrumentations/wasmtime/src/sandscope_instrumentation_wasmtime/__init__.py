@@ -27,25 +27,21 @@ from types import ModuleType
 from typing import Any
 
 from sandscope.instrumentation import GuestTelemetry, Patches, Recorder, RuntimeInstrumentor, Scope
-from sandscope_instrumentation_wasmtime import (
-    _capabilities,
+from sandscope_instrumentation_wasmtime import _host_functions, _probe, _wasi
+from sandscope_instrumentation_wasmtime._evidence import _capabilities, _violations
+from sandscope_instrumentation_wasmtime._guest_telemetry import _guest_functions, _wasi_otel
+from sandscope_instrumentation_wasmtime._guest_telemetry._wasi_otel import add_wasi_otel
+from sandscope_instrumentation_wasmtime._measures import (
     _fuel,
-    _guest_functions,
-    _host,
-    _lifetime,
+    _instances,
     _memory,
     _module_cache,
-    _names,
-    _probe,
-    _store,
-    _violations,
-    _wasi,
-    _wasi_otel,
+    _store_state,
 )
+from sandscope_instrumentation_wasmtime._names import _functions
 from sandscope_instrumentation_wasmtime._patch import recording
 from sandscope_instrumentation_wasmtime._settings import Settings
 from sandscope_instrumentation_wasmtime._verdicts import judge_bounds
-from sandscope_instrumentation_wasmtime._wasi_otel import add_wasi_otel
 
 __all__ = ["WasmtimeInstrumentor", "add_wasi_otel"]
 
@@ -73,23 +69,23 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
             _probe.patch(module, patches, recorder, output=settings.output)
         patches.replace(module.Func, "__call__", recording(recorder, settings))
         if module.__name__ == "wasmtime.component":
-            _lifetime.patch_component(module, patches, recorder)
+            _instances.patch_component(module, patches, recorder)
             _module_cache.patch_component(module, patches, recorder)
             if settings.spans != "off":
-                _names.patch_component(module, patches)
-            _host.patch_component(module, patches, hosts)
+                _functions.patch_component(module, patches)
+            _host_functions.patch_component(module, patches, hosts)
             if settings.guest_telemetry:
                 _wasi_otel.patch(patches, GuestTelemetry(recorder, self.runtime))
         else:
-            _store.patch(module, patches, recorder)
+            _store_state.patch(module, patches, recorder)
             _fuel.patch(module, patches, measured=settings.fuel)
             _memory.patch(module, patches)
-            _lifetime.patch_module(module, patches, recorder)
+            _instances.patch_module(module, patches, recorder)
             _violations.patch(module, patches, recorder)
             _module_cache.patch_module(module, patches, recorder)
             if settings.spans != "off":
-                _names.patch_module(module, patches)
-            _host.patch_module(module, patches, hosts)
+                _functions.patch_module(module, patches)
+            _host_functions.patch_module(module, patches, hosts)
             _wasi.patch(module, patches)
             _capabilities.patch(module, patches)
             if settings.guest_telemetry:

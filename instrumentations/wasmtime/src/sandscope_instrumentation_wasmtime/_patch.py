@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Recorder
-from sandscope_instrumentation_wasmtime._measured import measuring
+from sandscope_instrumentation_wasmtime._measures._calls import measuring
 from sandscope_instrumentation_wasmtime._settings import Settings
 from sandscope_instrumentation_wasmtime._sites import COUNTED, TAG, UNNAMED
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from sandscope.instrumentation import Site, Value
-from sandscope_instrumentation_wasmtime._crossing import verdict_of_call, verdict_of_host
-from sandscope_instrumentation_wasmtime._traits import Traits
-from sandscope_instrumentation_wasmtime._violations import failed
+from sandscope_instrumentation_wasmtime._evidence._host_errors import verdict_of_call, verdict_of_host
+from sandscope_instrumentation_wasmtime._evidence._violations import failed
+from sandscope_instrumentation_wasmtime._names._traits import Traits
 
 TAG = "_sandscope"
 """The attribute of wasmtime's objects that carries what is known of them."""

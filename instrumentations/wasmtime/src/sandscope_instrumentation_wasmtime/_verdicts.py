@@ -6,7 +6,7 @@ import re
 from typing import Any, Literal
 
 from sandscope.instrumentation import MISSING_EVIDENCE, OK, Verdict
-from sandscope_instrumentation_wasmtime._traps import (
+from sandscope_instrumentation_wasmtime._evidence._traps import (
     BY_CODE,
     BY_WORDS,
     COMPONENT_VALUE,

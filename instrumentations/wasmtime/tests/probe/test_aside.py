@@ -13,8 +13,8 @@ import wasmtime
 
 from harness import Telemetry
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-from sandscope_instrumentation_wasmtime._probe import _aside, _insert, _plan, _space
-from sandscope_instrumentation_wasmtime._probe._store import probed
+from sandscope_instrumentation_wasmtime._probe import _insert, _plan, _skip_reasons, _space
+from sandscope_instrumentation_wasmtime._probe._probed_store import probed
 from sandscope_instrumentation_wasmtime._probe._syscalls import WASI
 
 Start = Callable[..., Any]
@@ -49,7 +49,7 @@ def test_a_limit_on_what_the_probe_would_take(
     assert guest.write(1, b"x") == 0
     assert probed(store) is None
     (message,) = said()
-    assert message.startswith(f"The probe leaves a guest alone: {_aside.LIMITED}. ")
+    assert message.startswith(f"The probe leaves a guest alone: {_skip_reasons.LIMITED}. ")
     other = limited(**{limit: 1})
     start(store=other, engine=other.engine)
     assert len(said()) == 1
@@ -99,7 +99,7 @@ def test_an_engine_that_counts_the_guests_steps(
     guest = start(store=store, engine=store.engine)
     assert guest.write(1, b"x") == 0
     assert probed(store) is None
-    assert _aside.METERED in said()[0]
+    assert _skip_reasons.METERED in said()[0]
 
 
 def test_an_engine_that_refuses_the_probes_modules(
@@ -110,7 +110,7 @@ def test_an_engine_that_refuses_the_probes_modules(
     store = with_wasi(wasmtime.Store(wasmtime.Engine(config)))
     assert start(store=store, engine=store.engine).write(1, b"x") == 0
     assert probed(store) is None
-    assert _aside.REFUSED in said()[0]
+    assert _skip_reasons.REFUSED in said()[0]
 
 
 OTHER_MODULES = {
@@ -207,7 +207,7 @@ def test_functions_of_the_programs_own(
     guest = start(text(["fd_sync"]), prepare=prepare)
     assert (guest("fd_sync", 5), called) == (7, [5])
     assert probed(guest.store) is None
-    assert [_aside.OTHER_WASI in message for message in said()] == [True]
+    assert [_skip_reasons.OTHER_WASI in message for message in said()] == [True]
 
 
 @pytest.mark.parametrize("how", ["define", "define_instance", "define_module"])
@@ -243,7 +243,7 @@ def test_a_prepared_instance(
     prepared = linker.instantiate_pre(wasmtime.Module(engine, text(["fd_sync"])))
     assert prepared.instantiate(store).exports(store)["fd_sync"](store, 99) == 8  # type: ignore[operator]
     assert probed(store) is None
-    assert [_aside.PREPARED in message for message in said()] == [True]
+    assert [_skip_reasons.PREPARED in message for message in said()] == [True]
 
 
 def test_a_store_and_a_linker_that_are_older(
@@ -260,8 +260,8 @@ def test_a_store_and_a_linker_that_are_older(
         WasmtimeInstrumentor().uninstrument()
     assert probed(store) is None
     first, second = said()
-    assert _aside.OTHER_WASI in first
-    assert _aside.OLDER_STORE in second
+    assert _skip_reasons.OTHER_WASI in first
+    assert _skip_reasons.OLDER_STORE in second
 
 
 def test_guests_that_call_nothing_of_interest_are_not_mentioned(
@@ -286,7 +286,7 @@ def test_a_store_with_very_many_guests(
     for guest in guests:
         guest("fd_sync", 99)
     assert instrumented.points("wasm.file.operations") == [({}, 2)]
-    assert [_aside.FULL in message for message in said()] == [True]
+    assert [_skip_reasons.FULL in message for message in said()] == [True]
 
 
 def test_very_many_stores(
@@ -296,7 +296,7 @@ def test_very_many_stores(
     monkeypatch.setattr(_space, "_MOST", len(_space._living))
     second = start()
     assert probed(second.store) is None
-    assert [_aside.SPACE in message for message in said()] == [True]
+    assert [_skip_reasons.SPACE in message for message in said()] == [True]
     del first
     third = start()
     assert probed(third.store) is not None, "the first store is gone"
@@ -319,4 +319,4 @@ linker.instantiate(store, wasmtime.Module(store.engine, text))
 
 def test_limited_address_space() -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED_PROGRAM], capture_output=True, text=True, check=True)
-    assert _aside.SPACE in done.stderr
+    assert _skip_reasons.SPACE in done.stderr

@@ -189,7 +189,7 @@ def test_a_go_program_says_what_it_says(
 
 def test_after_uninstrument_nothing_is_kept(telemetry: Telemetry, start: Start) -> None:
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-    from sandscope_instrumentation_wasmtime._probe._store import probed
+    from sandscope_instrumentation_wasmtime._probe._probed_store import probed
 
     WasmtimeInstrumentor().instrument(**telemetry.providers, output=True)
     guest = start()

@@ -22,7 +22,7 @@ from wasmtime._func import FUNCTIONS
 
 from harness import Telemetry
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-from sandscope_instrumentation_wasmtime._probe._store import probed
+from sandscope_instrumentation_wasmtime._probe._probed_store import probed
 from sandscope_instrumentation_wasmtime._probe._syscalls import SYSCALLS, WASI
 
 Start = Callable[..., Any]

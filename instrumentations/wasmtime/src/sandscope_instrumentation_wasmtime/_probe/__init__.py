@@ -15,13 +15,13 @@ from __future__ import annotations
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
-from sandscope_instrumentation_wasmtime._following import following
+from sandscope_instrumentation_wasmtime._after_call import following
 from sandscope_instrumentation_wasmtime._probe import _binary, _limits, _linkers
-from sandscope_instrumentation_wasmtime._probe._calls import reading
 from sandscope_instrumentation_wasmtime._probe._insert import Insertion
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
 from sandscope_instrumentation_wasmtime._probe._originals import Originals
-from sandscope_instrumentation_wasmtime._probe._store import probed
+from sandscope_instrumentation_wasmtime._probe._probed_store import probed
+from sandscope_instrumentation_wasmtime._probe._wasi_calls import reading
 
 
 def patch(wasmtime: Any, patches: Patches, recorder: Recorder, *, output: bool) -> None:

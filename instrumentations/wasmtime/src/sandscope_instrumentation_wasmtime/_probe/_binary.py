@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Patches
-from sandscope_instrumentation_wasmtime._following import following
-from sandscope_instrumentation_wasmtime._name_section import read_number
+from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._names._name_section import read_number
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
 
 SECTIONS = "_sandscope_sections"

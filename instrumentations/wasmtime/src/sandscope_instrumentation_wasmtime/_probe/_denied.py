@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sandscope.instrumentation import SECURITY_VIOLATIONS, Execution, Recorder, Value, current_execution
-from sandscope_instrumentation_wasmtime._capabilities import CAPABILITY
+from sandscope_instrumentation_wasmtime._evidence._capabilities import CAPABILITY
+from sandscope_instrumentation_wasmtime._evidence._violations import SECURITY
+from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID
 from sandscope_instrumentation_wasmtime._probe._ledger import Denial
 from sandscope_instrumentation_wasmtime._probe._syscalls import DENIALS, NAMES
-from sandscope_instrumentation_wasmtime._store import SANDBOX_ID
-from sandscope_instrumentation_wasmtime._violations import SECURITY
 
 CAUSE = "sv_path_denied"
 _RUNTIME: dict[str, Value] = {"sandbox.runtime": "wasmtime"}

@@ -6,14 +6,14 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Recorder, report_error
-from sandscope_instrumentation_wasmtime._probe import _aside, _limits, _space
-from sandscope_instrumentation_wasmtime._probe._aside import Aside
+from sandscope_instrumentation_wasmtime._probe import _limits, _skip_reasons, _space
 from sandscope_instrumentation_wasmtime._probe._linkers import has_plain_wasi
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
 from sandscope_instrumentation_wasmtime._probe._originals import Originals
 from sandscope_instrumentation_wasmtime._probe._plan import Plan, plan_of
+from sandscope_instrumentation_wasmtime._probe._probed_store import make_probed, probed
 from sandscope_instrumentation_wasmtime._probe._shims import shims_of
-from sandscope_instrumentation_wasmtime._probe._store import make_probed, probed
+from sandscope_instrumentation_wasmtime._probe._skip_reasons import Aside
 from sandscope_instrumentation_wasmtime._probe._syscalls import SYSCALLS, WASI
 
 _MOST_GUESTS = 1000
@@ -48,7 +48,7 @@ class Insertion:
     def prepared(self, _prepared: Any, _linker: Any, module: Any) -> None:
         """Say that guests instantiated otherwise are left alone."""
         if plan_of(self._originals.wasmtime, module) is not None:
-            self._aside.say(_aside.PREPARED)
+            self._aside.say(_skip_reasons.PREPARED)
 
     def _try(self, linker: Any, store: Any = None, module: Any = None, *more: Any, **unknown: Any) -> Any:
         wasmtime = self._originals.wasmtime
@@ -70,24 +70,24 @@ class Insertion:
 
     def _obstacle(self, linker: Any, store: Any) -> str | None:
         if not has_plain_wasi(linker):
-            return _aside.OTHER_WASI
+            return _skip_reasons.OTHER_WASI
         if not _limits.is_known(store):
-            return _aside.OLDER_STORE
+            return _skip_reasons.OLDER_STORE
         if not _limits.leaves_room(store):
-            return _aside.LIMITED
+            return _skip_reasons.LIMITED
         if shims_of(self._originals, store.engine).metered:
-            return _aside.METERED
+            return _skip_reasons.METERED
         found = probed(store)
         if found is None:
-            return None if _space.is_left() else _aside.SPACE
-        return _aside.FULL if found.guests >= _MOST_GUESTS else None
+            return None if _space.is_left() else _skip_reasons.SPACE
+        return _skip_reasons.FULL if found.guests >= _MOST_GUESTS else None
 
     def _instantiate(self, linker: Any, store: Any, module: Any, plan: Plan) -> Any:
         originals = self._originals
         try:
             gate, meter = shims_of(originals, store.engine).pair(store.engine, plan.names)
         except originals.wasmtime.WasmtimeError:
-            self._aside.say(_aside.REFUSED)
+            self._aside.say(_skip_reasons.REFUSED)
             return None
         real = {name: originals.get(linker, store, WASI, name) for name in plan.names}
         others = [

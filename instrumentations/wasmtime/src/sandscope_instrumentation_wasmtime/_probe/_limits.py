@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Patches
-from sandscope_instrumentation_wasmtime._following import following
+from sandscope_instrumentation_wasmtime._after_call import following
 from sandscope_instrumentation_wasmtime._probe import _layout
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
 from sandscope_instrumentation_wasmtime._probe._syscalls import NAMES

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Patches
-from sandscope_instrumentation_wasmtime._following import following
+from sandscope_instrumentation_wasmtime._after_call import following
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE, before
 from sandscope_instrumentation_wasmtime._probe._syscalls import WASI
 

@@ -91,9 +91,7 @@ class Output:
         if self._is_cut:
             return
         self._is_cut, self._left = True, 0
-        self._recorder.log(
-            EVENT, _NO_MORE, severity="WARN", attributes={"wasm.output.truncated": True}
-        )
+        self._recorder.log(EVENT, _NO_MORE, severity="WARN", attributes={"wasm.output.truncated": True})
 
 
 def _parts(line: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
-from sandscope_instrumentation_wasmtime._following import following
+from sandscope_instrumentation_wasmtime._after_call import following
 
 STATE = "_sandscope_store"
 """The attribute. A `Caller` has none, nor has a store that is older than the instrumentation."""

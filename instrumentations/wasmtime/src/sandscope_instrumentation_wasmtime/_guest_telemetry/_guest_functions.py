@@ -13,8 +13,8 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import GuestTelemetry, Patches, Refusal, report_error
-from sandscope_instrumentation_wasmtime import _observe, _otel
-from sandscope_instrumentation_wasmtime._offered import Offered, Offers, stock_of
+from sandscope_instrumentation_wasmtime._guest_telemetry import _observe, _otel
+from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import Offered, Offers, stock_of
 from sandscope_instrumentation_wasmtime._sites import TAG, guest_of
 
 Name = tuple[str, str]

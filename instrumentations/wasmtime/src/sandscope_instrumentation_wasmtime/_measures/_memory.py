@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Metric, Patches
-from sandscope_instrumentation_wasmtime._following import following
-from sandscope_instrumentation_wasmtime._store import StoreState, state_of
+from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
 USAGE = Metric("wasm.memory.usage", "updowncounter", "By", "Memory that living guests export")
 LIMIT = Metric("wasm.memory.limit", "updowncounter", "By", "Memory that limits let living guests have")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sandscope.instrumentation import Patches, Site
-from sandscope_instrumentation_wasmtime._following import following
-from sandscope_instrumentation_wasmtime._name_section import guest_name
-from sandscope_instrumentation_wasmtime._references import Tag, remember
+from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._names._name_section import guest_name
+from sandscope_instrumentation_wasmtime._names._references import Tag, remember
+from sandscope_instrumentation_wasmtime._names._traits import traits_of
 from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED, Guest, call_site, guest_of
-from sandscope_instrumentation_wasmtime._traits import traits_of
 
 
 def patch_module(wasmtime: Any, patches: Patches) -> None:

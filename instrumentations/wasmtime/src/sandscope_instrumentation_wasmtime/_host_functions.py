@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, Site, report_error
-from sandscope_instrumentation_wasmtime._crossing import note_raised
+from sandscope_instrumentation_wasmtime._evidence._host_errors import note_raised
 from sandscope_instrumentation_wasmtime._sites import host_site
 
 _OURS = {__name__.partition(".")[0], "sandscope"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandscope.instrumentation import Metric, Patches, Recorder, report_error
-from sandscope_instrumentation_wasmtime._following import following
+from sandscope_instrumentation_wasmtime._after_call import following
 
 HITS = Metric("wasm.module.cache.hits", "counter", "{hit}", "Modules that the engine's cache had")
 MISSES = Metric("wasm.module.cache.misses", "counter", "{miss}", "Modules that were compiled into the cache")

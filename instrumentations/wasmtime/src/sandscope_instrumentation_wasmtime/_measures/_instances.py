@@ -13,8 +13,9 @@ from typing import Any
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from sandscope.instrumentation import Metric, Patches, Recorder, report_error
-from sandscope_instrumentation_wasmtime import _capabilities, _fuel, _memory, _violations
-from sandscope_instrumentation_wasmtime._store import STATE, StoreState, state_of
+from sandscope_instrumentation_wasmtime._evidence import _capabilities, _violations
+from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
+from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState, state_of
 
 ACTIVE = Metric("wasm.active.instances", "updowncounter", "{instance}", "Instances whose store lives")
 CREATION = Metric(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import GuestTelemetry, Refusal
-from sandscope_instrumentation_wasmtime._guest_memory import read
-from sandscope_instrumentation_wasmtime._offered import Offered, Offers
+from sandscope_instrumentation_wasmtime._guest_telemetry._guest_memory import read
+from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import Offered, Offers
 
 MODULE = "otel"
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sandscope.instrumentation import CAPABILITY_REQUESTS, Patches, Recorder, Value
-from sandscope_instrumentation_wasmtime._following import following
-from sandscope_instrumentation_wasmtime._store import StoreState, state_of
+from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
 CAPABILITY = "sandbox.capability"
 GRANTED = "sandbox.capability.granted"

@@ -11,10 +11,10 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
-from sandscope_instrumentation_wasmtime import _fuel, _memory
-from sandscope_instrumentation_wasmtime._cpu import CpuTime, thread_measures
+from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
+from sandscope_instrumentation_wasmtime._measures._cpu import CpuTime, thread_measures
+from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, STATE, StoreState
 from sandscope_instrumentation_wasmtime._settings import Settings
-from sandscope_instrumentation_wasmtime._store import SANDBOX_ID, STATE, StoreState
 
 FIRST = 16
 """Calls of a store that are measured one by one."""

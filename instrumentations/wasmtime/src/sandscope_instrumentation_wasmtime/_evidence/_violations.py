@@ -22,11 +22,11 @@ from sandscope.instrumentation import (
     Value,
     Verdict,
 )
-from sandscope_instrumentation_wasmtime import _memory
-from sandscope_instrumentation_wasmtime._capabilities import CAPABILITY, capability_of
-from sandscope_instrumentation_wasmtime._crossing import verdict_of_call
-from sandscope_instrumentation_wasmtime._following import failing
-from sandscope_instrumentation_wasmtime._store import SANDBOX_ID, STATE, StoreState, state_of
+from sandscope_instrumentation_wasmtime._after_call import failing
+from sandscope_instrumentation_wasmtime._evidence._capabilities import CAPABILITY, capability_of
+from sandscope_instrumentation_wasmtime._evidence._host_errors import verdict_of_call
+from sandscope_instrumentation_wasmtime._measures import _memory
+from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, STATE, StoreState, state_of
 from sandscope_instrumentation_wasmtime._verdicts import UNKNOWN_IMPORT
 
 SECURITY = "sandbox.security"
@@ -110,9 +110,7 @@ def refused(recorder: Recorder, state: StoreState | None, error: BaseException) 
         wanted = (f"{module}::{name}" if module else name)[:_LONGEST]
         capability = capability_of(module, name)
         attributes = {**about, **_violation(UNKNOWN_IMPORT.cause, "refused", wanted)}
-        recorder.measure(
-            SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": UNKNOWN_IMPORT.cause}
-        )
+        recorder.measure(SECURITY_VIOLATIONS, 1, {**base, "sandbox.verdict.cause": UNKNOWN_IMPORT.cause})
         if capability is not None:
             attributes[CAPABILITY] = capability
         _log(recorder, SECURITY, f"instantiate: unknown import {wanted}", attributes)

@@ -9,12 +9,12 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from sandscope.instrumentation import Recorder
+from sandscope_instrumentation_wasmtime._measures._store_state import state_of
 from sandscope_instrumentation_wasmtime._probe import _counts, _denied, _space
 from sandscope_instrumentation_wasmtime._probe._environ import NOTHING, Environ
 from sandscope_instrumentation_wasmtime._probe._layout import COUNTERS
 from sandscope_instrumentation_wasmtime._probe._ledger import Entries, Ledger
 from sandscope_instrumentation_wasmtime._probe._output import Output
-from sandscope_instrumentation_wasmtime._store import state_of
 from sandscope_instrumentation_wasmtime._wasi import carried_by
 
 _ATTRIBUTE = "_sandscope_probe"

@@ -8,7 +8,7 @@ from typing import Any
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_wasmtime._probe._backtrace import tidy
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
-from sandscope_instrumentation_wasmtime._probe._store import Probed, probed
+from sandscope_instrumentation_wasmtime._probe._probed_store import Probed, probed
 
 
 def reading(original: Any, error_class: type[Exception]) -> Any:

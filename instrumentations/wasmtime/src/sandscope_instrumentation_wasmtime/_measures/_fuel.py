@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Metric, Patches, Recorder, report_error
-from sandscope_instrumentation_wasmtime._following import following
-from sandscope_instrumentation_wasmtime._store import StoreState, state_of
+from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
 CONSUMED = Metric("wasm.fuel.consumed", "counter", "{fuel}", "Fuel that calls and instantiations consumed")
 

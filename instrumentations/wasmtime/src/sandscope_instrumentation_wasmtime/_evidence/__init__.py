@@ -1,0 +1,1 @@
+"""What a verdict is decided by: traps, refusals, capabilities, errors of host functions."""

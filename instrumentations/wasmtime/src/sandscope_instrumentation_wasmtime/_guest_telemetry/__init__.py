@@ -1,0 +1,1 @@
+"""The functions by which guests emit telemetry of their own."""

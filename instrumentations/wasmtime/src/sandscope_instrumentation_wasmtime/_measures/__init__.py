@@ -1,0 +1,1 @@
+"""What is measured: calls, instances, memory, fuel, CPU time, the module cache."""

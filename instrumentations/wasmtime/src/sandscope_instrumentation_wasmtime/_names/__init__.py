@@ -1,0 +1,1 @@
+"""What guests and their functions are called."""
