@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from collector.test_signals import MAX_SECONDS, wait_for_page
-from harness import ROOT, Contract, clean_environment, run_program
-from sandscope._collector import CollectorProcess
+from collector.test_signals import wait_for_page
+from harness import ROOT, Contract, clean_environment, run_program, wait_until
+from sandscope._collector import CollectorProcess, Composition, Ports
 
 Start = Callable[..., CollectorProcess]
 Samples = dict[str, list[tuple[dict[str, str], float]]]
@@ -69,30 +68,31 @@ def total(found: Samples, name: str, **labels: str) -> float:
     return sum(value for given, value in found[name] if labels.items() <= given.items())
 
 
-def run(start: Start, folder: Path, *overlays: str) -> tuple[CollectorProcess, Samples]:
-    """Run the program in front of a Collector; return the Collector and its page."""
-    collector = start(*overlays)
-    environment = clean_environment(
-        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
-        SANDSCOPE_WASMTIME_FUEL="true",
-        SANDSCOPE_WASMTIME_CPU="true",
-        SANDSCOPE_WASMTIME_PROBE="true",
-    )
-    done = run_program(PROGRAM, str(folder), environment=environment)
-    assert (done.returncode, done.stdout) == (0, SAID), done.stderr
-    page = wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes")
-    deadline = time.monotonic() + MAX_SECONDS
-    while (
-        not samples(page).keys() >= NAMES and time.monotonic() < deadline
-    ):  # one pipeline is behind the other
-        time.sleep(0.1)
-        page = wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes")
-    return collector, samples(page)
+@pytest.fixture(scope="module")
+def found(otelcol: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """Run the program once in front of a Collector; return what is on the Collector's page."""
+    folder = tmp_path_factory.mktemp("documents")
+    composition = Composition.of("prometheus", "documents")
+    with CollectorProcess(
+        composition, data=folder / "data", ports=Ports.free(), otelcol=otelcol
+    ) as collector:
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+            SANDSCOPE_WASMTIME_FUEL="true",
+            SANDSCOPE_WASMTIME_CPU="true",
+            SANDSCOPE_WASMTIME_PROBE="true",
+        )
+        done = run_program(PROGRAM, str(folder), environment=environment)
+        assert (done.returncode, done.stdout) == (0, SAID), done.stderr
+
+        def page() -> Samples:
+            return samples(wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes"))
+
+        wait_until(lambda: page().keys() >= NAMES)  # one pipeline is behind the other
+        return page()
 
 
-def test_every_name_of_the_document_is_on_the_page(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "documents")
-
+def test_every_name_of_the_document_is_on_the_page(found: Samples) -> None:
     assert NAMES - found.keys() == set()
     for name, boundaries in HISTOGRAMS.items():
         bounds = {float(labels["le"]) for labels, _ in found[f"{name}_bucket"]}
@@ -131,8 +131,7 @@ def test_every_name_of_the_document_is_on_the_page(start: Start, tmp_path: Path)
     assert total(found, "wasm_network_errors_total") == 1
 
 
-def test_what_is_ours_keeps_its_name_beside_the_documents(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "documents")
+def test_what_is_ours_keeps_its_name_beside_the_documents(found: Samples) -> None:
     for ours, theirs in [
         ("sandbox_executions_total", "wasm_executions_total"),
         ("sandbox_execution_duration_seconds_count", "wasm_execution_duration_seconds_count"),
@@ -145,13 +144,12 @@ def test_without_the_other_overlay_only_the_copies_are_there(start: Start, tmp_p
     collector = start("documents", "local")
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     assert run_program(PROGRAM, str(tmp_path), environment=environment).returncode == 0
-    found = samples(wait_for_page(collector.ports.prometheus, "wasm_executions_total"))
-    assert {name for name in found if name.startswith("sandbox_")} == set()
-    assert total(found, "wasm_executions_total") == 6
+    copies = samples(wait_for_page(collector.ports.prometheus, "wasm_executions_total"))
+    assert {name for name in copies if name.startswith("sandbox_")} == set()
+    assert total(copies, "wasm_executions_total") == 6
 
 
-def test_every_metric_that_is_declared_for_wasmtime_was_seen(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "documents")
+def test_every_metric_that_is_declared_for_wasmtime_was_seen(found: Samples) -> None:
     seen = {re.sub(r"_(?:total|bucket|count|sum|created)$", "", name) for name in found}
     declared = Contract(ROOT / "instrumentations" / "wasmtime" / "telemetry.yaml").metrics
     units = {"s": "_seconds", "By": "_bytes", "%": "_percent"}

@@ -15,7 +15,7 @@ import pytest
 from sandscope._collector import Ports
 from sandscope._collector._collector_process import is_ready
 
-pytestmark = [pytest.mark.collector, pytest.mark.slow]
+pytestmark = [pytest.mark.collector, pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "collector-config"
 
@@ -37,9 +37,11 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a new environment with both wheels; only what `sandscope` depends on is borrowed."""
     folder = tmp_path_factory.mktemp("environment")
     sandscope = build_wheel(ROOT, tmp_path_factory.mktemp("sandscope"))
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, str(wheel), str(sandscope)], check=True)
+    uv = str(Path(sys.executable).with_name("uv"))
+    python = ["--python", str(folder / "bin" / "python")]
+    install = [uv, "pip", "install", "--quiet", "--no-index", "--no-deps", *python]
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    subprocess.run([*install, str(wheel), str(sandscope)], check=True)
     [packages] = folder.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     return folder

@@ -1,7 +1,6 @@
 """What the tests of all packages share; never published."""
 
 from harness._contract import ROOT, Contract
-from harness._environments import environment
 from harness._memory import Telemetry
 from harness._programs import SANDSCOPE_RUN, STOCK, clean_environment, run_program
 from harness._requires import lacking, requires_otelcol
@@ -15,7 +14,6 @@ __all__ = [
     "OtlpSink",
     "Telemetry",
     "clean_environment",
-    "environment",
     "lacking",
     "requires_otelcol",
     "run_program",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Contract:
     def __init__(self, *files: Path) -> None:
         self.groups: list[dict[str, Any]] = []
         for file in (COMMON, *files):
-            self.groups += yaml.safe_load(file.read_text())["groups"]
+            self.groups += _groups(file)
         self.attributes = {a["id"]: a for g in self.groups for a in g.get("attributes", []) if "id" in a}
         self.causes = {c["id"]: c for g in self.groups for c in g.get("causes", [])}
         self.metrics = {g["metric_name"]: g for g in self.groups if g["type"] == "metric"}
@@ -106,6 +107,12 @@ class Contract:
                 yield f"{where}: {name}={value!r} is not {declared['type']}"
             elif name == "sandbox.verdict.cause" and value not in self.causes:
                 yield f"{where}: cause {value!r} is not declared"
+
+
+@cache
+def _groups(file: Path) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = yaml.safe_load(file.read_text())["groups"]
+    return groups
 
 
 def _fits(declared: Any, value: Any) -> bool:
