@@ -4,11 +4,11 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from harness import PATIENCE, wait_until
 from sandscope._cli.main import main
 from sandscope._collector import Ports
 from sandscope._collector._collector_process import is_ready
@@ -23,10 +23,7 @@ COMMAND = [
 
 
 def wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + 15
-    while not is_ready(port):
-        assert time.monotonic() < deadline, "the Collector is not ready"
-        time.sleep(0.05)
+    assert wait_until(lambda: is_ready(port)), "the Collector is not ready"
 
 
 def test_path_prints_the_binary(otelcol: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +84,7 @@ def test_run_becomes_the_collector_and_says_where_it_listens_and_writes(tmp_path
         first_line = run.stdout.readline()
         wait_until_ready(ports.health)
         run.terminate()
-        assert run.wait(10) == 0
+        assert run.wait(PATIENCE) == 0
     http, grpc = f"http://127.0.0.1:{ports.otlp_http}", f"127.0.0.1:{ports.otlp_grpc} (gRPC)"
     assert first_line == f"OTLP on {http} and {grpc} -> local; files in {data}\n"
     assert "Shutdown complete" in log.read_text()

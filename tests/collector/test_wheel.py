@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import PATIENCE
 from sandscope._collector import Ports
 from sandscope._collector._collector_process import is_ready
 
@@ -88,10 +89,10 @@ def test_the_wheels_own_binary_and_files_are_used(environment: Path, bare: dict[
 def test_it_runs_without_go(environment: Path, bare: dict[str, str], tmp_path: Path) -> None:
     command = [str(environment / "bin" / "sandscope"), "collector", "run", "--data", str(tmp_path / "data")]
     with subprocess.Popen(command, env=bare, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while not is_ready(int(bare["SANDSCOPE_HEALTH_PORT"])):
             assert run.poll() is None, "it ended"
             assert time.monotonic() < deadline, "it is not ready"
             time.sleep(0.05)
         run.terminate()
-        assert run.wait(10) == 0
+        assert run.wait(PATIENCE) == 0

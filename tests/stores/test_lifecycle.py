@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import PATIENCE
 from harness._stores import CONFIGURATION, free_ports, requires_stores
 from sandscope import _stores
 from sandscope._stores._process import start_time
@@ -35,7 +36,7 @@ class Command:
     def run(self, action: str, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sandscope", "stores", action, "--data", str(self.data), *words]
         return subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=120, check=False
+            command, env=environment(), capture_output=True, text=True, timeout=4 * PATIENCE, check=False
         )
 
     def pids(self) -> dict[str, int]:
@@ -151,7 +152,7 @@ def test_an_interrupted_up_ends_what_it_started(command: Command) -> None:
         while process.poll() is None and not listens(port):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(PATIENCE)
 
     assert command.pids() == {}
     assert not listens(port)

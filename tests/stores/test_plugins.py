@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import ROOT, STOCK, clean_environment, requires_otelcol, wait_until
+from harness import PATIENCE, ROOT, STOCK, clean_environment, requires_otelcol, wait_until
 from harness._stores import Stores, free_ports
 from harness._toolchains import compiled
 from sandscope import _stores
@@ -77,7 +77,9 @@ def _host(plugin: Path, data: Path, endpoint: str) -> str:
         TRACEPARENT=f"00-{TRACE}-b7ad6b7169203331-01",
     )
     command = [*STOCK, sys.executable, str(PLUGINS / "app.py"), str(plugin), str(data)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=4 * PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

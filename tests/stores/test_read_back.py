@@ -21,6 +21,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
+from harness import PATIENCE
 from harness._requires import requires_otelcol
 from harness._stores import Stores, free_ports
 from sandscope import SandscopeError, _stores
@@ -143,7 +144,7 @@ def assert_arrived(stores: Stores, service: str, trace_id: str, *, series: str) 
 
 def eventually(ask: Callable[[], T], enough: Callable[[T], bool]) -> T:
     """Ask until the answer is enough, for as long as batches and scrapes can take; return the last answer."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not enough(answer := ask()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return answer

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
-from harness import ROOT, clean_environment, run_program
+from harness import ROOT, clean_environment, run_program, wait_until
 from harness._requires import requires_otelcol
 from harness._stores import Stores, free_ports
 from sandscope import _stores
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.stores
 PROGRAM = ROOT / "tests" / "collector" / "programs" / "wasm.py"
 NAMES = set(re.findall(r"^\| `(wasm_\w+)` \|", (ROOT / "docs" / "documents.md").read_text(), re.MULTILINE))
 SETTINGS = {f"SANDSCOPE_WASMTIME_{name}": "true" for name in ("FUEL", "CPU", "PROBE")}
-SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +35,7 @@ def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
             variables = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **SETTINGS)
             done = run_program(PROGRAM, str(folder), environment=variables)
             assert done.returncode == 0, done.stderr
-            deadline = time.monotonic() + SECONDS
-            while NAMES - _known(stores) and time.monotonic() < deadline:  # until Prometheus has scraped it
-                time.sleep(0.2)
+            wait_until(lambda: not NAMES - _known(stores))  # until Prometheus has scraped it
 
 
 @pytest.mark.usefixtures("ran")

@@ -9,7 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from harness import ROOT, clean_environment, lacking
+from harness import PATIENCE, ROOT, clean_environment, lacking
 from sandscope._deferred import _compiled
 
 PROGRAM = """
@@ -57,7 +57,7 @@ def _says(wheel: Path, folder: Path) -> list[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=2 * PATIENCE,
     )
     return run.stdout.split()
 
