@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.test_signals import send_all, wait_for
 from harness import PATIENCE, wait_until
 from sandscope._cli.main import main
 from sandscope._collector import Ports
@@ -83,6 +84,9 @@ def test_run_becomes_the_collector_and_says_where_it_listens_and_writes(tmp_path
         assert run.stdout is not None
         first_line = run.stdout.readline()
         wait_until_ready(ports.health)
+        # It is ready before it listens to signals; once it has written, it does.
+        send_all(f"http://127.0.0.1:{ports.otlp_http}")
+        wait_for(data / "traces.jsonl")
         run.terminate()
         assert run.wait(PATIENCE) == 0
     http, grpc = f"http://127.0.0.1:{ports.otlp_http}", f"127.0.0.1:{ports.otlp_grpc} (gRPC)"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.test_signals import send_all, wait_for
 from harness import PATIENCE
 from sandscope._collector import Ports
 from sandscope._collector._collector_process import is_ready
@@ -87,12 +88,16 @@ def test_the_wheels_own_binary_and_files_are_used(environment: Path, bare: dict[
 
 
 def test_it_runs_without_go(environment: Path, bare: dict[str, str], tmp_path: Path) -> None:
-    command = [str(environment / "bin" / "sandscope"), "collector", "run", "--data", str(tmp_path / "data")]
+    data = tmp_path / "data"
+    command = [str(environment / "bin" / "sandscope"), "collector", "run", "--data", str(data)]
     with subprocess.Popen(command, env=bare, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
         deadline = time.monotonic() + PATIENCE
         while not is_ready(int(bare["SANDSCOPE_HEALTH_PORT"])):
             assert run.poll() is None, "it ended"
             assert time.monotonic() < deadline, "it is not ready"
             time.sleep(0.05)
+        # It is ready before it listens to signals; once it has written, it does.
+        send_all(f"http://127.0.0.1:{bare['SANDSCOPE_OTLP_HTTP_PORT']}")
+        wait_for(data / "traces.jsonl")
         run.terminate()
         assert run.wait(PATIENCE) == 0
