@@ -24,7 +24,7 @@ from harness import (
 )
 from sandscope._collector import Ports
 
-pytestmark = pytest.mark.collector
+pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("default_signals")]
 
 
 @pytest.fixture
