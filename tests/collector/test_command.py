@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from collector.test_signals import send_all, wait_for
-from harness import PATIENCE, wait_until
+from harness import PATIENCE, collector_ports, wait_until
 from sandscope._cli.main import main
-from sandscope._collector import Ports
 from sandscope._collector._collector_process import is_ready
 
 pytestmark = pytest.mark.collector
@@ -60,7 +59,7 @@ def test_a_broken_file_ends_the_command_with_its_name(
 def test_a_taken_port_ends_the_command_with_the_flag(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for variable, port in Ports.free().environment.items():
+    for variable, port in collector_ports().environment.items():
         monkeypatch.setenv(variable, port)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -73,7 +72,7 @@ def test_a_taken_port_ends_the_command_with_the_flag(
 
 @pytest.mark.usefixtures("otelcol")
 def test_run_becomes_the_collector_and_says_where_it_listens_and_writes(tmp_path: Path) -> None:
-    ports, data = Ports.free(), tmp_path / "data"
+    ports, data = collector_ports(), tmp_path / "data"
     command = [*COMMAND, "run", "--data", str(data), "--otlp-http-port", str(ports.otlp_http)]
     environment = {**os.environ, **ports.environment, "SANDSCOPE_OTLP_HTTP_PORT": "1"}
     log = tmp_path / "stderr"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from collector.test_signals import wait_for_page
-from harness import ROOT, Contract, clean_environment, run_program, wait_until
-from sandscope._collector import CollectorProcess, Composition, Ports
+from harness import ROOT, Contract, clean_environment, collector_ports, run_program, wait_until
+from sandscope._collector import CollectorProcess, Composition
 
 Start = Callable[..., CollectorProcess]
 Samples = dict[str, list[tuple[dict[str, str], float]]]
@@ -74,7 +74,7 @@ def found(otelcol: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
     folder = tmp_path_factory.mktemp("documents")
     composition = Composition.of("prometheus", "documents")
     with CollectorProcess(
-        composition, data=folder / "data", ports=Ports.free(), otelcol=otelcol
+        composition, data=folder / "data", ports=collector_ports(), otelcol=otelcol
     ) as collector:
         environment = clean_environment(
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import PATIENCE, wait_until
+from harness import PATIENCE, collector_ports, wait_until
 from sandscope import SandscopeError
-from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._collector import CollectorProcess, Composition
 
 Start = Callable[..., CollectorProcess]
 pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("otelcol")]
@@ -51,7 +51,9 @@ def test_it_takes_telemetry_once_started_and_is_gone_once_stopped(start: Start) 
 
 
 def test_stopping_twice_or_before_the_start_does_no_harm(otelcol: Path, tmp_path: Path) -> None:
-    collector = CollectorProcess(Composition.of("local"), data=tmp_path, ports=Ports.free(), otelcol=otelcol)
+    collector = CollectorProcess(
+        Composition.of("local"), data=tmp_path, ports=collector_ports(), otelcol=otelcol
+    )
     collector.stop()
     collector.start()
     collector.stop()
@@ -72,7 +74,7 @@ def test_its_data_is_for_its_owner_only(start: Start) -> None:
 
 
 def test_a_taken_port_is_an_error_with_the_port_and_the_flag(otelcol: Path, tmp_path: Path) -> None:
-    ports = Ports.free()
+    ports = collector_ports()
     collector = CollectorProcess(Composition.of("local"), data=tmp_path, ports=ports, otelcol=otelcol)
     with (
         socket.create_server(("127.0.0.1", ports.otlp_grpc)),
@@ -99,7 +101,7 @@ def test_what_is_not_a_collector_is_an_error(tmp_path: Path) -> None:
     imitation.write_text("#!/bin/sh\n")
     imitation.chmod(0o755)
     collector = CollectorProcess(
-        Composition.of("local"), data=tmp_path, ports=Ports.free(), otelcol=imitation
+        Composition.of("local"), data=tmp_path, ports=collector_ports(), otelcol=imitation
     )
     with pytest.raises(SandscopeError, match="it ended without a word"):
         collector.start()

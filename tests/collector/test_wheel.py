@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from collector.test_signals import send_all, wait_for
-from harness import PATIENCE
-from sandscope._collector import Ports
+from harness import PATIENCE, collector_ports
 from sandscope._collector._collector_process import is_ready
 
 pytestmark = [pytest.mark.collector, pytest.mark.slow, pytest.mark.xdist_group("wheel")]
@@ -52,7 +51,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bare(environment: Path, tmp_path: Path) -> dict[str, str]:
     """Return variables with a PATH that holds nothing but the environment's own programs."""
-    return {"PATH": str(environment / "bin"), "HOME": str(tmp_path), **Ports.free().environment}
+    return {"PATH": str(environment / "bin"), "HOME": str(tmp_path), **collector_ports().environment}
 
 
 def files_of(folder: Path) -> Iterator[str]:

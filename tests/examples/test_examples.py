@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import ROOT, clean_environment, lacking, requires_otelcol
+from harness._stores import requires_stores
 
 STORY = sorted(path for path in (ROOT / "examples").rglob("*.py") if path.parent != ROOT / "examples")
 # What runs the demo and checks it is not part of the story.
@@ -48,6 +49,7 @@ def test_one_trace_arrives_whole_in_the_local_files() -> None:
 @pytest.mark.stores
 @pytest.mark.slow
 def test_one_trace_arrives_whole_in_the_real_stores() -> None:
+    requires_stores("prometheus", "jaeger", "loki")
     run = _demo("--stores", "native")
     assert run.returncode == 0, run.stdout + run.stderr
     for store in ("Jaeger", "Prometheus", "Loki"):

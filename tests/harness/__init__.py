@@ -2,6 +2,7 @@
 
 from harness._contract import ROOT, Contract
 from harness._memory import Telemetry
+from harness._ports import collector_ports, free_ports
 from harness._programs import SANDSCOPE_RUN, STOCK, clean_environment, run_program
 from harness._requires import lacking, requires_otelcol
 from harness._sink import PATIENCE, OtlpSink, wait_until
@@ -15,6 +16,8 @@ __all__ = [
     "OtlpSink",
     "Telemetry",
     "clean_environment",
+    "collector_ports",
+    "free_ports",
     "lacking",
     "requires_otelcol",
     "run_program",

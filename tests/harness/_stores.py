@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import socket
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness._contract import ROOT
+from harness._ports import free_ports
 from harness._requires import lacking
 from sandscope import _stores
 
@@ -68,12 +68,3 @@ def requires_stores(*names: str) -> None:
     for store in _stores.chosen(names):
         if not _stores.find_binary(store, CONFIGURATION):
             lacking(f"{store.name} is absent: `{'make stores' if store.packages else store.hint}`")
-
-
-def free_ports(names: Iterable[str]) -> dict[str, int]:
-    """Return a port for each name that nobody listens on now, all different."""
-    with ExitStack() as held:
-        return {
-            name: held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for name in names
-        }

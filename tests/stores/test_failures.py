@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness._stores import CONFIGURATION, free_ports, requires_stores
+from harness import free_ports
+from harness._stores import CONFIGURATION, requires_stores
 from sandscope import SandscopeError, _stores
 from sandscope._stores import _process
 from sandscope._stores._state import claimed

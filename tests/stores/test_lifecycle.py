@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import PATIENCE
-from harness._stores import CONFIGURATION, free_ports, requires_stores
+from harness import PATIENCE, free_ports
+from harness._stores import CONFIGURATION, requires_stores
 from sandscope import _stores
 from sandscope._stores._process import start_time
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import PATIENCE, ROOT, STOCK, clean_environment, requires_otelcol, wait_until
-from harness._stores import Stores, free_ports
+from harness import PATIENCE, ROOT, STOCK, clean_environment, collector_ports, requires_otelcol, wait_until
+from harness._stores import Stores
 from harness._toolchains import compiled
 from sandscope import _stores
-from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._collector import CollectorProcess, Composition
 from sandscope._stores import _http
 from sandscope._stores._go import ENVIRONMENT, find_go
 
@@ -50,7 +50,7 @@ def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
         lambda file: [find_go(source), "build", "-trimpath", "-o", file, "."],
         **(ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}),
     )
-    ports = Ports(**free_ports(["otlp_grpc", "otlp_http", "health"]), prometheus=stores.scraped)
+    ports = collector_ports(prometheus=stores.scraped)
     composition = Composition.of("prometheus", "documents", "jaeger", "loki")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stores.collector.items():

@@ -21,11 +21,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
-from harness import PATIENCE
+from harness import PATIENCE, collector_ports, free_ports
 from harness._requires import requires_otelcol
-from harness._stores import Stores, free_ports
+from harness._stores import Stores
 from sandscope import SandscopeError, _stores
-from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._collector import CollectorProcess, Composition
 
 pytestmark = pytest.mark.stores
 T = TypeVar("T")
@@ -48,11 +48,10 @@ def test_one_trace_id_is_found_in_all_stores_behind_the_collector(
 ) -> None:
     for name, value in stores.collector.items():
         monkeypatch.setenv(name, value)
-    free = free_ports(["otlp_grpc", "otlp_http", "health"])
     collector = CollectorProcess(
         Composition.of("prometheus", "jaeger", "loki"),
         data=tmp_path / "data",
-        ports=Ports(**free, prometheus=stores.scraped),
+        ports=collector_ports(prometheus=stores.scraped),
         otelcol=requires_otelcol(),
     )
     with collector:

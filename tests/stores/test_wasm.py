@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from harness import ROOT, clean_environment, run_program, wait_until
+from harness import ROOT, clean_environment, collector_ports, run_program, wait_until
 from harness._requires import requires_otelcol
-from harness._stores import Stores, free_ports
+from harness._stores import Stores
 from sandscope import _stores
-from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._collector import CollectorProcess, Composition
 
 pytestmark = pytest.mark.stores
 PROGRAM = ROOT / "tests" / "collector" / "programs" / "wasm.py"
@@ -25,7 +25,7 @@ def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
     collector = CollectorProcess(
         Composition.of("prometheus", "documents", "jaeger", "loki"),
         data=folder / "data",
-        ports=Ports(**free_ports(["otlp_grpc", "otlp_http", "health"]), prometheus=stores.scraped),
+        ports=collector_ports(prometheus=stores.scraped),
         otelcol=requires_otelcol(),
     )
     with pytest.MonkeyPatch.context() as environment:

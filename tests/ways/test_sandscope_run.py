@@ -18,11 +18,11 @@ from harness import (
     SANDSCOPE_RUN,
     OtlpSink,
     clean_environment,
+    collector_ports,
     requires_otelcol,
     run_program,
     wait_until,
 )
-from sandscope._collector import Ports
 
 pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("default_signals")]
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("default_signals")]
 def environment(tmp_path: Path) -> dict[str, str]:
     """Return variables that give the Collector free ports and a folder of its own."""
     requires_otelcol()
-    return clean_environment(SANDSCOPE_DATA=str(tmp_path / "data"), **Ports.free().environment)
+    return clean_environment(SANDSCOPE_DATA=str(tmp_path / "data"), **collector_ports().environment)
 
 
 def _is_free(port: str) -> bool:
@@ -141,7 +141,7 @@ def test_an_unknown_program_is_an_error_before_anything_starts(environment: dict
 
 
 def test_ports_can_be_chosen_by_flags(environment: dict[str, str]) -> None:
-    ports = asdict(Ports.free())
+    ports = asdict(collector_ports())
     flags = [word for name, port in ports.items() for word in (f"--{name.replace('_', '-')}-port", str(port))]
     way = (*SANDSCOPE_RUN[:2], *flags, "--")
     run = run_program("", way=way, environment=environment)
