@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry import context
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
@@ -44,6 +45,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _no_errors_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test count telemetry's own errors from zero."""
     monkeypatch.setattr(_guard, "_counts", {})
+
+
+@pytest.fixture(autouse=True)
+def _own_context() -> Iterator[None]:
+    """Let each test begin in an empty context, and leave the context as it was."""
+    token = context.attach(context.Context())
+    own = context.get_current()
+    yield
+    left = context.get_current()
+    context.detach(token)
+    assert left is own, "the test leaves something current"
 
 
 @pytest.fixture
