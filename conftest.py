@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry import context
+from opentelemetry.context import Context
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
@@ -28,6 +30,14 @@ def pytest_configure() -> None:
 def _no_errors_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test count telemetry's own errors from zero."""
     monkeypatch.setattr(_guard, "_counts", {})
+
+
+@pytest.fixture(autouse=True)
+def _context_of_its_own() -> Iterator[None]:
+    """Let no test see a span that another one, perhaps one that failed, has left current."""
+    token = context.attach(Context())
+    yield
+    context.detach(token)
 
 
 @pytest.fixture(params=["direct", "deferred"])

@@ -192,7 +192,8 @@ class Execution:
             details = self._ensure_details()
             details.error_type = type(error).__qualname__
             verdict = self.site.verdict_of(error)
-            details.error_message = str(error)[:_LONGEST_MESSAGE]
+            # What is no text, such as an undecodable file name, could not be sent.
+            details.error_message = str(error)[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()
         except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("verdict", broken)
             verdict = MISSING_EVIDENCE
@@ -212,9 +213,9 @@ class Execution:
         if self.verdict is not None:
             return
         own = self._ensure_details().attributes
-        for key, value in attributes.items():
+        for key, value in _copied(attributes).items():
             if len(own) < _MOST or key in own:
-                own[key] = tuple(value) if isinstance(value, list) else value
+                own[key] = value
 
     def add_event(
         self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
@@ -229,7 +230,7 @@ class Execution:
         details = self._ensure_details()
         if self.verdict is None and len(details.events) < _MOST:
             when = time.time_ns() if timestamp is None else timestamp
-            details.events.append(Event(name, when, dict(attributes or {})))
+            details.events.append(Event(name, when, _copied(attributes or {})))
 
     def measure(self, metric: Metric, value: float) -> None:
         """Add a value of one of the runtime's own metrics."""
@@ -256,6 +257,13 @@ class Execution:
                 callback(self.verdict or MISSING_EVIDENCE, self.end_time)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 _guard.report("on_end", error)
+
+
+def _copied(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as they are now: the program may change its lists afterwards."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in dict(attributes).items()
+    }
 
 
 EXECUTION_KEY = create_key("sandscope-execution")

@@ -16,8 +16,9 @@ from sandscope._deferred._encode import Encoder
 from sandscope._deferred._pipeline import Pipeline
 from sandscope._execution import Value
 from sandscope._metric import Metric
+from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._recording._emitter import Emitter
-from sandscope._recording._recorder import Begin, Recorder, recording_nothing
+from sandscope._recording._recorder import Begin, recording_nothing
 from sandscope._scope import Scope
 
 
@@ -30,7 +31,7 @@ class DeferredRecorder(HotPath, Emitter):
 
     def __init__(self, scope: Scope, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self.instead: Recorder | None = None
+        self.instead: DirectRecorder | None = None
         Emitter.__init__(
             self, scope, pipeline.tracer_provider, pipeline.meter_provider, pipeline.logger_provider
         )
@@ -49,12 +50,6 @@ class DeferredRecorder(HotPath, Emitter):
     def resource(self) -> Resource:
         """Whose telemetry it is."""
         return self.pipeline.resource
-
-    def bind(self) -> None:
-        """See `Emitter.bind`; the pipeline's providers are the right ones for as long as it is used."""
-        if self.instead is not None:
-            self._providers = (None, None, None)
-        super().bind()
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
         """See `Emitter.measure`; what cannot be added up is soon written, even if no execution ends."""
@@ -76,10 +71,11 @@ class DeferredRecorder(HotPath, Emitter):
             self.checked = None
         return None
 
-    def fall_back_to(self, instead: Recorder) -> None:
-        """Let another recorder take new executions, and the global providers all else."""
+    def fall_back_to(self, instead: DirectRecorder) -> None:
+        """Let a direct recorder take new executions, and its providers all else."""
         self.instead = instead
         self.checked = None
+        self._providers = instead._providers
         self.bind()
 
     def after_fork_in_child(self) -> None:

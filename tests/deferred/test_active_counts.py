@@ -5,13 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import threading
-import time
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.context import Context
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import (
     Counter,
@@ -28,49 +25,31 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
+from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, generate_latest
 
-from sandscope import OK, _guard
-from sandscope._deferred import _active_counts, _aggregator
-from sandscope._deferred._aggregator import Aggregator
-from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
+from sandscope import OK, Execution, _guard
+from sandscope._deferred import DeferredRecorder, Pipeline, _active_counts, _pipeline
 from sandscope.instrumentation import Scope, Site
 
-SCOPE, SITE, OTHER = Scope("scope", "1"), Site("wasmtime", "call", "wasm add"), Site("torch", "load", "load")
+SCOPE = Scope("scope", "1")
+SITE = Site("wasmtime", "call", "wasm add", current=False)
+OTHER = Site("torch", "load", "load", current=False)
 DELTA = AggregationTemporality.DELTA
 TEMPORALITY: dict[type, Any] = {Counter: DELTA, Histogram: DELTA, ObservableUpDownCounter: DELTA}
 
 
-class _Recorder:
-    """Queues what has ended, as the deferred recorder does."""
+def _recorder(provider: MeterProvider) -> DeferredRecorder:
+    """Return a recorder whose pipeline has no thread: what has ended is counted when a reader collects."""
+    pipeline = Pipeline(TracerProvider(shutdown_on_exit=False), provider)
+    pipeline.idle = False
+    return DeferredRecorder(SCOPE, pipeline)
 
-    def __init__(self, provider: MeterProvider) -> None:
-        self.queue: deque[DeferredExecution] = deque()
-        self.aggregator = Aggregator(provider, SCOPE, self.drain)
 
-    def begin(self, site: Site = SITE) -> DeferredExecution:
-        self.aggregator.starts[site]()
-        execution = recorded_by(self)()  # type: ignore[arg-type]
-        execution.site = site
-        execution.parent_context, execution.started, execution.ended = Context(), time.perf_counter_ns(), 0
-        execution.verdict = execution.details = execution.identity = None
-        return execution
-
-    def identify(self, _execution: DeferredExecution) -> SpanContext:
-        return INVALID_SPAN_CONTEXT
-
-    def take(self, execution: DeferredExecution) -> None:
-        self.queue.append(execution)
-
-    def drain(self) -> None:
-        batch = []
-        while self.queue:
-            try:
-                batch.append(self.queue.popleft())
-            except IndexError:
-                break  # another thread was faster
-        self.aggregator.add(batch)
+def _begin(recorder: DeferredRecorder, site: Site = SITE) -> Execution:
+    execution = recorder.begin(site)
+    assert execution is not None
+    return execution
 
 
 class _Sums(MetricExporter):
@@ -93,9 +72,12 @@ class _Sums(MetricExporter):
 
 
 def _values(data: MetricsData | None) -> dict[str, float]:
+    scopes = data.resource_metrics[0].scope_metrics if data is not None else ()
     return {
         metric.name: sum(getattr(p, "count", None) or getattr(p, "value", 0) for p in metric.data.data_points)
-        for metric in (data.resource_metrics[0].scope_metrics[0].metrics if data is not None else ())
+        for scope in scopes
+        if scope.scope.name == SCOPE.name
+        for metric in scope.metrics
     }
 
 
@@ -114,8 +96,8 @@ def provider(reader: InMemoryMetricReader) -> Iterator[MeterProvider]:
 def test_each_collection_sees_all_that_has_ended_and_all_that_run(
     provider: MeterProvider, reader: InMemoryMetricReader
 ) -> None:
-    recorder = _Recorder(provider)
-    running = [recorder.begin() for _ in range(10)]
+    recorder = _recorder(provider)
+    running = [_begin(recorder) for _ in range(10)]
     for ended in range(1, 11):
         running.pop().finish()
         found = _values(reader.get_metrics_data())
@@ -126,10 +108,10 @@ def test_each_collection_sees_all_that_has_ended_and_all_that_run(
 def test_what_runs_is_shown_by_runtime_and_operation(
     provider: MeterProvider, reader: InMemoryMetricReader
 ) -> None:
-    recorder = _Recorder(provider)
-    recorder.begin(SITE)
-    recorder.begin(Site("wasmtime", "call", "another function"))
-    recorder.begin(OTHER)
+    recorder = _recorder(provider)
+    _begin(recorder, SITE)
+    _begin(recorder, Site("wasmtime", "call", "another function"))
+    _begin(recorder, OTHER)
     data = reader.get_metrics_data()
     assert data is not None
     (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
@@ -142,9 +124,9 @@ def test_ever_new_sites_are_counted_and_not_remembered(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_active_counts, "_MOST_SITES", 10)
-    recorder = _Recorder(provider)
+    recorder = _recorder(provider)
     for number in range(95):
-        recorder.begin(Site("wasmtime", "call", f"function {number}"))
+        _begin(recorder, Site("wasmtime", "call", f"function {number}"))
     assert len(recorder.aggregator.starts) <= 10
     assert _values(reader.get_metrics_data())["sandbox.execution.active"] == 95
 
@@ -153,13 +135,13 @@ def test_nothing_is_lost_between_threads_and_a_periodic_reader_in_delta_temporal
     exporter = _Sums()
     periodic = PeriodicExportingMetricReader(exporter, export_interval_millis=5)
     provider = MeterProvider([periodic, InMemoryMetricReader()], shutdown_on_exit=False)
-    recorder = _Recorder(provider)
+    recorder = _recorder(provider)
 
     def work() -> None:
         for number in range(10_000):
-            recorder.begin(SITE if number % 3 else OTHER).finish(OK)
+            _begin(recorder, SITE if number % 3 else OTHER).finish(OK)
             if number % 100 == 0:
-                recorder.drain()
+                recorder.pipeline.settle()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -179,8 +161,8 @@ def test_nothing_is_lost_between_threads_and_a_periodic_reader_in_delta_temporal
 def test_prometheus_sees_all_of_it() -> None:
     registry = CollectorRegistry()
     provider = MeterProvider([PrometheusMetricReader(registry=registry)], shutdown_on_exit=False)
-    recorder = _Recorder(provider)
-    running = [recorder.begin() for _ in range(7)]
+    recorder = _recorder(provider)
+    running = [_begin(recorder) for _ in range(7)]
     for execution in running[:5]:
         execution.finish()
     lines = [line.split(" ") for line in generate_latest(registry).decode().splitlines() if line[0] != "#"]
@@ -196,15 +178,15 @@ def test_prometheus_sees_all_of_it() -> None:
 def test_a_later_recorder_of_the_same_scope_is_seen_too(
     provider: MeterProvider, reader: InMemoryMetricReader
 ) -> None:
-    first = _Recorder(provider)
-    first.begin().finish()
-    first.begin()
+    first = _recorder(provider)
+    _begin(first).finish()
+    _begin(first)
     _values(reader.get_metrics_data())
     del first
     gc.collect()
-    second = _Recorder(provider)
-    second.begin().finish()
-    second.begin()
+    second = _recorder(provider)
+    _begin(second).finish()
+    _begin(second)
     found = _values(reader.get_metrics_data())
     assert found["sandbox.executions"] == 2
     assert found["sandbox.execution.active"] == 2
@@ -213,77 +195,95 @@ def test_a_later_recorder_of_the_same_scope_is_seen_too(
 def test_a_collection_does_not_wait_for_ever_for_a_thread_that_counts(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_aggregator, "_PATIENCE", 0.05)
-    recorder = _Recorder(provider)
-    recorder.begin().finish()
-    holding, release = threading.Event(), threading.Event()
+    monkeypatch.setattr(_pipeline, "_PATIENCE", 0.05)
+    recorder = _recorder(provider)
+    _begin(recorder).finish()
+    counting, go_on = threading.Event(), threading.Event()
+    count = recorder.aggregator.count
 
-    def hold() -> None:
-        with recorder.aggregator._lock:
-            holding.set()
-            release.wait(30)
+    def slowly(executions: Any) -> None:
+        counting.set()
+        go_on.wait(30)
+        count(executions)
 
-    thread = threading.Thread(target=hold)
+    monkeypatch.setattr(recorder.aggregator, "count", slowly)
+    thread = threading.Thread(target=recorder.pipeline.settle)
     thread.start()
-    holding.wait(10)
+    counting.wait(10)
     collector = threading.Thread(target=reader.get_metrics_data, daemon=True)
     collector.start()
     collector.join(10)
     waited = collector.is_alive()
-    release.set()
+    go_on.set()
     thread.join(10)
     assert not waited
     assert _values(reader.get_metrics_data())["sandbox.executions"] == 1
 
 
-def test_a_batch_that_interrupts_another_on_the_same_thread_is_counted_after_it() -> None:
+def test_what_ends_while_the_same_thread_counts_is_counted_next() -> None:
     class Interrupting(ExemplarFilter):
+        """Ends an execution in the midst of the SDK, as a finaliser or signal handler may."""
+
         def should_sample(self, *_args: Any) -> bool:
             if interruptions:
-                recorder.aggregator.add([interruptions.pop()])
+                interruptions.pop().finish()
+                recorder.pipeline.settle()
             return False
 
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], exemplar_filter=Interrupting(), shutdown_on_exit=False)
-    recorder = _Recorder(provider)
-    recorder.begin().finish()
-    recorder.begin(OTHER).finish()
-    interruptions = [recorder.queue.pop()]
-    recorder.drain()
+    recorder = _recorder(provider)
+    interruptions = [_begin(recorder, OTHER)]
+    _begin(recorder).finish()
+    recorder.pipeline.settle()
     assert interruptions == []
     found = _values(reader.get_metrics_data())
     assert found["sandbox.executions"] == found["sandbox.execution.duration"] == 2
     provider.shutdown()
 
 
-def test_an_owner_that_fails_to_drain_does_not_break_a_collection(
-    provider: MeterProvider, reader: InMemoryMetricReader, caplog: pytest.LogCaptureFixture
+def test_executions_that_cannot_be_counted_do_not_break_a_collection(
+    provider: MeterProvider,
+    reader: InMemoryMetricReader,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken() -> None:
-        raise RuntimeError("broken owner")
-
-    aggregator = Aggregator(provider, SCOPE, broken)
-    aggregator.started(SITE)
-    assert _values(reader.get_metrics_data()) == {"sandbox.execution.active": 1}
-    assert _guard.counts() == {"metrics.collect": 1}
+    recorder = _recorder(provider)
+    _begin(recorder)
+    _begin(recorder, OTHER).finish()
+    monkeypatch.setattr(recorder.aggregator, "_groups", None)
+    assert "sandbox.execution.active" in _values(reader.get_metrics_data())
+    assert _guard.counts() == {"metrics.add": 1}
     assert [record.name for record in caplog.records] == ["sandscope"]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_starts_from_zero(provider: MeterProvider, reader: InMemoryMetricReader) -> None:
-    recorder = _Recorder(provider)
-    running = [recorder.begin() for _ in range(3)]
-    recorder.aggregator._lock.acquire()  # as if another thread were counting
+def test_a_forked_child_starts_from_zero(
+    provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pipeline, "_PATIENCE", 0.05)
+    recorder = _recorder(provider)
+    running = [_begin(recorder) for _ in range(3)]
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with recorder.pipeline._collecting:  # as a thread that counts does, which is not in the child
+            held.set()
+            go_on.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
     child = os.fork()
     if child == 0:
         try:
-            recorder.aggregator.forget()
             running[0].finish()  # the parent's
-            mine = [recorder.begin() for _ in range(2)]
+            mine = [_begin(recorder) for _ in range(2)]
             mine[0].finish()
             os._exit(int(_values(reader.get_metrics_data()).get("sandbox.execution.active", 90)))
         finally:
             os._exit(99)
-    recorder.aggregator._lock.release()
+    go_on.set()
+    thread.join(10)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert _values(reader.get_metrics_data())["sandbox.execution.active"] == 3

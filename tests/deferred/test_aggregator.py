@@ -39,7 +39,7 @@ from sandscope.instrumentation import Metric, Scope, Site
 
 SCOPE = Scope("scope", "1")
 CALL, RUN = Site("wasmtime", "call", "wasm add"), Site("subprocess", "run", "run true")
-VERDICTS = [OK, OK, OK, Verdict("TLE", "kernel", "tle", "fuel"), Verdict("SV", "runtime", "sv_bounds")]
+VERDICTS = [OK, OK, OK, Verdict("TLE", "engine", "tle", "fuel"), Verdict("SV", "engine", "sv_bounds")]
 SIZE = Metric("test.size", "histogram", "By", "A size", (10.0, 1000.0))
 BYTES = Metric("test.bytes", "counter", "By", "Some bytes")
 LEVEL = Metric("test.level", "updowncounter", "{level}", "A level")
@@ -163,7 +163,7 @@ def test_all_points_are_those_of_the_direct_recorder(view: str, temporality: Any
     with _provider(ours, views=given) as our_provider, _provider(theirs, views=given) as their_provider:
         aggregator, executions = Aggregator(our_provider, SCOPE), _executions(700)
         for start, end in ((0, 256), (256, 257), (257, 300), (300, 300), (300, 700)):
-            aggregator.add(executions[start:end])
+            aggregator.count(executions[start:end])
             _one_by_one(their_provider, executions[start:end])
             names = [DURATION] if view in OTHER_EXEMPLARS else []
             found, expected = _points(ours), _points(theirs)
@@ -181,7 +181,7 @@ def test_exemplars_are_those_of_the_direct_recorder(filter_: ExemplarFilter) -> 
     settings: dict[str, Any] = {"exemplar_filter": filter_, "views": views}
     with _provider(ours, **settings) as our_provider, _provider(theirs, **settings) as their_provider:
         executions = _executions(300)
-        Aggregator(our_provider, SCOPE).add(executions)
+        Aggregator(our_provider, SCOPE).count(executions)
         _one_by_one(their_provider, executions)
         found, expected = _points(ours), _points(theirs)
     assert _without_exemplars(found) == _without_exemplars(expected)
@@ -204,7 +204,7 @@ class _EverySecond(ExemplarFilter):
 def test_an_exemplar_filter_of_the_programs_own_is_asked() -> None:
     reader = InMemoryMetricReader()
     with _provider(reader, exemplar_filter=_EverySecond()) as provider:
-        Aggregator(provider, SCOPE).add(_executions(200))
+        Aggregator(provider, SCOPE).count(_executions(200))
         values = [
             e[2] for (name, _), p in _points(reader).items() for e in p["exemplars"] if name == DURATION
         ]
@@ -218,7 +218,7 @@ def test_every_reader_gets_all_in_its_own_temporality() -> None:
         aggregator, executions = Aggregator(provider, SCOPE), _executions(200)
         deltas = 0
         for start in range(0, 200, 50):
-            aggregator.add(executions[start : start + 50])
+            aggregator.count(executions[start : start + 50])
             deltas += sum(p["count"] for (name, _), p in _points(second).items() if name == DURATION)
         assert deltas == sum(p["count"] for (name, _), p in _points(first).items() if name == DURATION) == 200
 
@@ -237,7 +237,7 @@ def test_a_value_that_no_instrument_takes_is_dropped_alone(
         executions[30].measure(metric, bad)
     reader = InMemoryMetricReader()
     with _provider(reader) as provider:
-        Aggregator(provider, SCOPE).add(executions)
+        Aggregator(provider, SCOPE).count(executions)
         by_name = {name: point for (name, _), point in _points(reader).items()}
     assert by_name["test.size"]["count"] == 58
     assert by_name["test.bytes"]["value"] == 58 * 5
@@ -250,12 +250,12 @@ def test_distinct_causes_are_bounded_and_those_beyond_are_counted() -> None:
     executions = _executions(100_000)
     for number, execution in enumerate(executions):
         execution.details, execution.site = None, CALL
-        execution.verdict = Verdict("TLE", "kernel", f"cause {number}", "fuel")
+        execution.verdict = Verdict("TLE", "engine", f"cause {number}", "fuel")
     reader = InMemoryMetricReader()
     with _provider(reader) as provider:
         aggregator = Aggregator(provider, SCOPE)
         for start in range(0, 100_000, 256):
-            aggregator.add(executions[start : start + 256])
+            aggregator.count(executions[start : start + 256])
         found = _points(reader)
     overflow = frozenset({("otel.metric.overflow", True)})
     counted = {
@@ -272,10 +272,10 @@ def test_distinct_causes_are_bounded_and_those_beyond_are_counted() -> None:
 
 def test_a_verdict_that_cannot_be_counted_does_not_cost_the_others(caplog: pytest.LogCaptureFixture) -> None:
     executions = _executions(50)
-    executions[20].verdict = Verdict("RE", "runtime", ["not", "a", "string"])  # type: ignore[arg-type]
+    executions[20].verdict = Verdict("RE", "guest", ["not", "a", "string"])  # type: ignore[arg-type]
     reader = InMemoryMetricReader()
     with _provider(reader) as provider:
-        Aggregator(provider, SCOPE).add(executions)
+        Aggregator(provider, SCOPE).count(executions)
         assert (
             sum(p["value"] for (name, _), p in _points(reader).items() if name == "sandbox.executions") == 49
         )
