@@ -36,7 +36,7 @@ class DeferredRecorder(HotPath, Emitter):
             self, scope, pipeline.tracer_provider, pipeline.meter_provider, pipeline.logger_provider
         )
         self.instrumentation_scope = InstrumentationScope(scope.name, scope.version)
-        self.encoder = Encoder(pipeline.resource, self.instrumentation_scope)
+        self._encoder: Encoder | None = None
         self.aggregator = Aggregator(pipeline.meter_provider, scope)
         self.identify = pipeline.identities.make
         variable = _internals.context_variable()
@@ -50,6 +50,13 @@ class DeferredRecorder(HotPath, Emitter):
     def resource(self) -> Resource:
         """Whose telemetry it is."""
         return self.pipeline.resource
+
+    @property
+    def encoder(self) -> Encoder:
+        """Encodes what it has recorded; for the thread that sends."""
+        if self._encoder is None:
+            self._encoder = Encoder(self.resource, self.instrumentation_scope)
+        return self._encoder
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
         """See `Emitter.measure`; what cannot be added up is soon written, even if no execution ends."""
@@ -82,7 +89,7 @@ class DeferredRecorder(HotPath, Emitter):
         """Begin anew: what runs, and what is being counted, is the parent's."""
         super().after_fork_in_child()
         self.aggregator.after_fork_in_child()
-        self.encoder = Encoder(self.pipeline.resource, self.instrumentation_scope)
+        self._encoder = None  # the SDK gives a child a resource of its own, a little later than this
         self.checked = None
 
     def on_context_mismatch(self, error: ValueError) -> None:
