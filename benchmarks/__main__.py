@@ -23,7 +23,7 @@ AT_MOST = {
     "wrapped_over_plain_wasm_add": (1.1, 1.3),
     "wrapped_over_plain_subprocess": (1.05, 2),
     "wrapped_over_plain_torch_linear": (1.40, 2),
-    "wrapped_over_plain_torch_150_layers": (1.02, 1.2),
+    "wrapped_over_plain_torch_150_layers": (1.02, 1.3),
     "wasmtime_nop_off_over_plain": (1.1, 1.4),
     "wasmtime_nop_all_over_plain": (1.25, 1.6),
     "wasmtime_add_off_over_plain": (1.05, 1.3),
