@@ -1,4 +1,4 @@
-"""What a load says about its model file; of a path, only the last part."""
+"""Attributes of a load: its model file, of whose path only the last part is recorded, and its size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _TRUE = {"1", "y", "yes", "true"}
 
 
 def load_attributes(torch: Any, api: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Value]:
-    """Return what is known of a load from its arguments.
+    """Return the attributes of a load, from its arguments.
 
     Args:
         torch: the module.
-        api: which function loads, a value of ``torch.load.api``.
-        args: its arguments.
-        kwargs: its keyword arguments.
+        api: the function that loads, a value of ``torch.load.api``.
+        args: of the load.
+        kwargs: of the load.
     """
     attributes: dict[str, Value] = {}
     try:
@@ -35,9 +35,9 @@ def load_attributes(torch: Any, api: str, args: tuple[Any, ...], kwargs: dict[st
                 attributes["torch.model.file"] = Path(os.fsdecode(source.name)).name
             attributes["torch.model.size"] = os.fstat(source.fileno()).st_size
     except (OSError, ValueError):
-        pass  # No such file, or a closed one: torch itself is about to say so.
+        pass  # The file does not exist or is closed: torch is about to raise an error that says so.
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report_error("torch.source", error)
+        report_error("torch.load_attributes", error)
     return attributes
 
 
@@ -47,7 +47,7 @@ def _weights_only(torch: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     given = kwargs.get("weights_only")
     if given is not None:
         return bool(given)
-    # torch before 2.6 does not have this function, and loads everything.
+    # torch before 2.6 does not have this function, and loads any object.
     default = getattr(torch.serialization, "_default_to_weights_only", lambda _pickle_module: False)
     pickle_module = args[2] if len(args) > 2 else kwargs.get("pickle_module")
     return bool(default(pickle_module)) and not _is_set("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
