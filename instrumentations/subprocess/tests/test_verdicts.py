@@ -80,6 +80,8 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         FAULT,
     ),
     ("SIGXCPU", {"signal": signal.SIGXCPU}, CPU),
+    ("SIGKILL at 1 s, less than reported", {"signal": signal.SIGKILL, "cpu_limit": 1, "cpu_time": 0.85}, CPU),
+    ("SIGKILL before 1 s", {"signal": signal.SIGKILL, "cpu_limit": 1, "cpu_time": 0.75}, UNATTRIBUTED),
     ("SIGKILL at the hard limit", {"signal": signal.SIGKILL, "cpu_limit": 2, "cpu_time": 1.95}, CPU),
     (
         "SIGKILL before the hard limit",

@@ -86,8 +86,9 @@ def _reached_cpu_time_limit(evidence: Evidence) -> bool:
         return True
     if evidence.signal != signal.SIGKILL or evidence.cpu_limit is None or evidence.cpu_time is None:
         return False
-    # The kernel enforces the limit with a precise clock, but reports the CPU time in ticks.
-    return evidence.cpu_time >= evidence.cpu_limit - max(0.1, 0.05 * evidence.cpu_limit)
+    # To enforce the limit, the kernel counts timer ticks; on a busy machine, this differs from the precise CPU
+    # time that it reports: at a limit of 1 s, 0.92 to 1.03 s were measured there.
+    return evidence.cpu_time >= evidence.cpu_limit - max(0.2, 0.05 * evidence.cpu_limit)
 
 
 def _reached_output_limit(evidence: Evidence) -> bool:
