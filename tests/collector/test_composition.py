@@ -10,7 +10,10 @@ from sandscope import SandscopeError
 from sandscope._collector import Composition, validate
 
 pytestmark = pytest.mark.usefixtures("otelcol")
-OVERLAYS = ("local", "prometheus", "documents", "prometheus-otlp", "jaeger", "loki", "debug")
+OVERLAYS = (
+    *("local", "prometheus", "names-wasm-sandbox", "names-rustbox"),
+    *("prometheus-otlp", "jaeger", "loki", "debug"),
+)
 DOCUMENTED = [
     *((name,) for name in OVERLAYS),
     *combinations(OVERLAYS, 2),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.test_signals import send_all, wait_for
 from sandscope import SandscopeError
 from sandscope._collector import CollectorProcess, Composition, Ports
 
@@ -40,6 +41,8 @@ def test_it_takes_telemetry_once_started_and_is_gone_once_stopped(start: Start) 
     assert pid is not None
     for port in (collector.ports.otlp_http, collector.ports.otlp_grpc):
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    send_all(collector.endpoint)
+    assert wait_for(collector.data / "logs.jsonl")  # it is ready a little before it handles SIGTERM
     collector.stop()
     assert not is_running(pid)
     assert collector.pid is None

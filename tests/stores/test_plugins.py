@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.stores, pytest.mark.slow]
 PLUGINS = ROOT / "examples" / "plugins"
 CALLS = 5
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-PAGE = (ROOT / "docs" / "documents.md").read_text()
+PAGE = (ROOT / "docs" / "names-wasm-sandbox.md").read_text()
 DOCUMENT = {name for name in re.findall(r"^\| `(wasm_\w+)` \|", PAGE, re.MULTILINE) if "network" not in name}
 """The document's names that have a source in this program: its guest has no network."""
 
@@ -51,7 +51,7 @@ def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
         **(ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}),
     )
     ports = Ports(**free_ports(["otlp_grpc", "otlp_http", "health"]), prometheus=stores.scraped)
-    composition = Composition.of("prometheus", "documents", "jaeger", "loki")
+    composition = Composition.of("prometheus", "names-wasm-sandbox", "jaeger", "loki")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stores.collector.items():
             patch.setenv(name, value)

@@ -15,7 +15,9 @@ from sandscope._collector import CollectorProcess, Composition, Ports
 
 pytestmark = pytest.mark.stores
 PROGRAM = ROOT / "tests" / "collector" / "programs" / "wasm.py"
-NAMES = set(re.findall(r"^\| `(wasm_\w+)` \|", (ROOT / "docs" / "documents.md").read_text(), re.MULTILINE))
+NAMES = set(
+    re.findall(r"^\| `(wasm_\w+)` \|", (ROOT / "docs" / "names-wasm-sandbox.md").read_text(), re.MULTILINE)
+)
 SETTINGS = {f"SANDSCOPE_WASMTIME_{name}": "true" for name in ("FUEL", "CPU", "PROBE")}
 SECONDS = 20.0
 
@@ -25,7 +27,7 @@ def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Run the program once, behind a Collector that serves all stores."""
     folder = tmp_path_factory.mktemp("wasm")
     collector = CollectorProcess(
-        Composition.of("prometheus", "documents", "jaeger", "loki"),
+        Composition.of("prometheus", "names-wasm-sandbox", "jaeger", "loki"),
         data=folder / "data",
         ports=Ports(**free_ports(["otlp_grpc", "otlp_http", "health"]), prometheus=stores.scraped),
         otelcol=requires_otelcol(),

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_OVERLAY = "local"
 OVERLAYS = (
-    "an overlay's name (local, prometheus, documents, prometheus-otlp, jaeger, loki, debug), or a YAML file"
+    "an overlay's name (local, prometheus, names-wasm-sandbox, names-rustbox, prometheus-otlp, jaeger, loki, "
+    "debug), or a YAML file"
 )
 
 

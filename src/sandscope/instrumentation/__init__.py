@@ -6,6 +6,7 @@ and states a `Verdict`. It knows nothing of spans, metrics or log records.
 
 from sandscope._errors import SandscopeError
 from sandscope._execution import Event, Execution, Site, Value, current_execution
+from sandscope._forking import new_lock, watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
@@ -46,9 +47,11 @@ __all__ = [
     "environment_names",
     "get_recorder",
     "inject_environment",
+    "new_lock",
     "one_of",
     "read_boolean",
     "read_choice",
     "report_error",
+    "watch_forks",
     "wrong_setting",
 ]

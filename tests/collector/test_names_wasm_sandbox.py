@@ -1,21 +1,19 @@
-"""Every name of the document that has a source is on the Collector's page, exactly as the document writes it."""
+"""Every metric name of wasm-sandbox's guide that has a source is on the Collector's page, exactly as written there."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from collector.test_signals import MAX_SECONDS, wait_for_page
+from collector._prometheus_page import MAX_SECONDS, Samples, samples, total, wait_for_page
 from harness import ROOT, Contract, clean_environment, run_program
 from sandscope._collector import CollectorProcess
 
 Start = Callable[..., CollectorProcess]
-Samples = dict[str, list[tuple[dict[str, str], float]]]
 pytestmark = pytest.mark.collector
 
 PROGRAM = Path(__file__).parent / "programs" / "wasm.py"
@@ -42,10 +40,8 @@ HISTOGRAMS = {
     "wasm_instance_creation_duration_seconds": (0.001, 0.01, 0.1, 1.0, 5.0),
 }
 NAMES = COUNTERS | GAUGES | {f"{name}_bucket" for name in HISTOGRAMS}
-_LINE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="[^"]*",?)*)\})? ([^\s#]+)', re.MULTILINE)
 
-
-PAGE = ROOT / "docs" / "documents.md"
+PAGE = ROOT / "docs" / "names-wasm-sandbox.md"
 
 
 def test_the_page_names_each_of_them() -> None:
@@ -54,19 +50,6 @@ def test_the_page_names_each_of_them() -> None:
     for row in re.findall(r"^\| (`wasm_[^|]*) \|", missing, re.MULTILINE):
         for name in re.findall(r"`(wasm_\w+)(?:_\*)?`", row):
             assert any(known.startswith(name) for known in NAMES), name
-
-
-def samples(page: str) -> Samples:
-    """Return what is on a page, by name: labels and value."""
-    found: Samples = defaultdict(list)
-    for name, labels, value in _LINE.findall(page):
-        found[name].append((dict(re.findall(r'([a-z_]+)="([^"]*)"', labels)), float(value)))
-    return found
-
-
-def total(found: Samples, name: str, **labels: str) -> float:
-    """Return the sum of a metric over all series with these labels."""
-    return sum(value for given, value in found[name] if labels.items() <= given.items())
 
 
 def run(start: Start, folder: Path, *overlays: str) -> tuple[CollectorProcess, Samples]:
@@ -90,8 +73,8 @@ def run(start: Start, folder: Path, *overlays: str) -> tuple[CollectorProcess, S
     return collector, samples(page)
 
 
-def test_every_name_of_the_document_is_on_the_page(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "documents")
+def test_every_name_of_the_guide_is_on_the_page(start: Start, tmp_path: Path) -> None:
+    _, found = run(start, tmp_path, "prometheus", "names-wasm-sandbox")
 
     assert NAMES - found.keys() == set()
     for name, boundaries in HISTOGRAMS.items():
@@ -131,18 +114,18 @@ def test_every_name_of_the_document_is_on_the_page(start: Start, tmp_path: Path)
     assert total(found, "wasm_network_errors_total") == 1
 
 
-def test_what_is_ours_keeps_its_name_beside_the_documents(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "documents")
-    for ours, theirs in [
+def test_the_originals_are_beside_the_copies(start: Start, tmp_path: Path) -> None:
+    _, found = run(start, tmp_path, "prometheus", "names-wasm-sandbox")
+    for original, copy in [
         ("sandbox_executions_total", "wasm_executions_total"),
         ("sandbox_execution_duration_seconds_count", "wasm_execution_duration_seconds_count"),
         ("sandbox_security_violations_total", "wasm_security_violations_total"),
     ]:
-        assert total(found, ours, sandbox_runtime="wasmtime") == total(found, theirs)
+        assert total(found, original, sandbox_runtime="wasmtime") == total(found, copy)
 
 
 def test_without_the_other_overlay_only_the_copies_are_there(start: Start, tmp_path: Path) -> None:
-    collector = start("documents", "local")
+    collector = start("names-wasm-sandbox", "local")
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     assert run_program(PROGRAM, str(tmp_path), environment=environment).returncode == 0
     found = samples(wait_for_page(collector.ports.prometheus, "wasm_executions_total"))
@@ -151,7 +134,7 @@ def test_without_the_other_overlay_only_the_copies_are_there(start: Start, tmp_p
 
 
 def test_every_metric_that_is_declared_for_wasmtime_was_seen(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "documents")
+    _, found = run(start, tmp_path, "prometheus", "names-wasm-sandbox")
     seen = {re.sub(r"_(?:total|bucket|count|sum|created)$", "", name) for name in found}
     declared = Contract(ROOT / "instrumentations" / "wasmtime" / "telemetry.yaml").metrics
     units = {"s": "_seconds", "By": "_bytes", "%": "_percent"}

@@ -1,4 +1,4 @@
-"""What the documents name exists, and what they tell users to run is accepted."""
+"""What the documentation names exists, and the commands that it shows are accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trace context goes into children; everything else in their environment is as it would be."""
+"""Children get the trace context; everything else in their environment stays the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 SHOW = [sys.executable, "-c", "import os; print(dict(os.environ))"]
-THEIRS = "00-11111111111111111111111111111111-2222222222222222-01"
+INHERITED = "00-11111111111111111111111111111111-2222222222222222-01"
 
 
 def _shown(**options: Any) -> dict[str, str]:
@@ -59,16 +59,16 @@ def test_an_inherited_environment_has_the_context_in_addition(
 
 
 def test_an_inherited_context_is_stale_and_replaced(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRACEPARENT", THEIRS)
-    monkeypatch.setenv("TRACESTATE", "theirs=1")
+    monkeypatch.setenv("TRACEPARENT", INHERITED)
+    monkeypatch.setenv("TRACESTATE", "inherited=1")
     shown = _shown()
     assert shown["TRACEPARENT"] == _traceparent(ended)
     assert "TRACESTATE" not in shown
 
 
 def test_a_copy_of_an_inherited_context_is_stale_as_well(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRACEPARENT", THEIRS)
-    monkeypatch.setenv("TRACESTATE", "theirs=1")
+    monkeypatch.setenv("TRACEPARENT", INHERITED)
+    monkeypatch.setenv("TRACESTATE", "inherited=1")
     shown = _shown(env={**os.environb, b"MORE": b"1"})
     assert shown["TRACEPARENT"] == _traceparent(ended)
     assert "TRACESTATE" not in shown
@@ -80,7 +80,7 @@ def test_a_copy_of_an_inherited_context_is_stale_as_well(ended: Any, monkeypatch
     [{"A": "1"}, {b"A": b"1"}, {"A": b"1"}, OnlyItems({"A": "1"})],
     ids=["str", "bytes", "mixed", "not a dict"],
 )
-def test_an_environment_of_the_users_is_copied(ended: Any, env: Any) -> None:
+def test_an_environment_from_the_user_is_copied(ended: Any, env: Any) -> None:
     before = dict(env)
     shown = _shown(env=env)
     assert shown.pop("TRACEPARENT") == _traceparent(ended)
@@ -89,19 +89,19 @@ def test_an_environment_of_the_users_is_copied(ended: Any, env: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["TRACEPARENT", b"TRACEPARENT"], ids=["str", "bytes"])
-def test_a_context_of_the_users_is_kept(ended: Any, name: Any) -> None:
-    env = {name: THEIRS, "TRACESTATE": "theirs=1"}
-    assert _shown(env=env) == {"TRACEPARENT": THEIRS, "TRACESTATE": "theirs=1"}
+def test_a_context_from_the_user_is_kept(ended: Any, name: Any) -> None:
+    env = {name: INHERITED, "TRACESTATE": "inherited=1"}
+    assert _shown(env=env) == {"TRACEPARENT": INHERITED, "TRACESTATE": "inherited=1"}
     assert ended.verdict()[0] == "OK"
 
 
-def test_an_environment_asked_to_be_empty_is_empty(ended: Any) -> None:
+def test_an_empty_environment_stays_empty(ended: Any) -> None:
     assert _shown(env={}) == {}
     assert ended.verdict()[0] == "OK"
 
 
 @pytest.mark.parametrize("env", [["A=1"], {1: "A"}, {"A": None}], ids=["list", "int name", "None value"])
-def test_an_environment_that_is_none_raises_what_it_raises_without_us(ended: Any, env: Any) -> None:
+def test_an_invalid_environment_raises_the_same_error(ended: Any, env: Any) -> None:
     with pytest.raises((TypeError, AttributeError)) as caught:
         subprocess.Popen(["true"], env=env)
     with suppress_instrumentation(), pytest.raises(type(caught.value)) as plain:
@@ -110,7 +110,7 @@ def test_an_environment_that_is_none_raises_what_it_raises_without_us(ended: Any
     assert ended.verdict()[2] == "ie_supervisor_failure"
 
 
-def test_putenv_reaches_children_as_ever(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_get_what_putenv_sets(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHANGED", "by os.environ")
     monkeypatch.setenv("REMOVED", "1")
     os.putenv("PUT", "1")
@@ -125,7 +125,7 @@ def test_putenv_reaches_children_as_ever(ended: Any, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_each_child_gets_the_environment_of_its_time(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_child_gets_the_current_environment(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEASON", "spring")
     first = _shown()
     monkeypatch.setenv("SEASON", "summer")
@@ -144,7 +144,7 @@ def test_no_context_is_left_over_from_a_failed_spawn(ended: Any, monkeypatch: py
     assert ended.verdict()[0] == "IE"
 
 
-def test_an_audit_hook_sees_the_programs_own_environment() -> None:
+def test_an_audit_hook_gets_the_environment_that_the_program_gave() -> None:
     code = """
 import subprocess, sys
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
@@ -156,14 +156,14 @@ subprocess.run(["true"], check=True)
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "None\n"
 
 
-def test_what_preexec_fn_puts_survives_next_to_the_context(ended: Any) -> None:
+def test_children_get_what_preexec_fn_sets_by_putenv(ended: Any) -> None:
     shown = _shown(preexec_fn=lambda: os.putenv("FRUIT", "apple"))
     assert shown["FRUIT"] == "apple"
     assert shown["TRACEPARENT"] == _traceparent(ended)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_preexec_fn_raises_as_ever(ended: Any) -> None:
+def test_an_error_in_preexec_fn(ended: Any) -> None:
     def broken() -> None:
         raise ValueError
 
@@ -172,7 +172,7 @@ def test_preexec_fn_raises_as_ever(ended: Any) -> None:
     assert ended.verdict()[2] == "ie_supervisor_failure"
 
 
-def test_a_spawn_by_posix_spawn_carries_the_context(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_posix_spawn(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def posix_spawn(*args: Any, **options: Any) -> int:
@@ -186,7 +186,7 @@ def test_a_spawn_by_posix_spawn_carries_the_context(ended: Any, monkeypatch: pyt
     assert shown["TRACEPARENT"] == _traceparent(ended)
 
 
-def test_a_shell_and_an_asyncio_child_get_it_too(ended: Any) -> None:
+def test_a_shell_started_by_asyncio(ended: Any) -> None:
     async def shell() -> bytes:
         process = await asyncio.create_subprocess_shell("echo $TRACEPARENT", stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()

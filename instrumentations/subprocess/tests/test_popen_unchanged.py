@@ -1,4 +1,4 @@
-"""What a program sees of subprocess is what it sees without us."""
+"""subprocess behaves for the program as it does without instrumentation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -27,18 +28,27 @@ PATCHED = [
 ]
 
 
-def test_uninstrument_puts_everything_back(telemetry: Telemetry) -> None:
+def _anonymous_descriptors() -> dict[int, str]:
+    """Return the descriptors such as pidfds and epoll instances, with their kind."""
+    kinds = {}
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with suppress(FileNotFoundError):  # that of the listing itself
+            kinds[int(number)] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+    return {number: kind for number, kind in kinds.items() if "anon_inode" in kind}
+
+
+def test_uninstrument_restores_everything(telemetry: Telemetry) -> None:
     before = [vars(owner)[name] for owner, name in PATCHED]
-    late = getattr(subprocess, "_del_safe", None) and subprocess._del_safe.waitpid  # type: ignore[attr-defined]
+    poll_waitpid = getattr(subprocess, "_del_safe", None) and subprocess._del_safe.waitpid  # type: ignore[attr-defined]
     instrumentor = SubprocessInstrumentor()
     for _ in range(2):
-        instrumentor.instrument(**telemetry.providers)
+        instrumentor.instrument(recorder=telemetry.recorder(instrumentor.scope))
         assert [vars(owner)[name] for owner, name in PATCHED] != before
         instrumentor.uninstrument()
         after = [vars(owner)[name] for owner, name in PATCHED]
         assert all(now is then for now, then in zip(after, before, strict=True))
-        if late:
-            assert subprocess._del_safe.waitpid is late  # type: ignore[attr-defined]
+        if poll_waitpid:
+            assert subprocess._del_safe.waitpid is poll_waitpid  # type: ignore[attr-defined]
     subprocess.run(["true"], check=True)
     assert telemetry.spans() == []
 
@@ -54,7 +64,7 @@ def _signatures() -> dict[str, Any]:
 def test_signatures_are_those_of_the_standard_library(telemetry: Telemetry) -> None:
     plain = _signatures()
     polled = list(inspect.signature(subprocess.Popen._internal_poll).parameters)  # type: ignore[attr-defined]
-    SubprocessInstrumentor().instrument(**telemetry.providers)
+    SubprocessInstrumentor().instrument(recorder=telemetry.recorder(SubprocessInstrumentor.scope))
     try:
         assert _signatures() == plain
         assert list(inspect.signature(subprocess.Popen._internal_poll).parameters) == polled  # type: ignore[attr-defined]
@@ -63,15 +73,15 @@ def test_signatures_are_those_of_the_standard_library(telemetry: Telemetry) -> N
 
 
 def test_subclasses_isinstance_and_weak_references(ended: Any) -> None:
-    class Mine(subprocess.Popen[bytes]):
+    class Subclass(subprocess.Popen[bytes]):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
-            self.mine = True
+            self.additional = True
 
-    with Mine(["true"]) as process:
+    with Subclass(["true"]) as process:
         assert isinstance(process, subprocess.Popen)
         assert weakref.ref(process)() is process
-        assert process.mine
+        assert process.additional
     plain = {
         "args",
         "pid",
@@ -82,7 +92,7 @@ def test_subclasses_isinstance_and_weak_references(ended: Any) -> None:
         "encoding",
         "errors",
         "text_mode",
-        "mine",
+        "additional",
     }
     assert {name for name in vars(process) if not name.startswith("_")} <= plain | {
         "pipesize",
@@ -93,7 +103,7 @@ def test_subclasses_isinstance_and_weak_references(ended: Any) -> None:
 
 def test_results_and_exceptions_pickle(ended: Any) -> None:
     result = subprocess.run(["false"], capture_output=True, check=False)
-    assert vars(pickle.loads(pickle.dumps(result))) == vars(result)  # noqa: S301 -- our own bytes
+    assert vars(pickle.loads(pickle.dumps(result))) == vars(result)  # noqa: S301 -- made in the same line
     with pytest.raises(subprocess.CalledProcessError) as caught:
         result.check_returncode()
     assert pickle.loads(pickle.dumps(caught.value)).returncode == 1  # noqa: S301
@@ -152,7 +162,7 @@ def test_a_name_is_short_and_can_be_sent(ended: Any, tmp_path: pathlib.Path) -> 
 
 
 @pytest.mark.parametrize("options", [{}, {"args": []}, {"args": ["true"], "bufsize": "x"}, {"args": 5}])
-def test_wrong_arguments_raise_what_they_raise_without_us(ended: Any, options: dict[str, Any]) -> None:
+def test_invalid_arguments_raise_the_same_error(ended: Any, options: dict[str, Any]) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011 -- compared below
         subprocess.Popen(**options)
     with suppress_instrumentation(), pytest.raises(type(caught.value)) as plain:
@@ -161,24 +171,24 @@ def test_wrong_arguments_raise_what_they_raise_without_us(ended: Any, options: d
     assert len(ended.telemetry.spans()) <= 1
 
 
-def test_an_exception_passes_unchanged(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Mine(BaseException):
+def test_an_exception_is_raised_unchanged(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ProgramError(BaseException):
         pass
 
     def broken(*_args: Any) -> None:
         raise error
 
-    error = Mine()
+    error = ProgramError()
     monkeypatch.setattr(subprocess, "_USE_POSIX_SPAWN", True)
     monkeypatch.setattr(os, "posix_spawn", lambda *_args, **_options: broken())
-    with pytest.raises(Mine) as caught:
+    with pytest.raises(ProgramError) as caught:
         subprocess.Popen(["/bin/true"], close_fds=False)
     assert caught.value is error
     assert caught.value.__context__ is None
     assert ended.verdict()[2] == "ie_supervisor_failure"
 
 
-def test_a_suppressed_child_is_left_alone(ended: Any) -> None:
+def test_a_child_started_while_instrumentation_is_suppressed(ended: Any) -> None:
     with suppress_instrumentation():
         result = subprocess.run(
             [sys.executable, "-c", "import os; print('TRACEPARENT' in os.environ)"],
@@ -190,7 +200,7 @@ def test_a_suppressed_child_is_left_alone(ended: Any) -> None:
     assert ended.telemetry.spans() == []
 
 
-def test_the_program_gets_the_descriptor_numbers_that_it_gets_without_us(ended: Any) -> None:
+def test_the_program_gets_the_same_descriptor_numbers(ended: Any) -> None:
     def lowest() -> int:
         number = os.open(os.devnull, os.O_RDONLY)
         os.close(number)
@@ -204,37 +214,46 @@ def test_the_program_gets_the_descriptor_numbers_that_it_gets_without_us(ended: 
     assert ended.verdict()[0] == "OK"
 
 
-def test_the_programs_last_descriptors_are_left_to_it(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("least", [64, 80], ids=["no high number", "few high numbers"])
+def test_the_last_descriptors_are_left_to_the_program(ended: Any, gate: Any, least: int) -> None:
+    before = _anonymous_descriptors()
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, lowest_free + 16), hard))
     try:
-        assert subprocess.run(["false"], check=False).returncode == 1
+        process = subprocess.Popen(["/bin/sh", "-c", "cat; exit 1"], stdin=gate.input)
+        assert _anonymous_descriptors() == before
+        gate.open()
+        assert process.wait() == 1
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert ended.verdict()[0] == "RE"
 
 
-def test_a_descriptor_that_the_program_closed_and_reused_stays_open(ended: Any) -> None:
-    with subprocess.Popen(["sleep", "0.2"]):
-        numbers = [int(n) for n in os.listdir("/proc/self/fd") if int(n) >= 64]  # noqa: PTH208
-        (pidfd,) = [n for n in numbers if "pidfd" in os.readlink(f"/proc/self/fd/{n}")]  # noqa: PTH115
+def test_a_descriptor_that_the_program_closed_and_reused_stays_open(ended: Any, gate: Any) -> None:
+    before = _anonymous_descriptors()
+    with subprocess.Popen(["cat"], stdin=gate.input):
+        added = _anonymous_descriptors().items() - before.items()
+        (pidfd,) = [number for number, kind in added if "pidfd" in kind]
         reused = os.open(os.devnull, os.O_RDONLY)
         os.dup2(reused, pidfd)
         os.close(reused)
+        gate.open()
     assert os.readlink(f"/proc/self/fd/{pidfd}") == os.devnull  # noqa: PTH115
     os.close(pidfd)
     assert ended.verdict()[0] == "OK"
 
 
 def test_another_popen_is_not_patched(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
-    class Foreign:
+    class AnotherPopen:
         def _execute_child(self, command: str) -> None:
             raise NotImplementedError
 
     before = subprocess.Popen
-    subprocess.Popen = Foreign  # type: ignore[assignment, misc]
+    subprocess.Popen = AnotherPopen  # type: ignore[assignment, misc]
     try:
-        SubprocessInstrumentor().instrument(**telemetry.providers)
+        SubprocessInstrumentor().instrument(recorder=telemetry.recorder(SubprocessInstrumentor.scope))
     finally:
         subprocess.Popen = before  # type: ignore[misc]
         SubprocessInstrumentor().uninstrument()
