@@ -11,30 +11,30 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from sandscope._errors import SandscopeError
-from sandscope._stores._binaries import BUILD_FLAGS, built_folder
-from sandscope._stores._catalogue import Store
-from sandscope._stores._go import ENVIRONMENT, find_go
-from sandscope._stores._progress import Progress
+from sandscope_collector.stores._binaries import BUILD_FLAGS, built_folder
+from sandscope_collector.stores._catalogue import Store
+from sandscope_collector.stores._go import GO_ENVIRONMENT, find_go
+from sandscope_collector.stores._progress import Progress
+from sandscope_collector.stores._stores_error import StoresError
 
 
 def build(stores: Iterable[Store], configuration: Path, progress: Progress) -> list[Path]:
-    """Compile those stores that are not in the cache folder yet.
+    """Compile the stores that are not yet in the cache folder.
 
     Args:
-        stores: which; those that come from the system's packages are passed over.
+        stores: the stores to build; those that come from system packages are skipped.
         configuration: the folder with ``<store>/go.mod`` and ``go.sum``.
-        progress: where to say how far it is.
+        progress: where to report progress.
 
     Returns:
-        The folder of binaries of each store.
+        The folder with the binaries of each store.
 
     Raises:
-        SandscopeError: when Go is missing or too old, or does not compile a store.
+        StoresError: if Go is missing or too old, or if a store does not compile.
     """
-    wanted = [store for store in stores if store.packages]
+    compiled = [store for store in stores if store.packages]
     folders = []
-    for number, store in enumerate(wanted, 1):
+    for number, store in enumerate(compiled, 1):
         folder = built_folder(store, configuration / store.name)
         if not folder.is_dir():
             _compile(
@@ -42,7 +42,7 @@ def build(stores: Iterable[Store], configuration: Path, progress: Progress) -> l
                 configuration / store.name,
                 folder,
                 progress,
-                f"{store.name} ({number} of {len(wanted)})",
+                f"{store.name} ({number} of {len(compiled)})",
             )
         folders.append(folder)
     return folders
@@ -53,7 +53,7 @@ def _compile(store: Store, module: Path, folder: Path, progress: Progress, title
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     log = folder.with_suffix(".log")
-    progress.say(f"building {title}: minutes the first time, nothing after")
+    progress.say(f"building {title}: this takes minutes, once")
     start = time.monotonic()
     try:
         command = [str(go), "build", "-v", *BUILD_FLAGS, "-o", f"{unfinished}{os.sep}", *store.packages]
@@ -61,16 +61,16 @@ def _compile(store: Store, module: Path, folder: Path, progress: Progress, title
             process = subprocess.Popen(
                 command,
                 cwd=module,
-                env=os.environ | ENVIRONMENT,
+                env=os.environ | GO_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
             )
         _follow(process, log, progress, title)
         if process.returncode:
-            raise SandscopeError(
-                f"Cannot build {store.name!r}: `go build` ended with {process.returncode}:\n"
-                f"{_complaint(log)}\nRead all of it in {log}."
+            raise StoresError(
+                f"Cannot build {store.name!r}: `go build` exited with code {process.returncode}:\n"
+                f"{_errors(log)}\nRead the whole output in '{log}'."
             )
         unfinished.chmod(0o755)
         _publish(unfinished, folder)
@@ -81,7 +81,7 @@ def _compile(store: Store, module: Path, folder: Path, progress: Progress, title
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path, progress: Progress, title: str) -> None:
-    """Show how far a build is until it ends; end it when interrupted."""
+    """Report the progress of a build until it ends; stop it when interrupted."""
     start = time.monotonic()
     try:
         while True:
@@ -91,7 +91,7 @@ def _follow(process: subprocess.Popen[bytes], log: Path, progress: Progress, tit
             except subprocess.TimeoutExpired:
                 lines = log.read_text(errors="replace").splitlines()
                 packages = sum(1 for line in lines if " " not in line)
-                last = lines[-1] if lines else "looking at what is cached"
+                last = lines[-1] if lines else "checking Go's cache"
                 progress.tick(
                     f"building {title}: {time.monotonic() - start:.0f} s, {packages} packages, {last}"
                 )
@@ -105,14 +105,14 @@ def _follow(process: subprocess.Popen[bytes], log: Path, progress: Progress, tit
                 process.wait()
 
 
-def _complaint(log: Path) -> str:
-    """Return what Go said, without the names of packages that went well."""
+def _errors(log: Path) -> str:
+    """Return the end of the output of Go, without the names of the packages that it compiled."""
     lines = log.read_text(errors="replace").splitlines()
     return "\n".join([line for line in lines if " " in line and not line.startswith("go: downloading")][-20:])
 
 
 def _publish(unfinished: Path, folder: Path) -> None:
-    """Move a finished build to its place in one step; another process may have been faster."""
+    """Move a finished build into place in one step; another process may have built the same first."""
     try:
         unfinished.rename(folder)
     except OSError:
