@@ -8,7 +8,7 @@ from sandscope_collector.stores._binaries import cache_folder, find_binary, inst
 from sandscope_collector.stores._build import build
 from sandscope_collector.stores._catalogue import STORES, Port, Store, select
 from sandscope_collector.stores._down import down
-from sandscope_collector.stores._go import GO_ENVIRONMENT, find_go
+from sandscope_collector.stores._go import GO_ENVIRONMENT, find_go, go_environment, go_version
 from sandscope_collector.stores._progress import Progress
 from sandscope_collector.stores._state_file import StartedStore, data_folder
 from sandscope_collector.stores._status import StoreStatus, status
@@ -31,6 +31,8 @@ __all__ = [
     "down",
     "find_binary",
     "find_go",
+    "go_environment",
+    "go_version",
     "install_command",
     "select",
     "status",

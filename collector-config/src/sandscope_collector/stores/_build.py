@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandscope_collector.stores._binaries import BUILD_FLAGS, built_folder
 from sandscope_collector.stores._catalogue import Store
-from sandscope_collector.stores._go import GO_ENVIRONMENT, find_go
+from sandscope_collector.stores._go import find_go, go_environment
 from sandscope_collector.stores._progress import Progress
 from sandscope_collector.stores._stores_error import StoresError
 
@@ -61,7 +61,7 @@ def _compile(store: Store, module: Path, folder: Path, progress: Progress, title
             process = subprocess.Popen(
                 command,
                 cwd=module,
-                env=os.environ | GO_ENVIRONMENT,
+                env=go_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -15,6 +15,12 @@ from sandscope_collector.stores._stores_error import StoresError
 GO_ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "", "CGO_ENABLED": "0"}
 
 
+def go_environment() -> dict[str, str]:
+    """Return the environment for Go: this process's, with `GO_ENVIRONMENT`, and without another Go's GOROOT."""
+    inherited = {name: value for name, value in os.environ.items() if name != "GOROOT"}
+    return inherited | GO_ENVIRONMENT
+
+
 def find_go(module: Path) -> Path:
     """Return a `go` that is new enough for a module.
 
@@ -31,7 +37,7 @@ def find_go(module: Path) -> Path:
         if candidate is None:
             tried.append(f"{place}: not found")
             continue
-        version = _version(candidate)
+        version = go_version(candidate)
         if _numbers(version) >= _numbers(minimum):
             return candidate
         tried.append(f"{place}: {version}")
@@ -51,11 +57,12 @@ def _candidates() -> list[tuple[str, Path | None]]:
     ]
 
 
-def _version(go: Path) -> str:
+def go_version(go: Path) -> str:
+    """Return for example "1.26.6", or why it does not run."""
     try:
         command = [str(go), "env", "GOVERSION"]
         done = subprocess.run(
-            command, env=os.environ | GO_ENVIRONMENT, capture_output=True, text=True, timeout=30, check=True
+            command, env=go_environment(), capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
         return f"{go} does not run ({error})"
