@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
 DEFAULT_OVERLAY = "local"
 OVERLAYS = (
-    "an overlay's name (local, prometheus, documents, prometheus-otlp, jaeger, loki, debug) or a YAML file"
+    "an overlay (local, prometheus, documents, prometheus-otlp, jaeger, loki, debug) or a YAML file; "
+    f"default: {DEFAULT_OVERLAY}"
 )
 DATA = "the folder for the Collector's files (default: SANDSCOPE_DATA, else sandscope-data)"
+_PURPOSES = {
+    "otlp_grpc": "OTLP over gRPC",
+    "otlp_http": "OTLP over HTTP",
+    "health": "the health check",
+    "prometheus": "the page that Prometheus scrapes",
+}
 
 
 def add_to(subparsers: Subparsers) -> None:
@@ -30,14 +37,12 @@ def add_to(subparsers: Subparsers) -> None:
     path = actions.add_parser("path", help="print the path of the Collector's binary, otelcol")
     path.set_defaults(handler=_path)
     run = actions.add_parser("run", help="run the Collector in the foreground")
-    run.add_argument("overlays", nargs="*", metavar="OVERLAY", help=f"{OVERLAYS}; default: {DEFAULT_OVERLAY}")
+    run.add_argument("overlays", nargs="*", metavar="OVERLAY", help=OVERLAYS)
     add_ports_to(run)
     run.add_argument("--data", type=Path, metavar="DIR", help=DATA)
     run.set_defaults(handler=_run)
     check = actions.add_parser("validate", help="check a configuration without starting the Collector")
-    check.add_argument(
-        "overlays", nargs="*", metavar="OVERLAY", help=f"{OVERLAYS}; default: {DEFAULT_OVERLAY}"
-    )
+    check.add_argument("overlays", nargs="*", metavar="OVERLAY", help=OVERLAYS)
     check.set_defaults(handler=_validate)
     components = actions.add_parser("components", help="list the Collector's components")
     components.set_defaults(handler=_components)
@@ -52,7 +57,7 @@ def add_ports_to(parser: argparse.ArgumentParser) -> None:
             flag(field.name),
             type=int,
             metavar="PORT",
-            help=f"default: {variable(field.name)}, else {field.default}",
+            help=f"for {_PURPOSES[field.name]} (default: {variable(field.name)}, else {field.default})",
         )
 
 

@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog="sandscope", description="Telemetry for code that runs in a sandbox."
+        prog="sandscope",
+        description="Telemetry for code that runs in a sandbox.",
+        epilog="To begin: sandscope run -- python app.py",
     )
     parser.add_argument("--version", action="version", version=f"sandscope {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")

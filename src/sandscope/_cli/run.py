@@ -27,6 +27,7 @@ def add_to(subcommands: Subparsers) -> None:
     """Register the subcommand."""
     parser = subcommands.add_parser(
         "run",
+        usage="sandscope run [OPTION ...] -- PROGRAM [ARGUMENT ...]",
         help="run a program with instrumentation, and a Collector that receives its telemetry",
         description="Run a program under opentelemetry-instrument. Start the bundled Collector if none is "
         "listening, and stop it afterwards. Signals and the exit status of the program are passed on.",
@@ -40,7 +41,7 @@ def add_to(subcommands: Subparsers) -> None:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help=DATA)
     add_ports_to(parser)
-    parser.add_argument("command", nargs="+", help="the program and its arguments, after --")
+    parser.add_argument("command", nargs="+", metavar="PROGRAM", help="the program and its arguments")
     parser.set_defaults(handler=run)
 
 
