@@ -61,7 +61,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
 @contextmanager
 def running(data: Path, *names: str, scrape: str = "127.0.0.1:1") -> Iterator[dict[str, StartedStore]]:
-    """Run stores on free ports for as long as a ``with`` block."""
+    """Run stores on free ports for the duration of a ``with`` block."""
     wanted = select(names)
     ports = free_ports(port.name for store in STORES.values() for port in store.ports)
     try:
@@ -80,7 +80,7 @@ def requires_stores(*names: str) -> None:
 
 
 def free_ports(names: Iterable[str]) -> dict[str, int]:
-    """Return a port for each name that nobody listens on now, all different."""
+    """Return a different port for each name, on which no program is listening."""
     with ExitStack() as held:
         return {
             name: held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]

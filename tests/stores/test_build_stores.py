@@ -63,6 +63,18 @@ def test_a_store_is_built_once_and_then_found(configuration: Path) -> None:
     assert binary.stat() == before
 
 
+def test_the_goroot_of_another_go_is_not_used(configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requires_go(configuration)
+    monkeypatch.setenv("GOROOT", "/nowhere")
+    assert "built tiny" in build(configuration)
+
+
+def test_a_relative_cache_folder_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SANDSCOPE_CACHE", "cache")
+    assert stores.cache_folder() == tmp_path / "cache"
+
+
 def test_other_modules_are_another_build(configuration: Path) -> None:
     requires_go(configuration)
     build(configuration)

@@ -1,4 +1,4 @@
-"""What cannot start says why, and takes with it what was started beside it."""
+"""A store that cannot start is reported with the cause, and the stores started with it are stopped."""
 
 from __future__ import annotations
 

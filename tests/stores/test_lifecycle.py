@@ -1,4 +1,4 @@
-"""Stores come up together, say how they are, and leave nothing behind."""
+"""The stores start together, report their status, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GO_STORES = ("prometheus", "jaeger", "loki")
 
 
 class Command:
-    """`sandscope stores` with a data folder and free ports of its own."""
+    """`sandscope stores` with its own data folder and free ports."""
 
     def __init__(self, data: Path) -> None:
         self.data = data

@@ -1,4 +1,4 @@
-"""An unmodified host of plugins: what its metrics page, Jaeger and Loki say of it afterwards."""
+"""Run an unmodified plugin host, and check its telemetry on the metrics page, in Jaeger and in Loki."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run the host with everything that is measured on request, through a Collector into the stores."""
+    """Run the host with all optional measurements; a Collector sends its telemetry to the stores."""
     folder = tmp_path_factory.mktemp("plugins")
     data = folder / "data"
     data.mkdir()

@@ -1,4 +1,4 @@
-"""What the SDK's own exporters send is found in the stores, by one trace id."""
+"""Telemetry that the SDK's exporters send can be read back from the stores by its trace id."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_one_trace_id_is_found_in_all_stores_behind_the_collector(
         assert_arrived(stores, "behind", trace_id, series='{exported_job="behind"}')
 
 
-def test_what_is_not_there_is_an_empty_answer(stores: Stores) -> None:
+def test_unknown_names_and_ids_return_nothing(stores: Stores) -> None:
     assert prometheus_query(stores.prometheus, "nothing_of_this_name") == []
     assert prometheus_exemplars(stores.prometheus, "nothing_of_this_name") == []
     assert jaeger_trace(stores.jaeger, "0123456789abcdef0123456789abcdef") == []
@@ -115,7 +115,7 @@ def send(service: str, spans: SpanExporter, metrics: MetricExporter, logs: LogRe
 
 
 def assert_arrived(stores: Stores, service: str, trace_id: str, *, series: str) -> None:
-    """Check each signal, its trace id, and what it carries, from the stores' own APIs."""
+    """Check each signal, its trace id and its attributes, as the stores' APIs return them."""
     spans = eventually(lambda: jaeger_trace(stores.jaeger, trace_id), lambda found: len(found) == 2)
     inner, outer = sorted(spans, key=lambda span: span.name)
     assert (inner.name, outer.name, outer.parent_id) == ("inner", "outer", "")
@@ -138,7 +138,7 @@ def assert_arrived(stores: Stores, service: str, trace_id: str, *, series: str) 
 
 
 def eventually(ask: Callable[[], T], enough: Callable[[T], bool]) -> T:
-    """Ask until the answer is enough, for as long as batches and scrapes can take; return the last answer."""
+    """Ask until the answer suffices or 20 s have passed, for batches and scrapes; return the last answer."""
     deadline = time.monotonic() + 20
     while not enough(answer := ask()) and time.monotonic() < deadline:
         time.sleep(0.1)

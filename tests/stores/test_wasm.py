@@ -1,4 +1,4 @@
-"""An unmodified program that uses wasmtime: its numbers, spans and records meet in the stores by trace."""
+"""An unmodified program that uses wasmtime: its metrics, spans and log records in the stores share traces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run the program once, behind a Collector that serves all stores."""
+    """Run the program once, with a Collector that sends to all stores."""
     folder = tmp_path_factory.mktemp("wasm")
     collector = CollectorProcess(
         Composition.of("prometheus", "documents", "jaeger", "loki"),

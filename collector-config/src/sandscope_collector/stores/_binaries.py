@@ -17,7 +17,7 @@ BUILD_FLAGS = ("-mod=readonly", "-trimpath", "-ldflags=-s -w")
 
 
 def built_folder(store: Store, module: Path) -> Path:
-    """Return the cache folder of a store's binaries, whether they are there or not.
+    """Return the folder in the cache for a store's binaries, whether they exist or not.
 
     Its name is the hash of the inputs. The version of Go is not one of them: the binaries must be found on a
     machine without Go, and a newer Go does not justify compiling for twenty minutes.
@@ -34,7 +34,7 @@ def built_folder(store: Store, module: Path) -> Path:
 
 
 def find_binary(store: Store, configuration: Path) -> Path | None:
-    """Return the file that runs a store, or None if it is neither built nor installed."""
+    """Return the path of the binary of a store, or None if it is neither built nor installed."""
     if not store.packages:
         found = shutil.which(store.binary)
         return Path(found) if found else None
@@ -65,7 +65,7 @@ def version(store: Store, configuration: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder in which everything that is built is kept."""
+    """Return the absolute path of the folder for everything that is built."""
     if chosen := os.environ.get("SANDSCOPE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sandscope"
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "sandscope"

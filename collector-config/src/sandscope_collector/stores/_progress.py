@@ -26,7 +26,7 @@ class Progress:
         self._write(f"\r\x1b[K{line}\n" if self._terminal else f"{line}\n")
 
     def tick(self, line: str) -> None:
-        """Write a line that the next one replaces; not on a terminal, skip it if the last one is recent."""
+        """Write a line that the next one replaces; where the stream is not a terminal, skip it if it is too early."""
         if self._terminal:
             self._write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
         elif time.monotonic() - self._last >= self._every:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def start(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> int:
-    """Start a process in a session of its own, with its output in a file.
+    """Start a process in its own session, with its output in a file.
 
     Args:
         command: the path of its binary, and its arguments.
