@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +20,7 @@ from typing import TextIO
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
 from sandscope_collector import stores
-from sandscope_collector.stores import StoresError
+from sandscope_collector.stores import GoCommandError, Progress, StoresError
 
 DISTRIBUTION = Path(__file__).resolve().parent / "distribution"
 INPUTS = ("manifest.yaml", "go.mod", "go.sum")
@@ -38,7 +36,6 @@ ENVIRONMENT = {
     "GOFLAGS": "-mod=readonly -buildvcs=false",
 }
 SECONDS_BETWEEN_LINES = 5.0
-_PACKAGE = re.compile(r"[\w.~/-]+")
 
 
 class BuildError(Exception):
@@ -61,11 +58,12 @@ def build() -> Path:
     cached.parent.mkdir(parents=True, exist_ok=True)
     # In the same file system as its destination, so that the last step is a rename.
     with tempfile.TemporaryDirectory(dir=cached.parent) as folder, _output() as output:
-        print(f"building otelcol with go{stores.go_version(go)}, about 3 minutes the first time", file=output)
+        progress = Progress(output, every=SECONDS_BETWEEN_LINES)
+        progress.say(f"building otelcol with go{stores.go_version(go)}, about 3 minutes, once")
         started = time.monotonic()
-        _compile(go, Path(folder), output)
+        _compile(go, Path(folder), progress)
         (Path(folder) / "otelcol").replace(cached)
-        print(f"built otelcol in {time.monotonic() - started:.0f} s: {cached}", file=output)
+        progress.say(f"built otelcol in {time.monotonic() - started:.0f} s: {cached}")
     return cached
 
 
@@ -88,56 +86,25 @@ def cached_path() -> Path:
     return stores.cache_folder() / "otelcol" / digest.hexdigest()[:32] / "otelcol"
 
 
-def _compile(go: Path, folder: Path, output: TextIO) -> None:
+def _compile(go: Path, folder: Path, progress: Progress) -> None:
     for name in INPUTS:
         shutil.copy(DISTRIBUTION / name, folder)
-    _run(go, GENERATE, folder, output)
-    _run(go, COMPILE, folder, output)
-
-
-def _run(go: Path, arguments: tuple[str, ...], folder: Path, output: TextIO) -> None:
-    log = folder / "go.log"
-    with log.open("wb") as destination:
-        command = [str(go), *arguments]
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=stores.go_environment() | ENVIRONMENT,
-            stdout=destination,
-            stderr=destination,
-        )
+    for arguments in (GENERATE, COMPILE):
         try:
-            _follow(process, log, output)
-        finally:
-            process.kill()
-            process.wait()
-    if process.returncode:
-        last_lines = _lines(log, packages=False)[-20:]
-        raise BuildError(
-            f"Cannot build otelcol: `go {arguments[0]}` exited with code {process.returncode}:\n"
-            + "".join(f"  {line}\n" for line in last_lines)
-            + "Check that the Go module proxy can be reached (`go env GOPROXY`), then try again."
-        )
-
-
-def _follow(process: subprocess.Popen[bytes], log: Path, output: TextIO) -> None:
-    """Wait for the process, and report its progress every few seconds."""
-    started = time.monotonic()
-    while True:
-        try:
-            process.wait(timeout=SECONDS_BETWEEN_LINES)
-        except subprocess.TimeoutExpired:
-            elapsed = time.monotonic() - started
-            compiled = len(_lines(log, packages=True))
-            print(f"building otelcol: {elapsed:.0f} s, {compiled} packages compiled", file=output)
-        else:
-            return
-
-
-def _lines(log: Path, *, packages: bool) -> list[str]:
-    """Return the output of `go build -v`: the names of the compiled packages, or all other lines."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line for line in lines if bool(_PACKAGE.fullmatch(line)) == packages]
+            stores.run_go(
+                go,
+                arguments,
+                folder,
+                log=folder / "go.log",
+                progress=progress,
+                title="otelcol",
+                settings=ENVIRONMENT,
+            )
+        except GoCommandError as error:
+            raise BuildError(
+                f"Cannot build otelcol: {error}\n"
+                "Check that the Go module proxy can be reached (`go env GOPROXY`), then try again."
+            ) from error
 
 
 @contextmanager

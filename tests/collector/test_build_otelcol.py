@@ -98,7 +98,7 @@ def test_progress_says_how_long_and_how_much(
     monkeypatch.setattr(builder, "_output", lambda: nullcontext(output))
     builder.build()
     said = output.getvalue()
-    assert said.startswith("building otelcol with go1.26.1, about 3 minutes the first time\n")
+    assert said.startswith("building otelcol with go1.26.1, about 3 minutes, once\n")
     assert ", 2 packages compiled\n" in said
     assert "built otelcol in " in said
 

@@ -8,7 +8,8 @@ from sandscope_collector.stores._binaries import cache_folder, find_binary, inst
 from sandscope_collector.stores._build import build
 from sandscope_collector.stores._catalogue import STORES, Port, Store, select
 from sandscope_collector.stores._down import down
-from sandscope_collector.stores._go import GO_ENVIRONMENT, find_go, go_environment, go_version
+from sandscope_collector.stores._go import GO_ENVIRONMENT, find_go, go_version
+from sandscope_collector.stores._go_command import GoCommandError, run_go
 from sandscope_collector.stores._progress import Progress
 from sandscope_collector.stores._state_file import StartedStore, data_folder
 from sandscope_collector.stores._status import StoreStatus, status
@@ -18,6 +19,7 @@ from sandscope_collector.stores._up import collector_environment, up
 __all__ = [
     "GO_ENVIRONMENT",
     "STORES",
+    "GoCommandError",
     "Port",
     "Progress",
     "StartedStore",
@@ -31,9 +33,9 @@ __all__ = [
     "down",
     "find_binary",
     "find_go",
-    "go_environment",
     "go_version",
     "install_command",
+    "run_go",
     "select",
     "status",
     "up",

@@ -17,7 +17,7 @@ class Progress:
 
     def __init__(self, stream: TextIO, *, every: float = 15.0) -> None:
         self._stream = stream
-        self._every = every
+        self.every = every
         self._terminal = stream.isatty()
         self._last = time.monotonic()
 
@@ -29,7 +29,7 @@ class Progress:
         """Write a line that the next one replaces; where the stream is not a terminal, skip it if it is too early."""
         if self._terminal:
             self._write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
-        elif time.monotonic() - self._last >= self._every:
+        elif time.monotonic() - self._last >= self.every:
             self._write(f"{line}\n")
 
     def _write(self, text: str) -> None:
