@@ -133,15 +133,18 @@ def test_an_interrupted_build_ends_go_and_leaves_nothing(
         from pathlib import Path
         from sandscope_collector import stores
         store = stores.Store(name="tiny", binary="tiny", ports=(), health="", packages=("example/tiny",))
-        stores.build([store], Path({str(configuration)!r}), stores.Progress(sys.stdout))
+        stores.build([store], Path({str(configuration)!r}), stores.Progress(sys.stdout, every=0.1))
     """
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as run:
+        assert run.stdout is not None
+        # From its first progress line on, the build waits for Go.
+        assert any("packages compiled" in line for line in run.stdout)
         while run.poll() is None and not (written.exists() and written.read_text().endswith("\n")):
             time.sleep(0.02)
         run.send_signal(signal.SIGINT)
-        run.wait(20)
+        run.wait(60)
 
     assert start_time(int(written.read_text())) is None
     assert not list((configuration.parent / "cache" / "stores" / "tiny").glob(".building-*"))

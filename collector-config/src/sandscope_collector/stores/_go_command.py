@@ -40,6 +40,7 @@ def run_go(
     Raises:
         GoCommandError: if it fails.
     """
+    start = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(go), *arguments],
@@ -49,7 +50,6 @@ def run_go(
             stdout=output,
             stderr=output,
         )
-    start = time.monotonic()
     try:
         while process.returncode is None:
             try:
