@@ -46,7 +46,11 @@ def environment(
         (path / "ready").touch()
     (packages,) = path.glob("lib/python3*/site-packages")
     # Not installed: that would compile in the source folder, which other tests run from.
-    ours = (ROOT / "src", *sorted((ROOT / "instrumentations").glob("*/src")))
+    ours = (
+        ROOT / "src",
+        ROOT / "collector-config" / "src",
+        *sorted((ROOT / "instrumentations").glob("*/src")),
+    )
     (packages / "ours.pth").write_text("\n".join(str(folder) for folder in ours))
     for metadata in Path(sysconfig.get_path("purelib")).glob("sandscope*.dist-info"):
         shutil.copytree(metadata, packages / metadata.name, dirs_exist_ok=True)
