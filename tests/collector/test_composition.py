@@ -100,5 +100,5 @@ def test_a_broken_file_is_answered_with_its_name_and_the_collectors_own_message(
 
 def test_without_the_wheel_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sandscope_collector", None)
-    with pytest.raises(SandscopeError, match="`pip install sandscope-collector`"):
+    with pytest.raises(SandscopeError, match=r"pip install 'sandscope\[collector\]'"):
         Composition.of("local")

@@ -100,7 +100,7 @@ def test_what_is_not_a_collector_is_an_error(tmp_path: Path) -> None:
     collector = CollectorProcess(
         Composition.of("local"), data=tmp_path, ports=Ports.free(), otelcol=imitation
     )
-    with pytest.raises(SandscopeError, match="it ended without a word"):
+    with pytest.raises(SandscopeError, match="it exited without a message"):
         collector.start()
 
 

@@ -16,6 +16,7 @@ def _used() -> set[str]:
     files = [
         *ROOT.glob("src/**/*.py"),
         *ROOT.glob("collector-config/**/*.y*ml"),
+        *ROOT.glob("collector-config/**/*.py"),
         *ROOT.glob("instrumentations/*/src/**/*.py"),
     ]
     text = "\n".join(file.read_text() for file in files)

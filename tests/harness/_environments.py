@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from harness._contract import ROOT
 from harness._requires import lacking
-from sandscope._stores._binaries import _cache_folder
+from sandscope_collector.stores import cache_folder
 
 _UV = Path(sys.executable).with_name("uv")
 _TOOLS = ("hypothesis", "pytest", "pyyaml")
@@ -35,7 +35,7 @@ def environment(
     """
     wanted = [*requirements, *(f"{tool}=={version(tool)}" for tool in _TOOLS)]
     made_of = repr((sys.version, str(ROOT), str(python), wanted)).encode()
-    path = _cache_folder() / "environments" / hashlib.sha256(made_of).hexdigest()[:16]
+    path = cache_folder() / "environments" / hashlib.sha256(made_of).hexdigest()[:16]
     made = path / "bin" / "python"
     if not (path / "ready").is_file():
         shutil.rmtree(path, ignore_errors=True)
@@ -46,7 +46,11 @@ def environment(
         (path / "ready").touch()
     (packages,) = path.glob("lib/python3*/site-packages")
     # Not installed: that would compile in the source folder, which other tests run from.
-    ours = (ROOT / "src", *sorted((ROOT / "instrumentations").glob("*/src")))
+    ours = (
+        ROOT / "src",
+        ROOT / "collector-config" / "src",
+        *sorted((ROOT / "instrumentations").glob("*/src")),
+    )
     (packages / "ours.pth").write_text("\n".join(str(folder) for folder in ours))
     for metadata in Path(sysconfig.get_path("purelib")).glob("sandscope*.dist-info"):
         shutil.copytree(metadata, packages / metadata.name, dirs_exist_ok=True)

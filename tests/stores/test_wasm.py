@@ -1,4 +1,4 @@
-"""An unmodified program that uses wasmtime: its numbers, spans and records meet in the stores by trace."""
+"""An unmodified program that uses wasmtime: its metrics, spans and log records in the stores share traces."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 import time
 
 import pytest
+from examples.read_back import jaeger_trace, loki_records, prometheus_query
 
 from harness import ROOT, clean_environment, run_program
 from harness._requires import requires_otelcol
 from harness._stores import Stores, free_ports
-from sandscope import _stores
 from sandscope._collector import CollectorProcess, Composition, Ports
 
 pytestmark = pytest.mark.stores
@@ -24,7 +24,7 @@ SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run the program once, behind a Collector that serves all stores."""
+    """Run the program once, with a Collector that sends to all stores."""
     folder = tmp_path_factory.mktemp("wasm")
     collector = CollectorProcess(
         Composition.of("prometheus", "names-wasm-sandbox", "jaeger", "loki"),
@@ -51,7 +51,7 @@ def test_prometheus_answers_to_every_name_of_the_document(stores: Stores) -> Non
 
 @pytest.mark.usefixtures("ran")
 def test_executions_refusals_and_limits_share_their_spans_traces(stores: Stores) -> None:
-    records = _stores.loki_records(stores.loki, '{service_name="wasm"}')
+    records = loki_records(stores.loki, '{service_name="wasm"}')
     by_kind = {
         "execution": [record for record in records if "sandbox_duration" in record.labels],
         "security": [record for record in records if "sandbox_violation_type" in record.labels],
@@ -68,7 +68,7 @@ def test_executions_refusals_and_limits_share_their_spans_traces(stores: Stores)
     spans = {
         (span.trace_id, span.span_id): span
         for trace in {record.labels["trace_id"] for record in records}
-        for span in _stores.jaeger_trace(stores.jaeger, trace)
+        for span in jaeger_trace(stores.jaeger, trace)
     }
     for record in records:
         span = spans[record.labels["trace_id"], record.labels["span_id"]]
@@ -80,10 +80,10 @@ def test_executions_refusals_and_limits_share_their_spans_traces(stores: Stores)
 def test_spans_say_what_a_call_used(stores: Stores) -> None:
     (run, _) = [
         record
-        for record in _stores.loki_records(stores.loki, '{service_name="wasm"}')
+        for record in loki_records(stores.loki, '{service_name="wasm"}')
         if record.labels.get("wasm_function") == "run" and "sandbox_duration" in record.labels
     ]
-    (span,) = _stores.jaeger_trace(stores.jaeger, run.labels["trace_id"])
+    (span,) = jaeger_trace(stores.jaeger, run.labels["trace_id"])
     assert span.attributes["wasm.module"] == "work"
     assert span.attributes["wasm.memory.size"] == 65536
     assert span.attributes["wasm.fuel.consumed"] > 1000
@@ -94,6 +94,6 @@ def test_spans_say_what_a_call_used(stores: Stores) -> None:
 def _known(stores: Stores) -> set[str]:
     """Return the document's names that Prometheus has a series for."""
     suffixes = {name: f"{name}_count" if name.endswith("_seconds") else name for name in NAMES}
-    found = _stores.prometheus_query(stores.prometheus, '{__name__=~"wasm_.+"}')
+    found = prometheus_query(stores.prometheus, '{__name__=~"wasm_.+"}')
     there = {sample.labels["__name__"] for sample in found}
     return {name for name, series in suffixes.items() if series in there}

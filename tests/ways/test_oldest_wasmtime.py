@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness import ROOT, clean_environment, lacking
-from sandscope._stores._binaries import _cache_folder
+from sandscope_collector.stores import cache_folder
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 UV = Path(sys.executable).with_name("uv")
@@ -38,7 +38,7 @@ def _oldest() -> str:
 def _installed(version: str) -> Path:
     """Return a folder that has this wasmtime, and nothing else, made once."""
     digest = hashlib.sha256(repr((sys.version, version)).encode()).hexdigest()[:16]
-    path = _cache_folder() / "oldest-wasmtime" / digest
+    path = cache_folder() / "oldest-wasmtime" / digest
     if not (path / "ready").is_file():
         shutil.rmtree(path, ignore_errors=True)
         command = [UV, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", path]

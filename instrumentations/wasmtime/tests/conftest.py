@@ -19,7 +19,7 @@ from wasmtime import component
 from harness import Contract, Telemetry, lacking
 from harness._toolchains import compiled, node_package, packaged_toolchains, rust_target
 from sandscope import SandscopeError
-from sandscope._stores._go import ENVIRONMENT, find_go
+from sandscope_collector.stores import GO_ENVIRONMENT, find_go
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 HERE = Path(__file__).parent
@@ -85,7 +85,7 @@ def go_guest(engine: wasmtime.Engine, tmp_path_factory: pytest.TempPathFactory) 
         except SandscopeError as error:
             lacking(str(error))
         binary = folder / f"{name}.wasm"
-        environment = os.environ | ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}
+        environment = os.environ | GO_ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}
         subprocess.run([go, "build", "-o", binary, f"{name}.go"], cwd=GUESTS, env=environment, check=True)
         return wasmtime.Module.from_file(engine, binary)
 

@@ -1,4 +1,4 @@
-"""Where a store's binaries are: in the cache folder by what they were built from, or on PATH."""
+"""Find the binaries of a store: in the cache folder, by the inputs of their build, or on PATH."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sandscope._stores._catalogue import Store
+from sandscope_collector.stores._catalogue import Store
 
 BUILD_FLAGS = ("-mod=readonly", "-trimpath", "-ldflags=-s -w")
 
 
 def built_folder(store: Store, module: Path) -> Path:
-    """Return the cache folder of a store's binaries, whether they are there or not.
+    """Return the folder in the cache for a store's binaries, whether they exist or not.
 
-    Its name is the hash of the inputs. Go's own version is not among them: the binaries must be found where
-    no Go is installed, and a newer Go is no reason to compile for twenty minutes.
+    Its name is the hash of the inputs. The version of Go is not one of them: the binaries must be found on a
+    machine without Go, and a newer Go does not justify compiling for twenty minutes.
 
     Args:
         store: the store.
@@ -30,11 +30,11 @@ def built_folder(store: Store, module: Path) -> Path:
     for part in ((module / "go.mod").read_bytes(), (module / "go.sum").read_bytes()):
         digest.update(hashlib.sha256(part).digest())
     digest.update(repr((store.packages, BUILD_FLAGS, sys.platform, platform.machine())).encode())
-    return _cache_folder() / "stores" / store.name / digest.hexdigest()[:32]
+    return cache_folder() / "stores" / store.name / digest.hexdigest()[:32]
 
 
 def find_binary(store: Store, configuration: Path) -> Path | None:
-    """Return the file that runs a store, or nothing when it is neither built nor installed."""
+    """Return the path of the binary of a store, or None if it is neither built nor installed."""
     if not store.packages:
         found = shutil.which(store.binary)
         return Path(found) if found else None
@@ -42,13 +42,13 @@ def find_binary(store: Store, configuration: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def remedy(store: Store) -> str:
-    """Return the command that gets a store which `find_binary` does not find."""
-    return store.hint or f"sandscope stores build {store.name}"
+def install_command(store: Store) -> str:
+    """Return the command that builds or installs a store."""
+    return store.installation or f"sandscope stores build {store.name}"
 
 
 def version(store: Store, configuration: Path) -> str:
-    """Return a store's version: the pinned module's, or what the installed binary says; "" if unknown."""
+    """Return a store's version: that of the pinned module, or of the installed binary; "" if unknown."""
     if store.packages:
         required = (configuration / store.name / "go.mod").read_text()
         modules = re.findall(r"^(?:require )?\t?(\S+) (v\S+)$", required, re.MULTILINE)
@@ -64,7 +64,8 @@ def version(store: Store, configuration: Path) -> str:
     return f"v{found.group(1)}" if found else ""
 
 
-def _cache_folder() -> Path:
-    if own := os.environ.get("SANDSCOPE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sandscope"
+def cache_folder() -> Path:
+    """Return the absolute path of the folder for everything that is built."""
+    if chosen := os.environ.get("SANDSCOPE_CACHE"):
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "sandscope"

@@ -1,12 +1,11 @@
-"""What each store is: its binaries, ports, health page and command line, as data."""
+"""The binaries, ports, health check and command line of each store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from sandscope._errors import SandscopeError
+from sandscope_collector.stores._stores_error import StoresError
 
 
 @dataclass(frozen=True)
@@ -14,8 +13,8 @@ class Port:
     """A port that a store listens on.
 
     Attributes:
-        name: what the command line's flag is made of, unique among all stores.
-        default: the number when nobody chose one.
+        name: its name, unique among all stores; the command-line option is made from it.
+        default: its number unless another is chosen.
     """
 
     name: str
@@ -23,7 +22,7 @@ class Port:
 
     @property
     def flag(self) -> str:
-        """The option of ``sandscope stores up`` that changes it."""
+        """The option of `sandscope stores up` that changes it."""
         return f"--{self.name}-port"
 
 
@@ -31,21 +30,21 @@ class Port:
 class Store:
     """One store.
 
-    Words of ``arguments`` and values of the mappings are templates: ``{configuration}`` is the store's own
-    copy of its configuration, ``{data}`` the folder it may write to, ``{<port>}`` the port of that name, and
-    ``{scrape}`` the address of the Collector's metrics page.
+    The words of ``arguments`` and the values of the mappings are templates: ``{configuration}`` is the store's
+    own copy of its configuration, ``{data}`` the folder to which it may write, ``{<port>}`` the number of the
+    port of that name, and ``{scrape}`` the address of the Collector's metrics page.
 
     Attributes:
-        name: its name, also that of its folder in the configuration.
-        binary: the file that runs it.
-        ports: the first is that of its HTTP interface.
-        health: path on the first port that answers 200 when it is ready.
-        packages: what `go build` compiles; empty when it comes from the system's packages.
-        arguments: its command line after the binary.
-        environment: variables that its configuration reads.
-        collector: variables by which the Collector's overlays find it.
-        files: files to write over those of its configuration, for what it reads from no variable.
-        hint: the command that installs it, where it is not built here.
+        name: its name, also the name of its folder of configuration files.
+        binary: the name of the file to execute.
+        ports: its ports; the first is that of its HTTP interface.
+        health: the path on the first port that answers 200 when the store is ready.
+        packages: the Go packages to compile; empty if the store comes from a system package.
+        arguments: its command-line arguments.
+        environment: the environment variables that its configuration reads.
+        collector: the environment variables that tell the Collector's overlays its address.
+        files: configuration files to replace, for settings that the store does not read from variables.
+        installation: the command that installs it, if it comes from a system package.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Store:
     environment: Mapping[str, str] = field(default_factory=dict)
     collector: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    hint: str = ""
+    installation: str = ""
 
 
 STORES: Mapping[str, Store] = {
@@ -120,40 +119,25 @@ STORES: Mapping[str, Store] = {
                 "--web.listen-address=127.0.0.1:{alertmanager}",
                 "--cluster.listen-address=",
             ),
-            hint="apt-get install prometheus-alertmanager",
+            installation="apt-get install prometheus-alertmanager",
         ),
     )
 }
 
 
-def chosen(names: Iterable[str]) -> list[Store]:
-    """Look stores up by name.
+def select(names: Iterable[str]) -> list[Store]:
+    """Return stores by name.
 
     Args:
-        names: their names; none means all.
+        names: their names; all stores if empty.
 
     Raises:
-        SandscopeError: for a name that is not a store.
+        StoresError: if there is no store of a name.
     """
-    wanted = list(names) or list(STORES)
-    for name in wanted:
+    selected = list(names) or list(STORES)
+    for name in selected:
         if name not in STORES:
-            raise SandscopeError(
-                f"Cannot find the store {name!r}: there are {', '.join(STORES)}. Name one of these."
+            raise StoresError(
+                f"Cannot find the store {name!r}: the stores are {', '.join(STORES)}. Use one of these names."
             )
-    return [STORES[name] for name in dict.fromkeys(wanted)]
-
-
-def configuration() -> Path:
-    """Return the folder of configuration files that `sandscope-collector` carries.
-
-    Raises:
-        SandscopeError: when that package is not installed.
-    """
-    try:
-        import sandscope_collector
-    except ImportError as error:
-        raise SandscopeError(
-            f"Cannot find the stores' configuration: {error}. Run `pip install sandscope-collector`."
-        ) from error
-    return Path(sandscope_collector.configuration())
+    return [STORES[name] for name in dict.fromkeys(selected)]

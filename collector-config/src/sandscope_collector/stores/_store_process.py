@@ -1,7 +1,6 @@
-"""Processes that outlive this one: start one, know it again later, end it.
+"""Start processes that outlive this one, and stop them later.
 
-A process is known by its id *and* its start time, so that another one that was given the same id since is
-never taken for it.
+A process is identified by its id *and* its start time, because the operating system reuses ids.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from pathlib import Path
 
 
 def start(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> int:
-    """Start a process in a session of its own, with its output in a file.
+    """Start a process in its own session, with its output in a file.
 
     Args:
-        command: its binary and arguments.
-        environment: all its variables.
-        log: file to write stdout and stderr to; emptied first.
+        command: the path of its binary, and its arguments.
+        environment: all of its environment variables.
+        log: the file for its standard output and error; emptied first.
 
     Returns:
         Its process id.
     """
     words = [os.fspath(word) for word in command]
-    # Not Popen: it warns about, and expects to wait for, what is meant to run on.
+    # Not Popen, which warns about a child that is still running when the Popen object is freed.
     return os.posix_spawn(
         words[0],
         words,
@@ -43,7 +42,7 @@ def start(command: Sequence[str | Path], environment: Mapping[str, str], log: Pa
 
 
 def start_time(pid: int) -> str | None:
-    """Return when a process was started, in the system's own form; nothing when it does not run."""
+    """Return when a process started, in the form that the system gives; None if it is not running."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     if sys.platform != "linux":
@@ -60,12 +59,12 @@ def start_time(pid: int) -> str | None:
     return None if not since or state.startswith("Z") else since.strip()
 
 
-def end(processes: Iterable[tuple[int, str]], *, patience: float = 10.0) -> None:
-    """End processes together: SIGTERM, then SIGKILL for those that stay.
+def stop(processes: Iterable[tuple[int, str]], *, timeout: float = 10.0) -> None:
+    """Stop processes together: send SIGTERM, then SIGKILL to those that are still running.
 
     Args:
-        processes: process ids and their start times; one that runs no more, or is another now, is left alone.
-        patience: seconds to wait after each signal.
+        processes: process ids and start times; an id that belongs to another process by now is left alone.
+        timeout: how long to wait after each signal, in seconds.
     """
     left = list(processes)
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -73,7 +72,7 @@ def end(processes: Iterable[tuple[int, str]], *, patience: float = 10.0) -> None
         for pid, _ in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while left and time.monotonic() < deadline:
             time.sleep(0.02)
             left = [(pid, since) for pid, since in left if start_time(pid) == since]

