@@ -44,7 +44,7 @@ def test_a_call_gives_all_three_signals_in_one_trace(instrumented: Telemetry, lo
         "sandbox.runtime": "wasmtime",
         "sandbox.operation": "call",
         "sandbox.verdict.status": "OK",
-        "sandbox.verdict.actor": "runtime",
+        "sandbox.verdict.actor": "guest",
         "sandbox.verdict.cause": "normal_exit",
         "wasm.module": "math",
         "wasm.function": "add",

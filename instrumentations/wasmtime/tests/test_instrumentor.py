@@ -111,13 +111,13 @@ def test_the_supported_range_is_that_of_the_extra_and_holds_the_installed_versio
     assert 40 <= int(version("wasmtime").split(".")[0]) < 51
 
 
-def test_every_cause_is_declared_with_its_status() -> None:
+def test_every_cause_is_declared_with_its_status_and_actor() -> None:
     declared = Contract(HERE.parent / "telemetry.yaml").causes
     verdicts = [*_traps.BY_CODE.values(), *_verdicts.FAILURES.values()]
     verdicts += [verdict for _, verdict in _verdicts.MESSAGES]
     verdicts += [_verdicts.EXIT_CODE, _verdicts.HOST_ERROR, _verdicts.UNKNOWN_IMPORT]
-    assert {verdict.cause: verdict.status for verdict in verdicts} == {
-        name: cause["status"]
+    assert {verdict.cause: (verdict.status, verdict.actor) for verdict in verdicts} == {
+        name: (cause["status"], cause["actor"])
         for name, cause in declared.items()
         if name not in {"normal_exit", "ie_missing_evidence", _denied.CAUSE}
     }

@@ -81,7 +81,7 @@ def test_an_access_out_of_bounds_is_a_failure_where_the_user_says_so(
         exports["f"](store)
     attributes = instrumented.spans()[0].attributes or {}
     assert attributes["sandbox.verdict.status"] == "RE"
-    assert attributes["sandbox.verdict.actor"] == "runtime"
+    assert attributes["sandbox.verdict.actor"] == "guest"
     assert attributes["sandbox.verdict.cause"] == f"re_{where}_bounds"
     assert instrumented.points("sandbox.security.violations") == []
 

@@ -15,13 +15,13 @@ from sandscope_instrumentation_wasmtime._evidence._traps import (
     TABLE_BOUNDS,
 )
 
-HOST_ERROR = Verdict("IE", "judge", "ie_host_error")
-EXIT_CODE = Verdict("RE", "runtime", "re_exit_code")
-UNKNOWN_IMPORT = Verdict("SV", "kernel", "sv_unknown_import")
+HOST_ERROR = Verdict("IE", "host", "ie_host_error")
+EXIT_CODE = Verdict("RE", "guest", "re_exit_code")
+UNKNOWN_IMPORT = Verdict("SV", "engine", "sv_unknown_import")
 
 FAILURES = {
-    MEMORY_BOUNDS: Verdict("RE", "runtime", "re_memory_bounds"),
-    TABLE_BOUNDS: Verdict("RE", "runtime", "re_table_bounds"),
+    MEMORY_BOUNDS: Verdict("RE", "guest", "re_memory_bounds"),
+    TABLE_BOUNDS: Verdict("RE", "guest", "re_table_bounds"),
 }
 """What an access out of bounds is to a user who calls it no violation."""
 
@@ -31,23 +31,23 @@ MESSAGES = (
     (re.compile(r"\s*thrown Wasm exception"), EXCEPTION),
     (
         re.compile(r"memory minimum size of \d+ pages exceeds memory limits"),
-        Verdict("MLE", "kernel", "mle_store_limit", "memory"),
+        Verdict("MLE", "engine", "mle_store_limit", "memory"),
     ),
     (
         re.compile(r"table minimum size of \d+ elements exceeds table limits"),
-        Verdict("MLE", "kernel", "mle_store_limit", "table"),
+        Verdict("MLE", "engine", "mle_store_limit", "table"),
     ),
     (
         re.compile(r"resource limit exceeded: instance count too high at \d+"),
-        Verdict("MLE", "kernel", "mle_store_limit", "instance"),
+        Verdict("MLE", "engine", "mle_store_limit", "instance"),
     ),
     (
         re.compile(r"resource limit exceeded: memory count too high at \d+"),
-        Verdict("MLE", "kernel", "mle_store_limit", "memory"),
+        Verdict("MLE", "engine", "mle_store_limit", "memory"),
     ),
     (
         re.compile(r"resource limit exceeded: table count too high at \d+"),
-        Verdict("MLE", "kernel", "mle_store_limit", "table"),
+        Verdict("MLE", "engine", "mle_store_limit", "table"),
     ),
     (re.compile(r"(?:string|list) pointer/length out of bounds of memory"), MEMORY_BOUNDS),
     (re.compile(r"converted integer out of range for `char`"), COMPONENT_VALUE),
