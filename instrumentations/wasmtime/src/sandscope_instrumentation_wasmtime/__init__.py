@@ -17,7 +17,7 @@ and a log record. Calls inside (host, guest, host, guest) are children. A WASI g
 of the span that is current at ``Store.set_wasi`` in ``TRACEPARENT``.
 
 ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``; the global ones are
-the default. It also takes each setting of `Settings` by its name; variables, ``SANDSCOPE_WASMTIME_SPANS``
+the default. It also takes each setting of `WasmtimeSettings` by its name; variables, ``SANDSCOPE_WASMTIME_SPANS``
 and the like, are the default. It never imports wasmtime, and may be called before or after the program does.
 """
 
@@ -40,7 +40,7 @@ from sandscope_instrumentation_wasmtime._measures import (
 )
 from sandscope_instrumentation_wasmtime._names import _functions
 from sandscope_instrumentation_wasmtime._patch import recording
-from sandscope_instrumentation_wasmtime._settings import Settings
+from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 from sandscope_instrumentation_wasmtime._verdicts import judge_bounds
 
 __all__ = ["WasmtimeInstrumentor", "add_wasi_otel"]
@@ -55,10 +55,10 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
     submodules = ("wasmtime.component",)
     scope = Scope(__name__, __version__)
     supported = ("wasmtime >= 40, < 51",)
-    _settings = Settings()
+    _settings = WasmtimeSettings()
 
     def _instrument(self, **kwargs: Any) -> None:
-        self._settings = Settings.read(kwargs)
+        self._settings = WasmtimeSettings.read(kwargs)
         super()._instrument(**kwargs)
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
