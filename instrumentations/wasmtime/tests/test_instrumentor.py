@@ -113,7 +113,7 @@ def test_the_supported_range_is_that_of_the_extra_and_holds_the_installed_versio
 
 def test_every_cause_is_declared_with_its_status_and_actor() -> None:
     declared = Contract(HERE.parent / "telemetry.yaml").causes
-    verdicts = [*_traps.BY_CODE.values(), *_verdicts.FAILURES.values()]
+    verdicts = [*_traps.BY_CODE.values(), *_verdicts.OUT_OF_BOUNDS_FAILURES.values()]
     verdicts += [verdict for _, verdict in _verdicts.MESSAGES]
     verdicts += [_verdicts.EXIT_CODE, _verdicts.HOST_ERROR, _verdicts.UNKNOWN_IMPORT]
     assert {verdict.cause: (verdict.status, verdict.actor) for verdict in verdicts} == {

@@ -24,7 +24,7 @@ BOUNDS = {
 @pytest.fixture
 def _restored() -> Iterator[None]:
     yield
-    _verdicts.judge_bounds("violation")
+    _verdicts.set_bounds("violation")
 
 
 def engines_trap(code: int) -> wasmtime.Trap:

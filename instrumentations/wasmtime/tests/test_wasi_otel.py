@@ -73,7 +73,7 @@ def test_a_linker_may_be_older_than_the_instrumentation(
         assert run(linker) == 32
     finally:
         WasmtimeInstrumentor().uninstrument()
-    assert _wasi_otel._Taker.guest is None
+    assert _wasi_otel._Destination.guest is None
     assert run(linker) == 32
     assert [span.name for span in telemetry.spans()] == ["wasm run"]
 

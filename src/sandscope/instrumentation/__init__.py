@@ -6,6 +6,7 @@ and states a `Verdict`. It knows nothing of spans, metrics or log records.
 
 from sandscope._errors import SandscopeError
 from sandscope._execution import Event, Execution, Site, Value, current_execution
+from sandscope._forking import new_lock
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
@@ -49,5 +50,6 @@ __all__ = [
     "flag",
     "get_recorder",
     "inject_environment",
+    "new_lock",
     "report_error",
 ]

@@ -1,4 +1,4 @@
-"""The engine's traps: what each says of the guest, by its code's name and by the engine's words for it."""
+"""The verdict on each trap of the engine, by the name of its code and by its message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TABLE_BOUNDS = Verdict("SV", "engine", "sv_table_bounds")
 COMPONENT_VALUE = Verdict("SV", "engine", "sv_component_value")
 EXCEPTION = Verdict("RE", "guest", "re_exception")
 
-_TRAPS: dict[Verdict, dict[str, str]] = {
+_TRAPS: dict[Verdict, dict[str, str]] = {  # messages by code
     Verdict("TLE", "engine", "tle_fuel", "fuel"): {"OUT_OF_FUEL": "all fuel consumed by WebAssembly"},
     Verdict("TLE", "engine", "tle_epoch", "epoch"): {"INTERRUPT": "interrupt"},
     Verdict("MLE", "engine", "mle_stack", "stack"): {"STACK_OVERFLOW": "call stack exhausted"},
@@ -87,4 +87,4 @@ _TRAPS: dict[Verdict, dict[str, str]] = {
 }
 
 BY_CODE = {code: verdict for verdict, traps in _TRAPS.items() for code in traps}
-BY_WORDS = {words: verdict for verdict, traps in _TRAPS.items() for words in traps.values()}
+BY_MESSAGE = {message: verdict for verdict, traps in _TRAPS.items() for message in traps.values()}

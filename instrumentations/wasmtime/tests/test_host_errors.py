@@ -257,5 +257,5 @@ def test_nothing_keeps_an_exception_or_its_frames_after_the_call(load: Any) -> N
 
     call()
     gc.collect()
-    assert _host_errors._thread.raised is None
+    assert _host_errors._thread.host_error is None
     assert [reference() for reference in kept] == [None, None, None]
