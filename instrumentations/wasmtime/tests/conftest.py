@@ -25,23 +25,38 @@ from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 HERE = Path(__file__).parent
 GUESTS = HERE / "guests"
 
+Instrument = Callable[..., None]
 Load = Callable[..., tuple[wasmtime.Store, Any]]
 GoGuest = Callable[[str], wasmtime.Module]
 
 
 @pytest.fixture
+def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
+    """Return what instruments wasmtime with some settings, until the test ends or uninstruments it."""
+
+    def instrument(**settings: Any) -> None:
+        recorder = telemetry.recorder(WasmtimeInstrumentor.scope)
+        WasmtimeInstrumentor().instrument(recorder=recorder, **settings)
+
+    yield instrument
+    if WasmtimeInstrumentor().is_instrumented_by_opentelemetry:
+        WasmtimeInstrumentor().uninstrument()
+
+
+@pytest.fixture
 def settings() -> dict[str, Any]:
-    """Return the settings of `instrumented`; a test chooses its own by ``parametrize``."""
+    """Return the settings of `instrumented`; a test overrides them with ``parametrize``."""
     return {}
 
 
 @pytest.fixture
-def instrumented(telemetry: Telemetry, settings: dict[str, Any]) -> Iterator[Telemetry]:
-    """Instrument wasmtime; all that a test emits must be declared."""
-    instrumentor = WasmtimeInstrumentor()
-    instrumentor.instrument(**telemetry.providers, **settings)
+def instrumented(
+    telemetry: Telemetry, instrument: Instrument, settings: dict[str, Any]
+) -> Iterator[Telemetry]:
+    """Instrument wasmtime; everything that the test emits has to be declared."""
+    instrument(**settings)
     yield telemetry
-    instrumentor.uninstrument()
+    WasmtimeInstrumentor().uninstrument()
     assert Contract(HERE.parent / "telemetry.yaml").violations(telemetry) == []
     assert telemetry.points("sandscope.errors") == []
 

@@ -303,8 +303,10 @@ def test_without_spans_only_counts_are_taken(
     assert [value for _, value in instrumented.points("sandbox.guest.count")] == [1]
 
 
-def test_a_guest_that_outlives_the_instrumentation_emits_nothing(telemetry: Telemetry) -> None:
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+def test_a_guest_that_outlives_the_instrumentation_emits_nothing(
+    telemetry: Telemetry, instrument: Any
+) -> None:
+    instrument()
     guest = link(GUEST)
     WasmtimeInstrumentor().uninstrument()
     assert guest("span", 0, 4) == guest("count", 0, 4, 1.0) == OFF

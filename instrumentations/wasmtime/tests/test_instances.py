@@ -15,7 +15,6 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope.instrumentation import _instrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 GUEST = '(module (memory (export "memory") 1 2) (func (export "f")))'
@@ -123,26 +122,24 @@ def test_suppressed_instantiations_are_not_counted(instrumented: Telemetry) -> N
     assert instances(instrumented) == (None, None, None)
 
 
-def test_an_instance_of_an_older_store_is_made_but_not_followed(telemetry: Telemetry) -> None:
+def test_an_instance_of_an_older_store_is_made_but_not_followed(
+    telemetry: Telemetry, instrument: Any
+) -> None:
     store = wasmtime.Store()
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+    instrument()
     makers()["linker"](store)
     store.close()
     assert instances(telemetry) == (None, 1, None)
-    WasmtimeInstrumentor().uninstrument()
 
 
-def test_a_store_ends_where_it_began(
-    telemetry: Telemetry, recorder_kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_ends_where_it_began(telemetry: Telemetry, recorder_kind: str, instrument: Any) -> None:
     later = Telemetry(recorder_kind)
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+    instrument()
     store = wasmtime.Store()
     makers()["instance"](store).exports(store)
     assert instances(telemetry) == (1, 1, None)
     WasmtimeInstrumentor().uninstrument()
-    monkeypatch.setattr(_instrumentor, "get_recorder", later.recorder)
-    WasmtimeInstrumentor().instrument(**later.providers)
+    WasmtimeInstrumentor().instrument(recorder=later.recorder(WasmtimeInstrumentor.scope))
     makers()["instance"](wasmtime.Store())
     store.close()
     assert instances(later) == (0, 1, 1)
@@ -190,12 +187,12 @@ def test_a_finaliser_inside_the_sdk_does_no_harm(instrumented: Telemetry) -> Non
         def __init__(self, store: wasmtime.Store) -> None:
             self.store, self.me = store, self
 
-    for _ in range(200):
+    for number in range(200):
         store = wasmtime.Store()
         makers()["instance"](store)
         Cycle(store)
         del store
-        if _ % 20 == 0:
+        if number % 20 == 0:
             instrumented.metrics()
     gc.collect()
     assert instances(instrumented)[0] == 0

@@ -81,22 +81,22 @@ def test_instrument_and_import_come_in_any_order(order: str, spans: str) -> None
     assert done.stdout.strip() == spans
 
 
-def test_uninstrument_restores_every_attribute(telemetry: Telemetry) -> None:
+def test_uninstrument_restores_every_attribute(instrument: Any) -> None:
     def state() -> list[dict[str, Any]]:
         return [dict(vars(owner)) for owner in OWNERS]
 
     before = state()
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+    instrument()
     unchanged = [owner for owner, old in zip(OWNERS, before, strict=True) if dict(vars(owner)) == old]
     WasmtimeInstrumentor().uninstrument()
     assert unchanged == []
     assert state() == before
 
 
-def test_instrumenting_again_records_once(telemetry: Telemetry, load: Any) -> None:
+def test_instrumenting_again_records_once(telemetry: Telemetry, instrument: Any, load: Any) -> None:
     store, exports = load('(module (func (export "f")))')
     for _ in range(2):
-        WasmtimeInstrumentor().instrument(**telemetry.providers)
+        instrument()
         exports["f"](store)
         WasmtimeInstrumentor().uninstrument()
     exports["f"](store)

@@ -10,7 +10,6 @@ import wasmtime
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 
 NAMED = '(module $named (func (export "f")))'
@@ -142,14 +141,13 @@ def test_components_are_named_too(instrumented: Telemetry, tmp_path: Path) -> No
     assert instance.get_func(store, "missing") is None
 
 
-def test_what_is_older_than_the_instrumentation_is_recorded_without_a_name(telemetry: Telemetry) -> None:
+def test_what_is_older_than_the_instrumentation_is_recorded_without_a_name(
+    telemetry: Telemetry, instrument: Any
+) -> None:
     store = wasmtime.Store()
     function = wasmtime.Instance(store, wasmtime.Module(store.engine, NAMED), []).exports(store)["f"]
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
-    try:
-        function(store)  # type: ignore[operator]
-    finally:
-        WasmtimeInstrumentor().uninstrument()
+    instrument()
+    function(store)  # type: ignore[operator]
     assert names(telemetry) == ("wasm call", None, None)
 
 

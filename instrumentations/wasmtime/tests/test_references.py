@@ -12,7 +12,6 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 from sandscope_instrumentation_wasmtime._names import _references
 
 GIVES = """(module $giver
@@ -125,7 +124,6 @@ import sys, wasmtime
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 store = wasmtime.Store()
 def made():
@@ -150,12 +148,11 @@ def test_what_is_older_than_the_instrumentation_has_its_functions_name() -> None
     assert done.stdout.strip() == str([("wasm f", None)] * 3)
 
 
-def test_a_function_that_was_not_named_in_time_is_recorded_all_the_same(telemetry: Telemetry) -> None:
+def test_a_function_that_was_not_named_in_time_is_recorded_all_the_same(
+    telemetry: Telemetry, instrument: Any
+) -> None:
     store = wasmtime.Store()
     host = wasmtime.Func(store, wasmtime.FuncType([], []), lambda: None)
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
-    try:
-        host(store)
-    finally:
-        WasmtimeInstrumentor().uninstrument()
+    instrument()
+    host(store)
     assert last(telemetry) == ("wasm call", None, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from wasmtime import _ffi as ffi
 
 from harness import Telemetry
 from sandscope.instrumentation import MISSING_EVIDENCE
-from sandscope_instrumentation_wasmtime import _verdicts
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 from sandscope_instrumentation_wasmtime._evidence import _traps
 from sandscope_instrumentation_wasmtime._verdicts import verdict_of
 
@@ -19,12 +18,6 @@ BOUNDS = {
     "memory": '(memory 1) (func (export "f") (drop (i32.load (i32.const 100000))))',
     "table": '(table 1 funcref) (func (export "f") (call_indirect (i32.const 5)))',
 }
-
-
-@pytest.fixture
-def _restored() -> Iterator[None]:
-    yield
-    _verdicts.set_bounds("violation")
 
 
 def engines_trap(code: int) -> wasmtime.Trap:
@@ -72,7 +65,6 @@ def test_a_code_that_the_table_lacks_is_missing_evidence(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("where", BOUNDS)
 @pytest.mark.parametrize("settings", [{"bounds": "failure"}], ids=str)
-@pytest.mark.usefixtures("_restored")
 def test_an_access_out_of_bounds_is_a_failure_where_the_user_says_so(
     where: str, settings: dict[str, Any], instrumented: Telemetry, load: Any
 ) -> None:
@@ -97,14 +89,13 @@ def test_an_access_out_of_bounds_is_a_violation_by_default(
     assert (attributes["sandbox.verdict.cause"], count) == (f"sv_{where}_bounds", 1.0)
 
 
-def test_bounds_are_those_of_the_latest_instrumentation(telemetry: Telemetry) -> None:
-    from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-
+def test_bounds_are_those_of_the_current_instrumentation(instrument: Any) -> None:
     trap = engines_trap(wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS.value)
     for bounds, status in (("failure", "RE"), ("violation", "SV")):
-        WasmtimeInstrumentor().instrument(**telemetry.providers, bounds=bounds)
-        WasmtimeInstrumentor().uninstrument()
+        instrument(bounds=bounds)
         assert verdict_of(trap).status == status
+        WasmtimeInstrumentor().uninstrument()
+        assert verdict_of(trap).status == "SV"
 
 
 @pytest.mark.skipif(

@@ -186,8 +186,8 @@ def test_a_configuration_that_a_closed_store_refused_is_unchanged(
     assert run(configure) == {"TRACEPARENT": current}
 
 
-def test_after_uninstrument_nothing_goes_in(telemetry: Telemetry, run: Run) -> None:
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+def test_after_uninstrument_nothing_goes_in(telemetry: Telemetry, instrument: Any, run: Run) -> None:
+    instrument()
     WasmtimeInstrumentor().uninstrument()
     with telemetry.tracer_provider.get_tracer("user").start_as_current_span("user"):
         assert run() == {}

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from sandscope.instrumentation import GuestTelemetry, Patches, Recorder, RuntimeInstrumentor, Scope
-from sandscope_instrumentation_wasmtime import _host_functions, _probe, _wasi
+from sandscope_instrumentation_wasmtime import _host_functions, _probe, _verdicts, _wasi
 from sandscope_instrumentation_wasmtime._evidence import _capabilities, _violations
 from sandscope_instrumentation_wasmtime._guest_telemetry import _guest_functions, _wasi_otel
 from sandscope_instrumentation_wasmtime._guest_telemetry._wasi_otel import add_wasi_otel
@@ -42,7 +42,6 @@ from sandscope_instrumentation_wasmtime._measures import (
 from sandscope_instrumentation_wasmtime._names import _functions
 from sandscope_instrumentation_wasmtime._patch import recording
 from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
-from sandscope_instrumentation_wasmtime._verdicts import set_bounds
 
 __all__ = ["WasmtimeInstrumentor", "add_wasi_otel"]
 
@@ -64,7 +63,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         settings = self._settings
-        set_bounds(settings.bounds)
+        _verdicts.patch(patches, settings.bounds)
         host_recorder = recorder if settings.host_spans and settings.spans != "off" else None
         if module.__name__ == self.runtime and (settings.probe or settings.output):
             _probe.patch(module, patches, recorder, output=settings.output)

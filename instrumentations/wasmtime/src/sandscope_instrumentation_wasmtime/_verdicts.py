@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from sandscope.instrumentation import MISSING_EVIDENCE, OK, Verdict
+from sandscope.instrumentation import MISSING_EVIDENCE, OK, Patches, Verdict
 from sandscope_instrumentation_wasmtime._evidence._limit_messages import LIMIT_MESSAGES
 from sandscope_instrumentation_wasmtime._evidence._traps import (
     BY_CODE,
@@ -43,13 +43,17 @@ MESSAGES = (  # messages of errors that are not traps
     (re.compile(r"too (?:few|many) parameters provided: "), HOST_ERROR),
     (re.compile(r"\s*python exception$", re.MULTILINE), HOST_ERROR),
 )
-_bounds = "violation"
 
 
-def set_bounds(setting: Literal["violation", "failure"]) -> None:
-    """Set the verdict on accesses out of bounds, for the whole process."""
-    global _bounds  # noqa: PLW0603 -- there is one instrumentation of wasmtime
-    _bounds = setting
+class _Bounds:
+    """What an access out of bounds is: a violation or a failure."""
+
+    setting: Literal["violation", "failure"] = "violation"
+
+
+def patch(patches: Patches, bounds: Literal["violation", "failure"]) -> None:
+    """Set the verdict on accesses out of bounds, until the patches are undone."""
+    patches.replace(_Bounds, "setting", lambda _default: bounds)
 
 
 def verdict_of(error: BaseException) -> Verdict:
@@ -59,7 +63,7 @@ def verdict_of(error: BaseException) -> Verdict:
         error: the exception; one that is not of a class of wasmtime is an error of the host.
     """
     verdict = _verdict_of(error)
-    return verdict if _bounds == "violation" else OUT_OF_BOUNDS_FAILURES.get(verdict, verdict)
+    return verdict if _Bounds.setting == "violation" else OUT_OF_BOUNDS_FAILURES.get(verdict, verdict)
 
 
 def has_code(error: BaseException) -> bool:
