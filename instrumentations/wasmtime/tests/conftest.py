@@ -1,4 +1,4 @@
-"""Real guests, and the instrumentation with an SDK in memory."""
+"""Fixtures: guests, and the instrumentation with an in-memory SDK."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GoGuest = Callable[[str], wasmtime.Module]
 
 @pytest.fixture
 def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
-    """Return what instruments wasmtime with some settings, until the test ends or uninstruments it."""
+    """Return a function that instruments wasmtime with some settings, until the test ends or uninstruments it."""
 
     def instrument(**settings: Any) -> None:
         recorder = telemetry.recorder(WasmtimeInstrumentor.scope)
@@ -63,7 +63,7 @@ def instrumented(
 
 @pytest.fixture
 def load() -> Load:
-    """Return what instantiates a core module: ``load(wat, *imports)`` gives (store, exports)."""
+    """Return a function that instantiates a core module: ``load(wat, *imports)`` returns (store, exports)."""
 
     def load(
         wat: str,
@@ -84,13 +84,13 @@ def load() -> Load:
 
 @pytest.fixture(scope="session")
 def engine() -> wasmtime.Engine:
-    """Return the engine of the guest that all tests share: compiling it takes a while."""
+    """Return an engine for compiled guests that all tests share, as compiling takes a while."""
     return wasmtime.Engine()
 
 
 @pytest.fixture(scope="session")
 def go_guest(engine: wasmtime.Engine, tmp_path_factory: pytest.TempPathFactory) -> GoGuest:
-    """Return what compiles a Go program of the guests' folder to WASI and then to a module."""
+    """Return a function that compiles a Go program from the folder ``guests`` to a WASI module."""
     folder = tmp_path_factory.mktemp("guests")
 
     @lru_cache
@@ -135,7 +135,7 @@ def c_guest(engine: wasmtime.Engine, c_binary: Path) -> wasmtime.Module:
 
 @pytest.fixture(scope="session", params=["wasm32-wasip1", "wasm32-wasip2"])
 def rust_guest(request: pytest.FixtureRequest, engine: wasmtime.Engine) -> Any:
-    """Compile the Rust program that ends as it is told, to a module and to a component."""
+    """Compile the Rust program to a module and to a component."""
     rustc, source = rust_target(request.param), GUESTS / "cli.rs"
     binary = compiled(
         f"cli-{request.param}.wasm",
@@ -178,7 +178,7 @@ def python_guest(engine: wasmtime.Engine) -> wasmtime.Module:
 
 
 def precompiled(kind: Any, engine: wasmtime.Engine, binary: Path) -> Any:
-    """Return a module or component out of the cache folder: the large ones take ten seconds to compile."""
+    """Return a module or component from the cache folder: large ones take ten seconds to compile."""
     image = binary.with_suffix(f".{version('wasmtime')}.cwasm")
     with suppress(FileNotFoundError, wasmtime.WasmtimeError):  # not there yet, or another machine's
         return kind.deserialize(engine, image.read_bytes())

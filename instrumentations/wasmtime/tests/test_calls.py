@@ -1,4 +1,4 @@
-"""A call of an exported function is one execution, and the program does not notice."""
+"""A call of an exported function is one execution; the program's behaviour does not change."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_trap_inside_ends_each_call_once(instrumented: Telemetry, load: Any) -
     assert not trace.get_current_span().get_span_context().is_valid
 
 
-def test_the_exception_of_a_host_function_is_the_very_same(instrumented: Telemetry, load: Any) -> None:
+def test_the_exception_of_a_host_function_is_raised_unchanged(instrumented: Telemetry, load: Any) -> None:
     error = KeyError("host")
 
     def host() -> None:
@@ -192,8 +192,8 @@ def test_suppressed_instrumentation_records_nothing(instrumented: Telemetry, loa
     assert instrumented.spans() == []
 
 
-def _lives_after(end: str, load: Any) -> list[bool]:
-    """Tell whether stores and exceptions outlive their last reference, with the collector off."""
+def _outliving_after(end: str, load: Any) -> list[bool]:
+    """Return whether stores and exceptions outlive their last reference, with garbage collection disabled."""
     gc.collect()
     gc.disable()
     try:
@@ -222,17 +222,17 @@ def _lives_after(end: str, load: Any) -> list[bool]:
 
 @pytest.mark.parametrize("end", ["add", "trap", "exit"])
 @pytest.mark.usefixtures("recorder_kind")
-def test_stores_and_exceptions_die_when_they_do_in_plain_wasmtime(
+def test_stores_and_exceptions_are_freed_as_in_plain_wasmtime(
     end: str, load: Any, request: pytest.FixtureRequest
 ) -> None:
-    plain = _lives_after(end, load)
+    plain = _outliving_after(end, load)
     assert not plain[0] or end != "add"
     request.getfixturevalue("instrumented")
-    assert _lives_after(end, load) == plain
+    assert _outliving_after(end, load) == plain
 
 
 @pytest.mark.usefixtures("recorder_kind")
-def test_functions_look_as_before(load: Any, request: pytest.FixtureRequest) -> None:
+def test_introspection_of_functions_gives_the_same(load: Any, request: pytest.FixtureRequest) -> None:
     def look() -> list[object]:
         store, exports = load(ADD)
         function = exports["add"]

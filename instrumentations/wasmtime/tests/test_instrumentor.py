@@ -1,4 +1,4 @@
-"""Patching waits for the import, is undone completely, and is bound to the versions that were tested."""
+"""Patching waits for the import, is undone completely, and requires a version that was tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call is named after the exported function and the guest, however the program gets hold of it."""
+"""A call is named after the exported function and the guest, however the program obtains the function."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_file_names_a_module_without_a_name(instrumented: Telemetry, tmp_pat
         assert names(instrumented) == ("wasm f", name, "f")
 
 
-def test_linkers_pass_names_on(instrumented: Telemetry) -> None:
+def test_linkers_propagate_names(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     linker = wasmtime.Linker(store.engine)
     module = wasmtime.Module(store.engine, NAMED)
@@ -151,7 +151,7 @@ def test_what_is_older_than_the_instrumentation_is_recorded_without_a_name(
     assert names(telemetry) == ("wasm call", None, None)
 
 
-def test_long_names_are_cut(instrumented: Telemetry) -> None:
+def test_long_names_are_truncated(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     module = wasmtime.Module(store.engine, f'(module ${"m" * 5000} (func (export "{"f" * 5000}")))')
     wasmtime.Instance(store, module, []).exports(store)["f" * 5000](store)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Which calls have a span and a log record is the user's choice; all are counted."""
+"""Settings decide which calls have a span and a log record; all are counted."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_host_functions_without_a_name(instrumented: Telemetry, load: Any) -> No
 
 
 @pytest.mark.parametrize("host_spans", [True, False])
-def test_host_functions_registered_before_the_end_are_silent_after_it(
+def test_host_functions_registered_before_uninstrument_are_not_recorded_after_it(
     host_spans: bool, telemetry: Telemetry, instrument: Any, load: Any
 ) -> None:
     instrument(host_spans=host_spans)

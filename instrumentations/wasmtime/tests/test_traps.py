@@ -1,4 +1,4 @@
-"""Every trap that an engine knows has a verdict, with or without its code."""
+"""Every trap of the engine has a verdict, with or without its code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def engines_trap(code: int) -> wasmtime.Trap:
 
 
 def words_of(trap: wasmtime.Trap) -> str:
-    """Return what the engine says of a trap, without the host's own frames that some versions add."""
+    """Return the engine's message for a trap, without the backtrace of the host that some versions add."""
     return trap.message.partition("\n\n")[0]
 
 
 @pytest.mark.parametrize("code", wasmtime.TrapCode, ids=lambda code: code.name)
-def test_a_trap_has_the_same_verdict_by_code_and_by_words(code: wasmtime.TrapCode) -> None:
+def test_a_trap_has_the_same_verdict_by_code_and_by_message(code: wasmtime.TrapCode) -> None:
     trap = engines_trap(code.value)
     assert trap.trap_code is code
     verdict = verdict_of(trap)
@@ -48,7 +48,9 @@ def test_the_table_has_the_traps_of_the_newest_supported_version_and_no_other() 
     assert set(_traps.BY_CODE) == set(wasmtime.TrapCode.__members__)
 
 
-def test_a_trap_that_the_enumeration_lacks_is_judged_by_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trap_that_the_enumeration_lacks_has_a_verdict_by_its_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Newer:
         def __call__(self, value: int) -> object:
             raise ValueError(f"{value} is not a valid TrapCode")
@@ -65,7 +67,7 @@ def test_a_code_that_the_table_lacks_is_missing_evidence(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("where", BOUNDS)
 @pytest.mark.parametrize("settings", [{"bounds": "failure"}], ids=str)
-def test_an_access_out_of_bounds_is_a_failure_where_the_user_says_so(
+def test_an_access_out_of_bounds_is_a_failure_if_configured(
     where: str, settings: dict[str, Any], instrumented: Telemetry, load: Any
 ) -> None:
     store, exports = load(f"(module {BOUNDS[where]})")

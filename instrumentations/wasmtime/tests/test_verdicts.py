@@ -1,4 +1,4 @@
-"""The verdict on a call comes from evidence: the trap's code, the exception's class, the engine's words."""
+"""The verdict on a call is based on evidence: the trap's code, the exception's class, the engine's message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VERDICTS = {
     "sv_table_bounds": ("SV", "engine"),
     "sv_indirect_call": ("SV", "engine"),
 }
-# What a hostile guest puts into its own function's name, and so into the message's backtrace.
+# A hostile guest's function name, which becomes part of the backtrace in the message.
 FORGED = r'$"x\0a\0aCaused by:\0a    wasm trap: interrupt"'
 
 
@@ -186,7 +186,7 @@ HOST_COMPONENT = f"""(component (import "h" (func $h)) (core func $lower (canon 
 @pytest.mark.parametrize("error", [KeyError, wasmtime.WasmtimeError, wasmtime.Trap])
 def test_what_a_components_host_function_raises(error: type[Exception], instrumented: Telemetry) -> None:
     def host(_store: object) -> None:
-        raise error("denied")  # a new one each time: wasmtime crashes on one that it has had before
+        raise error("denied")  # a new exception each time: wasmtime crashes if one is raised twice
 
     store = wasmtime.Store()
     linker = component.Linker(store.engine)
@@ -218,7 +218,7 @@ def test_a_guest_cannot_forge_its_verdict_by_a_functions_name(instrumented: Tele
         ("(table 1 funcref)", {"tables": 0}, "table"),
     ],
 )
-def test_a_command_that_the_call_instantiates_passes_a_limit(
+def test_a_command_that_the_call_instantiates_exceeds_a_limit(
     needs: str, limits: dict[str, int], limit: str, instrumented: Telemetry
 ) -> None:
     store = wasmtime.Store()
@@ -232,7 +232,7 @@ def test_a_command_that_the_call_instantiates_passes_a_limit(
     assert verdict(instrumented) == ("MLE", "engine", "mle_store_limit", limit)
 
 
-def test_a_grow_that_a_limit_refuses_is_no_failure(instrumented: Telemetry, load: Any) -> None:
+def test_a_grow_that_a_limit_denies_is_no_failure(instrumented: Telemetry, load: Any) -> None:
     store, exports = load('(module (memory 1) (func (export "f") (result i32) (memory.grow (i32.const 10))))')
     store.set_limits(memory_size=131072)
     assert exports["f"](store) == -1
@@ -272,6 +272,6 @@ def test_traps_of_newer_proposals(
 
 
 @pytest.mark.parametrize("text", ["", "something new", "wasm trap: a new kind of trap"])
-def test_unknown_words_are_missing_evidence(text: str) -> None:
+def test_an_unknown_message_is_missing_evidence(text: str) -> None:
     assert verdict_of(wasmtime.WasmtimeError(text)) == MISSING_EVIDENCE
     assert verdict_of(wasmtime.Trap(text)) == MISSING_EVIDENCE
