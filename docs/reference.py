@@ -51,9 +51,7 @@ def _section(title: str, groups: list[dict[str, Any]]) -> str:
         *_table(
             "Closed sets", ("attribute", "value", "meaning"), ((n, m["value"], m["brief"]) for n, m in values)
         ),
-        *_table(
-            "Causes", ("cause", "status", "evidence"), ((c["id"], c["status"], c["brief"]) for c in causes)
-        ),
+        *_table("Causes", ("cause", "status", "actor", "evidence"), _causes(causes)),
     ]
     return "\n".join(parts)
 
@@ -84,6 +82,11 @@ def _carriers(groups: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     for group in groups:
         if group["type"] in {"span", "event"}:
             yield group.get("name", group["id"]), group["brief"], _names(group)
+
+
+def _causes(causes: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for cause in causes:
+        yield cause["id"], cause["status"], cause.get("actor", ""), cause["brief"]
 
 
 def _names(group: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Metric, Sum
 
-from harness._memory import Telemetry
+from harness._telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
 COMMON = ROOT / "src" / "sandscope" / "telemetry.yaml"

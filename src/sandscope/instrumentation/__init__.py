@@ -15,10 +15,10 @@ from sandscope._propagation import environment_names, inject_environment
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._recorder import Recorder
 from sandscope._scope import Scope
-from sandscope._settings import one_of, read_boolean, read_choice, wrong_setting
 from sandscope._verdict import MISSING_EVIDENCE, OK, Actor, Limit, Status, Verdict
 from sandscope.instrumentation._instrumentor import RuntimeInstrumentor
 from sandscope.instrumentation._patches import Patches
+from sandscope.instrumentation._settings import Settings, choice, flag
 
 __all__ = [
     "CAPABILITY_REQUESTS",
@@ -39,19 +39,18 @@ __all__ = [
     "RuntimeInstrumentor",
     "SandscopeError",
     "Scope",
+    "Settings",
     "Site",
     "Status",
     "Value",
     "Verdict",
+    "choice",
     "current_execution",
     "environment_names",
+    "flag",
     "get_recorder",
     "inject_environment",
     "new_lock",
-    "one_of",
-    "read_boolean",
-    "read_choice",
     "report_error",
     "watch_forks",
-    "wrong_setting",
 ]

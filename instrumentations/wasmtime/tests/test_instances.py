@@ -1,4 +1,4 @@
-"""Instances are counted from their making to the end of their store, and nothing keeps a store alive."""
+"""Instances are active from their creation to the end of their store; nothing keeps a store alive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope.instrumentation import _instrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 GUEST = '(module (memory (export "memory") 1 2) (func (export "f")))'
@@ -31,7 +30,7 @@ def value(telemetry: Telemetry, name: str) -> float | None:
 
 
 def instances(telemetry: Telemetry) -> tuple[float | None, float | None, float | None]:
-    """Return how many instances live, were made and have ended."""
+    """Return how many instances are active, were made and have ended."""
     names = ("wasm.active.instances", "wasm.instance.creation.duration", "wasm.instance.destruction")
     return tuple(value(telemetry, name) for name in names)  # type: ignore[return-value]
 
@@ -90,12 +89,12 @@ def test_a_store_that_is_dropped_ends_its_instances_at_once(instrumented: Teleme
     assert instances(instrumented) == (0, made, made)
 
 
-def test_stores_without_instances_count_for_nothing(instrumented: Telemetry) -> None:
+def test_stores_without_instances_are_not_counted(instrumented: Telemetry) -> None:
     wasmtime.Store().close()
     assert instances(instrumented) == (None, None, None)
 
 
-def test_an_instance_that_could_not_be_made_does_not_live(instrumented: Telemetry) -> None:
+def test_an_instance_that_could_not_be_made_is_not_active(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     with pytest.raises(wasmtime.WasmtimeError, match="unknown import"):
         wasmtime.Linker(store.engine).instantiate(
@@ -105,7 +104,7 @@ def test_an_instance_that_could_not_be_made_does_not_live(instrumented: Telemetr
     assert instances(instrumented) == (None, None, None)
 
 
-def test_wrong_arguments_are_wasmtimes_business(instrumented: Telemetry) -> None:
+def test_wrong_arguments_are_left_to_wasmtime(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     for arguments in [(), (store,), (store, None), (store, 5, 6, 7)]:
         with pytest.raises((TypeError, AttributeError)):
@@ -123,26 +122,22 @@ def test_suppressed_instantiations_are_not_counted(instrumented: Telemetry) -> N
     assert instances(instrumented) == (None, None, None)
 
 
-def test_an_instance_of_an_older_store_is_made_but_not_followed(telemetry: Telemetry) -> None:
+def test_an_instance_of_an_older_store_is_made_but_not_tracked(telemetry: Telemetry, instrument: Any) -> None:
     store = wasmtime.Store()
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+    instrument()
     makers()["linker"](store)
     store.close()
     assert instances(telemetry) == (None, 1, None)
-    WasmtimeInstrumentor().uninstrument()
 
 
-def test_a_store_ends_where_it_began(
-    telemetry: Telemetry, recorder_kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_ends_where_it_began(telemetry: Telemetry, recorder_kind: str, instrument: Any) -> None:
     later = Telemetry(recorder_kind)
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+    instrument()
     store = wasmtime.Store()
     makers()["instance"](store).exports(store)
     assert instances(telemetry) == (1, 1, None)
     WasmtimeInstrumentor().uninstrument()
-    monkeypatch.setattr(_instrumentor, "get_recorder", later.recorder)
-    WasmtimeInstrumentor().instrument(**later.providers)
+    WasmtimeInstrumentor().instrument(recorder=later.recorder(WasmtimeInstrumentor.scope))
     makers()["instance"](wasmtime.Store())
     store.close()
     assert instances(later) == (0, 1, 1)
@@ -185,17 +180,17 @@ def test_many_instantiations_leave_neither_counts_nor_memory(instrumented: Telem
     assert value(instrumented, "wasm.memory.limit") == 0
 
 
-def test_a_finaliser_inside_the_sdk_does_no_harm(instrumented: Telemetry) -> None:
+def test_a_finaliser_may_run_inside_the_sdk(instrumented: Telemetry) -> None:
     class Cycle:
         def __init__(self, store: wasmtime.Store) -> None:
             self.store, self.me = store, self
 
-    for _ in range(200):
+    for number in range(200):
         store = wasmtime.Store()
         makers()["instance"](store)
         Cycle(store)
         del store
-        if _ % 20 == 0:
+        if number % 20 == 0:
             instrumented.metrics()
     gc.collect()
     assert instances(instrumented)[0] == 0
@@ -215,7 +210,7 @@ wasmtime.kept = late
 """
 
 
-def test_a_store_that_lives_until_the_end_dies_silently() -> None:
+def test_a_store_that_exists_until_the_process_ends_prints_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", AT_EXIT], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What a host function raises is judged where it happened, whichever exception wasmtime then raises."""
+"""The verdict is based on what a host function raised, whichever exception wasmtime raises then."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def component_calling(host: Callable[..., None]) -> tuple[wasmtime.Store, Any]:
 
 
 @pytest.mark.parametrize("exit_code", [None, 0, 3])
-def test_a_guests_end_that_crosses_other_guests_has_one_cause(
+def test_an_end_that_propagates_through_other_guests_has_one_cause(
     exit_code: int | None, instrumented: Telemetry, load: Any
 ) -> None:
     if exit_code is None:
@@ -68,7 +68,9 @@ def test_a_guests_end_that_crosses_other_guests_has_one_cause(
     assert causes(instrumented) == [("wasm f", cause), ("wasm run", cause), ("wasm run", cause)]
 
 
-def test_a_components_trap_that_crosses_a_module_keeps_its_cause(instrumented: Telemetry, load: Any) -> None:
+def test_a_components_trap_that_propagates_through_a_module_keeps_its_cause(
+    instrumented: Telemetry, load: Any
+) -> None:
     inner = wasmtime.Store()
     built = component.Component(inner.engine, PLAIN_COMPONENT)
     function = component.Linker(inner.engine).instantiate(inner, built).get_func(inner, "f")
@@ -79,7 +81,9 @@ def test_a_components_trap_that_crosses_a_module_keeps_its_cause(instrumented: T
     assert causes(instrumented) == [("wasm f", "re_unreachable"), ("wasm run", "re_unreachable")]
 
 
-def test_a_modules_trap_that_crosses_a_component_keeps_its_cause(instrumented: Telemetry, load: Any) -> None:
+def test_a_modules_trap_that_propagates_through_a_component_keeps_its_cause(
+    instrumented: Telemetry, load: Any
+) -> None:
     inner_store, inner = load(UNREACHABLE)
     store, function = component_calling(lambda _store: inner["f"](inner_store))
     with pytest.raises(wasmtime.Trap):
@@ -87,7 +91,7 @@ def test_a_modules_trap_that_crosses_a_component_keeps_its_cause(instrumented: T
     assert causes(instrumented) == [("wasm f", "re_unreachable"), ("wasm f", "re_unreachable")]
 
 
-def test_a_trap_that_the_host_catches_does_not_judge_what_it_raises_then(
+def test_a_trap_that_the_host_catches_does_not_decide_on_what_it_raises_then(
     instrumented: Telemetry, load: Any
 ) -> None:
     inner_store, inner = load(UNREACHABLE)
@@ -116,7 +120,7 @@ def test_what_a_host_function_catches_is_no_failure(instrumented: Telemetry, loa
     assert causes(instrumented) == [("wasm f", "re_unreachable"), ("wasm run", "normal_exit")]
 
 
-def test_another_threads_exception_does_not_judge_a_trap(
+def test_another_threads_exception_does_not_decide_on_a_trap(
     instrumented: Telemetry, load: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, exports = load(UNREACHABLE)
@@ -128,7 +132,7 @@ def test_another_threads_exception_does_not_judge_a_trap(
     assert causes(instrumented) == [("wasm f", "re_unreachable")]
 
 
-def test_another_threads_exception_does_not_judge_a_components_trap(
+def test_another_threads_exception_does_not_decide_on_a_components_trap(
     instrumented: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from wasmtime.component import _enter
@@ -160,7 +164,7 @@ def test_a_host_error_is_known_where_another_thread_took_the_exception(
     assert causes(instrumented)[1:] == [("wasm run", "re_unreachable"), ("wasm run", "ie_host_error")]
 
 
-def test_threads_that_raise_at_once_are_judged_each_by_its_own(instrumented: Telemetry) -> None:
+def test_threads_that_raise_at_the_same_time_have_their_own_verdicts(instrumented: Telemetry) -> None:
     engine = wasmtime.Engine()
     raises = wasmtime.Module(engine, CALLS_HOST)
     traps = wasmtime.Module(engine, UNREACHABLE)
@@ -202,7 +206,7 @@ def test_threads_that_raise_at_once_are_judged_each_by_its_own(instrumented: Tel
 
 
 @pytest.mark.parametrize("how", ["instance", "linker"])
-def test_an_exception_in_a_start_function_does_not_judge_the_next_call(
+def test_an_exception_in_a_start_function_does_not_decide_on_the_next_call(
     how: str, instrumented: Telemetry, load: Any
 ) -> None:
     def host() -> None:
@@ -221,7 +225,7 @@ def test_an_exception_in_a_start_function_does_not_judge_the_next_call(
     assert causes(instrumented)[-1] == ("wasm f", "re_unreachable")
 
 
-def test_an_exception_under_suppression_does_not_judge_the_next_call(
+def test_an_exception_under_suppression_does_not_decide_on_the_next_call(
     instrumented: Telemetry, load: Any
 ) -> None:
     def host() -> None:
@@ -237,7 +241,7 @@ def test_an_exception_under_suppression_does_not_judge_the_next_call(
 
 
 class DeniedError(Exception):
-    """Of a class that can be referred to weakly."""
+    """An exception that supports weak references."""
 
 
 @pytest.mark.usefixtures("instrumented")
@@ -257,5 +261,5 @@ def test_nothing_keeps_an_exception_or_its_frames_after_the_call(load: Any) -> N
 
     call()
     gc.collect()
-    assert _host_errors._thread.raised is None
+    assert _host_errors._thread.host_error is None
     assert [reference() for reference in kept] == [None, None, None]
