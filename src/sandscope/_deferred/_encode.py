@@ -97,14 +97,16 @@ class Encoder:
 
         limits = self._span_limits
         spans = [readable_span(execution, self._resource, self._scope, limits) for execution in executions]
-        return encode(spans).SerializeToString()
+        request: bytes = encode(spans).SerializeToString()
+        return request
 
     def _sdk_logs(self, executions: Sequence[DeferredExecution]) -> bytes:
         from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs as encode
 
         limits = self._log_limits
         logs = [readable_log(execution, self._resource, self._scope, limits) for execution in executions]
-        return encode(logs).SerializeToString()
+        request: bytes = encode(logs).SerializeToString()
+        return request
 
 
 def _all_that_can_be(

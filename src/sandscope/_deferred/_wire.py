@@ -78,7 +78,8 @@ def any_value(value: Any) -> bytes:
         TypeError: if it is anything else.
         ValueError: if it is half of a surrogate pair, or a larger integer.
     """
-    kind = type(value)
+    kind: type = type(value)
+    payload: bytes
     if kind is str:
         payload, number = value.encode(), b"\x0a"
     elif kind is bool:
