@@ -5,20 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from opentelemetry import context
-from opentelemetry.context import Context
-
 from sandscope import _guard
-from sandscope._execution import Execution, OnEnd, Severity, Site, Value
+from sandscope._execution import Execution, Site, Value
 from sandscope._forking import new_lock
-from sandscope._metric import Metric
+from sandscope._not_recorded import NotRecorded
 from sandscope._scope import Scope
-from sandscope._verdict import OK, Verdict
+from sandscope._verdict import Verdict
 from sandscope._version import __version__
 
 if TYPE_CHECKING:
@@ -144,58 +140,6 @@ class ManualExecution:
         if run is not None and self._attributes:
             run.set_attributes(self._attributes)
         return run
-
-
-class NotRecorded(Execution):
-    """An execution where instrumentation is suppressed: its methods do nothing."""
-
-    __slots__ = ("details", "site", "verdict")
-
-    start_time = end_time = 0
-
-    def __init__(self, site: Site) -> None:
-        self.site, self.verdict, self.details = site, None, None
-
-    @property
-    def context(self) -> Context:
-        """The current context."""
-        return context.get_current()
-
-    def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
-        """Keep the verdict."""
-        self.verdict = self.verdict or verdict
-
-    def fail(self, error: BaseException, verdict: Verdict | None = None) -> None:
-        """Keep the verdict."""
-        self.finish(verdict or self.site.verdict_of(error))
-
-    def log(
-        self,
-        name: str,
-        body: str,
-        *,
-        severity: Severity = "INFO",
-        attributes: Mapping[str, Value] | None = None,
-    ) -> None:
-        """Do nothing."""
-
-    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def add_event(
-        self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
-    ) -> None:
-        """Do nothing."""
-
-    def measure(self, metric: Metric, value: float) -> None:
-        """Do nothing."""
-
-    def on_end(self, callback: OnEnd) -> None:
-        """Do nothing."""
-
-    def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return a copy of the environment as it is."""
-        return dict(os.environ if base is None else base)
 
 
 def verdict_of(error: BaseException) -> Verdict:
