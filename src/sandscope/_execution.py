@@ -129,6 +129,7 @@ class Execution:
     Attributes:
         recorder: that began it.
         site: what was known before.
+        parent_context: the context in which it began.
         verdict: None while it runs.
         details: None unless there are some.
     """
@@ -137,6 +138,7 @@ class Execution:
 
     recorder: Logs
     site: Site
+    parent_context: Context
     verdict: Verdict | None
     details: Details | None
 

@@ -17,17 +17,18 @@ from sandscope._verdict import OK, Verdict
 class NotRecorded(Execution):
     """An execution where instrumentation is suppressed: its methods do nothing."""
 
-    __slots__ = ("details", "site", "verdict")
+    __slots__ = ("details", "parent_context", "site", "verdict")
 
     start_time = end_time = 0
 
     def __init__(self, site: Site) -> None:
         self.site, self.verdict, self.details = site, None, None
+        self.parent_context = context.get_current()
 
     @property
     def context(self) -> Context:
-        """The current context."""
-        return context.get_current()
+        """See `Execution.context`."""
+        return self.parent_context
 
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
         """Keep the verdict."""

@@ -16,6 +16,7 @@ from sandscope import _guard
 from sandscope._execution import EXECUTION_KEY, Execution, Site
 from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
+from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter
 from sandscope._recording._recorder import recording
 from sandscope._recording._span import write_end
@@ -35,6 +36,7 @@ class DirectExecution(Execution):
         "_token",
         "details",
         "inside",
+        "parent_context",
         "recorder",
         "site",
         "span",
@@ -48,7 +50,7 @@ class DirectExecution(Execution):
         self.verdict = None
         self.details = None
         self.span: Span = trace.INVALID_SPAN
-        self.inside = context.get_current()
+        self.parent_context = self.inside = context.get_current()
         self.recorder = recorder
         self._started = False
         self._token: object = None
@@ -157,6 +159,7 @@ class DirectRecorder(Emitter):
         """Write all three signals of an ended execution."""
         if execution.site.traced:
             execution._call_on_end()
+            carry((execution,))
             self._end_span(execution, execution.span)
             self._emit(execution, execution.span)
         self.count_active(execution, -1)
