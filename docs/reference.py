@@ -49,7 +49,7 @@ def _section(title: str, groups: list[dict[str, Any]]) -> str:
             ((a["id"], _type(a), a["brief"]) for a in attributes),
         ),
         *_table(
-            "Closed sets", ("attribute", "value", "meaning"), ((n, m["value"], m["brief"]) for n, m in values)
+            "Values", ("attribute", "value", "meaning"), ((n, m["value"], m["brief"]) for n, m in values)
         ),
         *_table("Causes", ("cause", "status", "actor", "evidence"), _causes(causes)),
     ]
@@ -94,7 +94,8 @@ def _names(group: dict[str, Any]) -> str:
 
 
 def _type(attribute: dict[str, Any]) -> str:
-    return "closed set" if isinstance(attribute["type"], dict) else attribute["type"]
+    kind = "closed set" if isinstance(attribute["type"], dict) else attribute["type"]
+    return f"open set, at most {attribute['capped']}" if "capped" in attribute else kind
 
 
 if __name__ == "__main__":

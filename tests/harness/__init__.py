@@ -2,12 +2,13 @@
 
 from harness._contract import ROOT, Contract
 from harness._environments import environment
-from harness._programs import SANDSCOPE_RUN, STOCK, clean_environment, run_program
+from harness._programs import BIN, SANDSCOPE_RUN, STOCK, clean_environment, run_program
 from harness._requires import lacking, requires_otelcol
 from harness._sink import OtlpSink, wait_until
-from harness._telemetry import Telemetry
+from sandscope.instrumentation.testing import Telemetry
 
 __all__ = [
+    "BIN",
     "ROOT",
     "SANDSCOPE_RUN",
     "STOCK",

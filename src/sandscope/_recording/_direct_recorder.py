@@ -16,6 +16,7 @@ from sandscope import _guard
 from sandscope._execution import EXECUTION_KEY, Execution, Site
 from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
+from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter
 from sandscope._recording._recorder import recording
 from sandscope._recording._span import write_end
@@ -35,6 +36,7 @@ class DirectExecution(Execution):
         "_token",
         "details",
         "inside",
+        "parent_context",
         "recorder",
         "site",
         "span",
@@ -48,7 +50,7 @@ class DirectExecution(Execution):
         self.verdict = None
         self.details = None
         self.span: Span = trace.INVALID_SPAN
-        self.inside = context.get_current()
+        self.parent_context = self.inside = context.get_current()
         self.recorder = recorder
         self._started = False
         self._token: object = None
@@ -159,6 +161,7 @@ class DirectRecorder(Emitter):
         # What the program has set on the span is on the log record, too; not every SDK shows it.
         written = dict(getattr(execution.span, "attributes", None) or {})
         if execution.site.traced:
+            self._write(lambda: carry((execution,)))
             self._write(lambda: self._end_span(execution))
             self._write(lambda: self._emit(execution, written))
         self._write(lambda: self._count(execution))

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from sandscope._deferred import DeferredRecorder, Pipeline
 from sandscope._recording._direct_recorder import DirectRecorder
-from sandscope.instrumentation import Recorder, Scope
+from sandscope._recording._recorder import Recorder
+from sandscope._scope import Scope
 
 
 class Telemetry:
@@ -46,7 +47,7 @@ class Telemetry:
 
     @property
     def providers(self) -> dict[str, Any]:
-        """The keyword arguments of ``instrument()`` and `sandscope.get_recorder`."""
+        """The keyword arguments of ``instrument()`` and `get_recorder`."""
         return {
             "tracer_provider": self.tracer_provider,
             "meter_provider": self.meter_provider,
@@ -54,7 +55,7 @@ class Telemetry:
         }
 
     def recorder(self, scope: Scope, **_providers: Any) -> Recorder:
-        """Return a recorder into these providers; stands in for `sandscope.get_recorder`."""
+        """Return a recorder into these providers; it takes the place of `get_recorder`."""
         if self.pipeline is not None:
             return DeferredRecorder(scope, self.pipeline)
         return DirectRecorder(scope, **self.providers)
