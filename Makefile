@@ -7,7 +7,7 @@ CACHE := $(or $(SANDSCOPE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandscop
 export SANDSCOPE_CACHE := $(CACHE)
 INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/*/pyproject.toml) \
 	$(wildcard src/sandscope/_deferred/native/*) \
-	$(shell find collector-config -type f -not -path '*/__pycache__/*')
+	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup torch demo test test-pythons check bench collector stores docs lock clean
@@ -21,10 +21,12 @@ setup: .venv/.ready ## install everything into .venv (the Collector is compiled:
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(UV) install --quiet --require-hashes -r requirements.lock
-	$(UV) install --quiet --no-deps --no-build-isolation -e . $(addprefix -e ,$(wildcard instrumentations/*/))
+	@rm -rf build src/sandscope/_deferred/_native*.so # else a compile that fails leaves the last one in place
+	$(UV) install --quiet --no-deps --no-build-isolation --reinstall-package sandscope \
+		-e . $(addprefix -e ,$(wildcard instrumentations/*/))
 	@cd collector-config && ../$(BIN)/python -c 'import build_otelcol as b; b.cached_path().is_file() or b.find_go() or exit(1)' || $(CURDIR)/$(UV) install --quiet --group ../pyproject.toml:go
 	$(BIN)/python collector-config/build_otelcol.py
-	$(UV) install --quiet --no-deps --reinstall ./collector-config
+	$(UV) install --quiet --no-deps --no-build-isolation --reinstall-package sandscope-collector -e ./collector-config
 	@touch $@
 
 torch: setup ## install torch (5 GB with CUDA; UV_TORCH_BACKEND=cpu makes it small)

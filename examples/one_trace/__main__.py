@@ -11,8 +11,8 @@ from examples.one_trace.arrived import from_files, from_stores
 from examples.one_trace.table import complete, show, wait_for
 from sandscope import SandscopeError
 from sandscope._collector import CollectorProcess, Composition, Ports
-from sandscope._stores import Progress, chosen, collector_environment, configuration, down, up
-from sandscope._stores._go import find_go
+from sandscope_collector import configuration
+from sandscope_collector.stores import Progress, StoresError, collector_environment, down, find_go, select, up
 
 HERE = Path(__file__).parent
 HOST = [str(Path(sys.executable).parent / "opentelemetry-instrument"), sys.executable, str(HERE / "host.py")]
@@ -35,7 +35,7 @@ def demo(data: Path, *, native: bool) -> bool:
     ports, urls = Ports.free(), {}
     try:
         if native:
-            stores, scrape = chosen(["prometheus", "jaeger", "loki"]), f"127.0.0.1:{ports.prometheus}"
+            stores, scrape = select(["prometheus", "jaeger", "loki"]), f"127.0.0.1:{ports.prometheus}"
             free = {port.name: Ports.free().health for store in stores for port in store.ports}
             running = up(
                 stores, configuration(), data / "stores", Progress(sys.stderr), ports=free, scrape=scrape
@@ -58,5 +58,5 @@ parser.add_argument("--stores", choices=["native"], help="send to Prometheus, Ja
 with tempfile.TemporaryDirectory(prefix="sandscope-demo-") as folder:
     try:
         sys.exit(not demo(Path(folder), native=parser.parse_args().stores == "native"))
-    except SandscopeError as error:
+    except (SandscopeError, StoresError) as error:
         sys.exit(f"sandscope: {error}")

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandscope._stores import jaeger_trace, loki_records, prometheus_exemplars, prometheus_query
+from examples.read_back import jaeger_trace, loki_records, prometheus_exemplars, prometheus_query
 
 
 @dataclass
@@ -36,7 +36,11 @@ def from_files(data: Path, trace_id: str) -> Arrived:
     arrived = Arrived(trace_id, ("traces.jsonl", "metrics.jsonl", "logs.jsonl"))
     spans = [span for span in _items(data, "traces", "Spans") if span["traceId"] == trace_id]
     arrived.spans = [
-        {a["key"]: next(iter(a["value"].values())) for a in s.get("attributes", [])} for s in spans
+        {
+            attribute["key"]: next(iter(attribute["value"].values()))
+            for attribute in span.get("attributes", [])
+        }
+        for span in spans
     ]
     for metric in _items(data, "metrics", "Metrics"):
         if metric["name"] == "sandbox.executions":
@@ -46,10 +50,6 @@ def from_files(data: Path, trace_id: str) -> Arrived:
             arrived.exemplars += sum(exemplar.get("traceId") == trace_id for exemplar in exemplars)
     arrived.logs = sum(record.get("traceId") == trace_id for record in _items(data, "logs", "LogRecords"))
     return arrived
-
-
-def _attributes(span: dict) -> dict:
-    return {entry["key"]: next(iter(entry["value"].values())) for entry in span.get("attributes", [])}
 
 
 def _items(data: Path, name: str, kind: str) -> list[dict]:

@@ -1,10 +1,19 @@
 """Sandscope: OpenTelemetry for code that runs in a sandbox.
 
 This is what the author of a program needs; `sandscope.instrumentation` is for the author of an instrumentation.
+
+    with sandscope.execution("docker", "run", name="run python") as run:
+        code = subprocess.run(command, env=run.environment()).returncode
+        run.finish(sandscope.OK if code == 0 else sandscope.Verdict("RE", "guest", "re_nonzero_exit"))
+
+`current_execution` is the one that runs in the current context; a `Metric` is a measurement that a program declares.
 """
 
+from sandscope._child_environment import child_environment
 from sandscope._errors import SandscopeError
 from sandscope._execution import Execution, current_execution
+from sandscope._manual import execution
+from sandscope._metric import Metric
 from sandscope._verdict import OK, Actor, Limit, Status, Verdict
 from sandscope._version import __version__
 
@@ -13,9 +22,12 @@ __all__ = [
     "Actor",
     "Execution",
     "Limit",
+    "Metric",
     "SandscopeError",
     "Status",
     "Verdict",
     "__version__",
+    "child_environment",
     "current_execution",
+    "execution",
 ]

@@ -11,6 +11,7 @@ from opentelemetry.context import Context, create_key, get_value
 from opentelemetry.trace import SpanKind, get_current_span
 
 from sandscope import _guard
+from sandscope._child_environment import child_environment
 from sandscope._metric import Metric
 from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
 
@@ -128,6 +129,7 @@ class Execution:
     Attributes:
         recorder: that began it.
         site: what was known before.
+        parent_context: the context in which it began.
         verdict: None while it runs.
         details: None unless there are some.
     """
@@ -136,6 +138,7 @@ class Execution:
 
     recorder: Logs
     site: Site
+    parent_context: Context
     verdict: Verdict | None
     details: Details | None
 
@@ -186,13 +189,21 @@ class Execution:
         """
         self.recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
-    def fail(self, error: BaseException) -> None:
-        """End it with an exception, of which only class and message are kept; the site knows the verdict."""
+    def fail(self, error: BaseException, verdict: Verdict | None = None) -> None:
+        """End it with an exception, of which only class and message are kept; a second end is ignored.
+
+        Args:
+            error: what ended it.
+            verdict: from evidence; by default, what the site makes of the exception.
+        """
+        if self.verdict is not None:
+            return
         try:
             details = self._ensure_details()
             details.error_type = type(error).__qualname__
-            verdict = self.site.verdict_of(error)
-            details.error_message = str(error)[:_LONGEST_MESSAGE]
+            verdict = verdict or self.site.verdict_of(error)
+            # What is no text, such as an undecodable file name, could not be sent.
+            details.error_message = str(error)[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()
         except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("verdict", broken)
             verdict = MISSING_EVIDENCE
@@ -211,10 +222,13 @@ class Execution:
         """
         if self.verdict is not None:
             return
-        own = self._ensure_details().attributes
-        for key, value in attributes.items():
-            if len(own) < _MOST or key in own:
-                own[key] = tuple(value) if isinstance(value, list) else value
+        try:
+            own = self._ensure_details().attributes
+            for key, value in _copied(attributes).items():
+                if len(own) < _MOST or key in own:
+                    own[key] = value
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("execution.set_attributes", error)
 
     def add_event(
         self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
@@ -226,14 +240,39 @@ class Execution:
             attributes: of the event.
             timestamp: nanoseconds since 1970; now by default.
         """
-        details = self._ensure_details()
-        if self.verdict is None and len(details.events) < _MOST:
-            when = time.time_ns() if timestamp is None else timestamp
-            details.events.append(Event(name, when, dict(attributes or {})))
+        if self.verdict is not None:
+            return
+        try:
+            events = self._ensure_details().events
+            if len(events) < _MOST:
+                when = time.time_ns() if timestamp is None else timestamp
+                events.append(Event(name, when, _copied(attributes or {})))
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("execution.add_event", error)
 
     def measure(self, metric: Metric, value: float) -> None:
-        """Add a value of one of the runtime's own metrics."""
-        self._ensure_details().measurements[metric] = value
+        """Measure something of it; ignored after the end.
+
+        Its points have the runtime, the operation and the status as attributes.
+
+        Args:
+            metric: one of the runtime's own.
+            value: in the metric's unit; it replaces an earlier one of the same execution.
+        """
+        if self.verdict is not None:
+            return
+        try:
+            self._ensure_details().measurements[metric] = value
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("execution.measure", error)
+
+    def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the environment for a process that this execution starts: that process continues its trace.
+
+        Args:
+            base: the variables beside; `os.environ` by default. See `child_environment`.
+        """
+        return child_environment(base, self.context)
 
     def on_end(self, callback: OnEnd) -> None:
         """Have something called once it has ended, perhaps on another thread and a little later.
@@ -256,6 +295,13 @@ class Execution:
                 callback(self.verdict or MISSING_EVIDENCE, self.end_time)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 _guard.report("on_end", error)
+
+
+def _copied(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as they are now: the program may change its lists afterwards."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in dict(attributes).items()
+    }
 
 
 EXECUTION_KEY = create_key("sandscope-execution")

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 
 from sandscope._errors import SandscopeError
 
 BAGGAGE = "SANDSCOPE_BAGGAGE"
 """``true``: baggage goes into children and guests as well. Default ``false``."""
+
+CARRIED_ATTRIBUTES = "SANDSCOPE_CARRIED_ATTRIBUTES"
+"""Names, separated by commas: attributes that executions carry from their parent span or baggage. ``none``: none.
+Default `CARRIED`.
+"""
+
+CARRIED = ("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.conversation.id", "session.id")
 
 EXIT_TIMEOUT = "SANDSCOPE_EXIT_TIMEOUT"
 """Seconds that sending the rest may take when the program ends. Default 4."""
@@ -24,6 +32,18 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 def baggage() -> bool:
     """Return whether baggage goes into children and guests."""
     return read_boolean(BAGGAGE)
+
+
+def carried_attributes() -> tuple[str, ...]:
+    """Return the attributes that executions carry from their parent span or baggage."""
+    value = os.environ.get(CARRIED_ATTRIBUTES)
+    return CARRIED if value is None else _names(value)
+
+
+@lru_cache(maxsize=4)
+def _names(value: str) -> tuple[str, ...]:
+    names = (name.strip() for name in value.split(","))
+    return tuple(name for name in names if name and name.lower() != "none")
 
 
 def exit_timeout() -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from collector.test_signals import send_all, wait_for
-from harness import PATIENCE, collector_ports, wait_until
+from harness import collector_ports, wait_until
 from sandscope._cli.main import main
+from sandscope._collector import Composition
 from sandscope._collector._collector_process import is_ready
 
 pytestmark = pytest.mark.collector
@@ -83,11 +85,18 @@ def test_run_becomes_the_collector_and_says_where_it_listens_and_writes(tmp_path
         assert run.stdout is not None
         first_line = run.stdout.readline()
         wait_until_ready(ports.health)
-        # It is ready before it listens to signals; once it has written, it does.
         send_all(f"http://127.0.0.1:{ports.otlp_http}")
-        wait_for(data / "traces.jsonl")
+        assert wait_for(data / "logs.jsonl")  # it is ready a little before it handles SIGTERM
         run.terminate()
-        assert run.wait(PATIENCE) == 0
+        assert run.wait(60) == 0
     http, grpc = f"http://127.0.0.1:{ports.otlp_http}", f"127.0.0.1:{ports.otlp_grpc} (gRPC)"
     assert first_line == f"OTLP on {http} and {grpc} -> local; files in {data}\n"
     assert "Shutdown complete" in log.read_text()
+
+
+def test_the_help_names_each_overlay(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["collector", "run", "--help"])
+    said = re.sub(r"\s+", "", capsys.readouterr().out)
+    files = Composition.of("local").files[1].parent.glob("*.yaml")
+    assert [file.stem for file in files if file.stem not in said] == []

@@ -10,7 +10,10 @@ from sandscope import SandscopeError
 from sandscope._collector import Composition, validate
 
 pytestmark = pytest.mark.usefixtures("otelcol")
-OVERLAYS = ("local", "prometheus", "documents", "prometheus-otlp", "jaeger", "loki", "debug")
+OVERLAYS = (
+    *("local", "prometheus", "names-wasm-sandbox", "names-rustbox"),
+    *("prometheus-otlp", "jaeger", "loki", "debug"),
+)
 DOCUMENTED = [
     *((name,) for name in OVERLAYS),
     *combinations(OVERLAYS, 2),
@@ -97,5 +100,5 @@ def test_a_broken_file_is_answered_with_its_name_and_the_collectors_own_message(
 
 def test_without_the_wheel_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sandscope_collector", None)
-    with pytest.raises(SandscopeError, match="`pip install sandscope-collector`"):
+    with pytest.raises(SandscopeError, match=r"pip install 'sandscope\[collector\]'"):
         Composition.of("local")

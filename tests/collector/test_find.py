@@ -62,7 +62,7 @@ def test_the_error_lists_every_place_and_the_command_that_mends_it(
     assert str(caught.value) == (
         "Cannot find 'otelcol': looked at the SANDSCOPE_OTELCOL variable (not set), "
         f"the package sandscope-collector (not installed) and PATH ({tmp_path}). "
-        "Run `pip install sandscope-collector`."
+        "Run `pip install 'sandscope[collector]'`."
     )
 
 

@@ -40,7 +40,7 @@ def test_a_number_that_is_no_port_is_refused(port: int) -> None:
 def test_a_port_that_is_taken_is_named_with_the_flag_that_changes_it(host: str) -> None:
     with socket.create_server((host, 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SandscopeError, match=f"127.0.0.1:{port}': the port is taken.*--otlp-http-port"):
+        with pytest.raises(SandscopeError, match=f"127.0.0.1:{port}': the port is in use.*--otlp-http-port"):
             Ports(otlp_http=port).check("otlp_http")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.test_signals import send_all, wait_for
 from harness import PATIENCE, collector_ports, wait_until
 from sandscope import SandscopeError
 from sandscope._collector import CollectorProcess, Composition
@@ -44,6 +45,8 @@ def test_it_takes_telemetry_once_started_and_is_gone_once_stopped(start: Start) 
     assert pid is not None
     for port in (collector.ports.otlp_http, collector.ports.otlp_grpc):
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+    send_all(collector.endpoint)
+    assert wait_for(collector.data / "logs.jsonl")  # it is ready a little before it handles SIGTERM
     collector.stop()
     assert not is_running(pid)
     assert collector.pid is None
@@ -103,7 +106,7 @@ def test_what_is_not_a_collector_is_an_error(tmp_path: Path) -> None:
     collector = CollectorProcess(
         Composition.of("local"), data=tmp_path, ports=collector_ports(), otelcol=imitation
     )
-    with pytest.raises(SandscopeError, match="it ended without a word"):
+    with pytest.raises(SandscopeError, match="it exited without a message"):
         collector.start()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import set_span_in_context
 
+from collector._prometheus_page import wait_for_page
 from harness import PATIENCE
 from sandscope._collector import CollectorProcess
 
@@ -57,20 +57,6 @@ def wait_for(file: Path) -> list[dict[str, Any]]:
             return [json.loads(line) for line in text.splitlines()]
         time.sleep(0.05)
     pytest.fail(f"nothing arrived in {file}")
-
-
-def wait_for_page(port: int, word: str) -> str:
-    """Return what Prometheus would scrape, once a word is on it."""
-    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=accept)
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - http, as written above
-            page: str = response.read().decode()
-        if word in page:
-            return page
-        time.sleep(0.05)
-    pytest.fail(f"{word} is not on the page")
 
 
 def values(node: Any, key: str) -> Iterator[Any]:

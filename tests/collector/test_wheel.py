@@ -15,6 +15,7 @@ import pytest
 from collector.test_signals import send_all, wait_for
 from harness import PATIENCE, collector_ports
 from sandscope._collector._collector_process import is_ready
+from sandscope_collector.stores import STORES
 
 pytestmark = [pytest.mark.collector, pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,26 @@ def test_the_wheels_own_binary_and_files_are_used(environment: Path, bare: dict[
     assert Path(path).is_relative_to(environment)
     command = [sandscope, "collector", "validate", "local", "prometheus"]
     assert subprocess.check_output(command, env=bare, text=True) == "base + local + prometheus: valid\n"
+
+
+def test_the_stores_command_comes_with_the_wheel(environment: Path, bare: dict[str, str]) -> None:
+    command = [str(environment / "bin" / "sandscope"), "stores", "status"]
+    run = subprocess.run(command, env=bare, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (1, "")
+    rows = [line.split() for line in run.stdout.splitlines()[1:]]
+    assert [row[:2] for row in rows] == [[name, "missing"] for name in STORES]
+
+
+def test_it_needs_no_other_distribution(environment: Path, bare: dict[str, str]) -> None:
+    code = "import sys; import sandscope_collector.stores.command; print(sorted(sys.modules))"
+    python = [str(environment / "bin" / "python"), "-I", "-S", "-c"]
+    [packages] = environment.glob("lib/python*/site-packages")
+    loaded = subprocess.check_output(
+        [*python, f"import sys; sys.path.append({str(packages)!r}); {code}"], env=bare, text=True
+    )
+    assert "'sandscope_collector.stores._up'" in loaded
+    assert "'sandscope'" not in loaded
+    assert "'opentelemetry'" not in loaded
 
 
 def test_it_runs_without_go(environment: Path, bare: dict[str, str], tmp_path: Path) -> None:

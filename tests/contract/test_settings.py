@@ -1,21 +1,65 @@
-"""Every SANDSCOPE_* variable is documented, and read as its table says."""
+"""Every SANDSCOPE_* variable is documented and read as its table says; instrumentations declare theirs."""
 
 from __future__ import annotations
 
+import importlib
 import re
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from typing import Any, NamedTuple
 
 import pytest
 
 from harness import ROOT
 from sandscope import SandscopeError, _settings
+from sandscope.instrumentation import Settings
 
 PAGE = (ROOT / "docs" / "settings.md").read_text()
+RUNTIMES = sorted(folder.name for folder in (ROOT / "instrumentations").iterdir() if folder.is_dir())
+
+
+class Declared(NamedTuple):
+    """A setting of an instrumentation."""
+
+    runtime: str
+    settings: type[Settings]
+    field: Field[Any]
+
+    @property
+    def variable(self) -> str:
+        return str(self.field.metadata["variable"])
+
+    @property
+    def other(self) -> Any:
+        """A value that is not the default."""
+        return self.field.metadata.get("choices", (not self.field.default,) * 2)[1]
+
+    def read(self, arguments: Mapping[str, Any]) -> Any:
+        return getattr(self.settings.read(arguments), self.field.name)
+
+
+def _declared() -> list[Declared]:
+    packages = {f"sandscope_instrumentation_{runtime}": runtime for runtime in RUNTIMES}
+    for package in packages:
+        importlib.import_module(package)
+    owners = [(kind.__module__.partition(".")[0], kind) for kind in Settings.__subclasses__()]
+    return [
+        Declared(packages[package], kind, each)
+        for package, kind in owners
+        if package in packages
+        for each in fields(kind)
+    ]
+
+
+DECLARED = _declared()
+every_setting = pytest.mark.parametrize("setting", DECLARED, ids=lambda setting: setting.variable)
 
 
 def _used() -> set[str]:
     files = [
         *ROOT.glob("src/**/*.py"),
         *ROOT.glob("collector-config/**/*.y*ml"),
+        *ROOT.glob("collector-config/**/*.py"),
         *ROOT.glob("instrumentations/*/src/**/*.py"),
     ]
     text = "\n".join(file.read_text() for file in files)
@@ -25,6 +69,65 @@ def _used() -> set[str]:
 
 def test_every_variable_that_is_read_is_on_the_page() -> None:
     assert _used() == set(re.findall(r"`(SANDSCOPE_[A-Z_]*[A-Z])`", PAGE))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_instrumentation_reads_the_variables_that_it_declares_and_no_other(runtime: str) -> None:
+    source = (ROOT / "instrumentations" / runtime / "src").rglob("*.py")
+    used = set(
+        re.findall(rf"SANDSCOPE_{runtime.upper()}_[A-Z_]*[A-Z]", "\n".join(f.read_text() for f in source))
+    )
+    assert used == {each.variable for each in DECLARED if each.runtime == runtime}
+
+
+def test_settings_are_found() -> None:
+    """Without any, the tests below would check nothing."""
+    assert "SANDSCOPE_WASMTIME_SPANS" in {each.variable for each in DECLARED}
+
+
+@every_setting
+def test_a_variable_has_the_name_of_its_setting(setting: Declared) -> None:
+    assert setting.variable == f"SANDSCOPE_{setting.runtime}_{setting.field.name}".upper()
+
+
+@every_setting
+def test_the_page_states_the_default(setting: Declared) -> None:
+    assert f"| `{setting.variable}` | `{str(setting.field.default).lower()}` |" in PAGE
+
+
+@every_setting
+def test_a_setting_is_its_argument_else_its_variable_else_its_default(
+    setting: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, default = setting.field.name, setting.field.default
+    monkeypatch.delenv(setting.variable, raising=False)
+    assert setting.read({}) == setting.read({name: None}) == default
+    assert setting.read({name: setting.other}) == setting.other
+    monkeypatch.setenv(setting.variable, str(setting.other))
+    assert setting.read({}) == setting.read({name: None}) == setting.other
+    assert setting.read({name: default}) == default
+
+
+@every_setting
+def test_a_setting_does_not_change_another(setting: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(setting.variable, str(setting.other))
+    changed, default = setting.settings.read({}), setting.settings()
+    assert [
+        each.name for each in fields(changed) if getattr(changed, each.name) != getattr(default, each.name)
+    ] == [setting.field.name]
+
+
+@every_setting
+def test_an_invalid_setting_is_an_error_that_names_it(
+    setting: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = setting.field.name
+    for argument in ("sometimes", 1, ["all"]):
+        with pytest.raises(SandscopeError, match=re.escape(f"Cannot read {name}={argument!r}: it is not ")):
+            setting.read({name: argument})
+    monkeypatch.setenv(setting.variable, "sometimes")
+    with pytest.raises(SandscopeError, match=f"Cannot read {setting.variable}='sometimes': it is not "):
+        setting.read({})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from harness import Telemetry
 from sandscope import Execution, Verdict, _guard
 from sandscope._deferred import DeferredRecorder
 from sandscope._recording import _emitter
+from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope.instrumentation import MISSING_EVIDENCE, Metric, Recorder, Scope, Site
 
 SITE = Site("wasmtime", "call", "wasm add")
@@ -114,12 +115,13 @@ def test_an_execution_without_a_trace_is_counted_only(recorder: Recorder, teleme
     ]
 
 
-def test_after_a_recorder_has_given_way_the_other_takes_values_and_log_records() -> None:
+def test_after_a_fall_back_the_direct_recorder_takes_values_and_log_records() -> None:
     """The program has replaced the providers: what comes now is for its own."""
     ours, programs = Telemetry("deferred"), Telemetry()
     recorder, instead = (each.recorder(Scope("scope", "1")) for each in (ours, programs))
     assert isinstance(recorder, DeferredRecorder)
-    recorder.fall_back_to_direct(instead)
+    assert isinstance(instead, DirectRecorder)
+    recorder.fall_back_to(instead)
     recorder.measure(LOADS, 1)
     recorder.measure(SIZE, 5)
     recorder.log("wasm.refused", "an import")

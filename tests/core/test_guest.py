@@ -11,14 +11,15 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import StatusCode
 
 from harness import Contract, Telemetry
-from sandscope import Execution, Verdict, _guard
+from sandscope import OK, Execution, Verdict, _guard
 from sandscope._deferred import DeferredRecorder
 from sandscope._guests import _guest_telemetry
+from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope.instrumentation import GuestLimits, GuestTelemetry, Recorder, Refusal, Scope, Site
 
 SITE = Site("wasmtime", "call", "wasm run")
 COUNTED = Site("wasmtime", "call", "wasm run", traced=False)
-TRAP = Verdict("RE", "runtime", "re_unreachable")
+TRAP = Verdict("RE", "guest", "re_unreachable")
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_without_a_handle_the_span_that_was_started_last_is_meant(
 
 @pytest.mark.parametrize(
     ("verdict", "description"),
-    [(TRAP, "re_unreachable"), (Verdict("OK", "runtime", "normal_exit"), "unfinished")],
+    [(TRAP, "re_unreachable"), (OK, "unfinished")],
 )
 def test_what_is_left_open_ends_with_the_execution(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry, verdict: Verdict, description: str
@@ -301,8 +302,8 @@ def test_errors_inside_stay_inside(recorder: Recorder, monkeypatch: pytest.Monke
     guest = GuestTelemetry(recorder, "wasmtime")
     execution = begin(recorder)
     with monkeypatch.context() as broken:
-        broken.setattr(recorder.emitter, "tracer", type("Tracer", (), {"start_span": fail})())
-        broken.setattr(recorder.emitter, "write_of", fail)
+        broken.setattr(recorder, "tracer", type("Tracer", (), {"start_span": fail})())
+        broken.setattr(recorder, "measure", fail)
         assert guest.start_span(b"a") == guest.count(b"items", 1) == Refusal.OFF
     execution.finish()
     assert _guard.counts() == {"guest.span": 1, "guest.count": 1, "guest.refuse": 2}
@@ -314,7 +315,9 @@ def test_providers_that_the_program_sets_later_get_it() -> None:
     recorder = first.recorder(Scope("scope", "1"))
     guest = GuestTelemetry(recorder, "wasmtime")
     assert isinstance(recorder, DeferredRecorder)
-    recorder.fall_back_to_direct(later.recorder(Scope("scope", "1")))
+    direct = later.recorder(Scope("scope", "1"))
+    assert isinstance(direct, DirectRecorder)
+    recorder.fall_back_to(direct)
     execution = begin(recorder)
     guest.start_span(b"work")
     guest.log(9, b"text")

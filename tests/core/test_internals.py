@@ -167,7 +167,7 @@ def test_whatever_has_changed_all_is_counted(
     assert _merge(provider) is merged
     aggregator = Aggregator(provider, Scope("scope", "1"))
     for _ in range(3):
-        aggregator.add([_ended(nanoseconds) for nanoseconds in (20_000, 30_000, 2_000_000)])
+        aggregator.count([_ended(nanoseconds) for nanoseconds in (20_000, 30_000, 2_000_000)])
     point = _point(reader, "sandbox.execution.duration") if not merged else _duration(reader)
     assert point.bucket_counts[:5] == (0, 6, 0, 3, 0)
     assert (point.count, point.sum) == (9, pytest.approx(0.00615))

@@ -15,7 +15,7 @@ from harness import Contract, Telemetry
 from sandscope import Execution, Verdict
 from sandscope.instrumentation import MISSING_EVIDENCE, Metric, Recorder, Scope, Site, get_recorder
 
-SITE = Site("wasmtime", "call", "wasm add", verdict_of=lambda _error: Verdict("TLE", "kernel", "tle", "fuel"))
+SITE = Site("wasmtime", "call", "wasm add", verdict_of=lambda _error: Verdict("TLE", "engine", "tle", "fuel"))
 
 
 def _begin(recorder: Recorder, site: Site = SITE) -> Execution:
@@ -43,7 +43,7 @@ def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> N
                 "sandbox.runtime": "wasmtime",
                 "sandbox.operation": "call",
                 "sandbox.verdict.status": "OK",
-                "sandbox.verdict.actor": "runtime",
+                "sandbox.verdict.actor": "guest",
                 "sandbox.verdict.cause": "normal_exit",
             },
             1.0,

@@ -71,12 +71,36 @@ def test_a_verdict_other_than_ok_is_the_status_unless_the_program_says_ok() -> N
     assert span.attributes["sandbox.verdict.status"] == "RE"
 
 
-def test_what_the_program_writes_is_on_the_span_alone() -> None:
+def test_attributes_that_the_program_sets_are_on_the_log_record_too() -> None:
     program = Program()
     span = _run(program, lambda span: span.set_attribute("one", 1))
     (log,) = program.logs.arrived
-    assert span.attributes["one"] == 1
-    assert "one" not in log.log_record.attributes
+    assert span.attributes["one"] == log.log_record.attributes["one"] == 1
+
+
+def test_a_list_is_kept_as_it_was_when_it_was_set() -> None:
+    values = [1, 2]
+
+    def inside(span: trace.Span) -> None:
+        span.set_attribute("values", values)
+        span.add_event("event", {"values": values})
+        values.append(3)
+
+    span = _run(Program(), inside)
+    assert span.attributes["values"] == (1, 2)
+
+
+def test_what_a_program_writes_without_end_is_bounded() -> None:
+    def inside(span: trace.Span) -> None:
+        for number in range(100_000):
+            span.set_attribute(f"key {number}", number)
+            span.add_event(f"event {number}")
+        details = getattr(span, "details", None)
+        assert details is not None
+        assert len(details.attributes) == len(details.events) == 1024
+
+    span = _run(Program(), inside)
+    assert len(span.attributes) == len(span.events) == 128
 
 
 def test_what_is_written_can_be_read_while_it_runs_and_afterwards() -> None:

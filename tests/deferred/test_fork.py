@@ -144,7 +144,7 @@ assert os.waitpid(pid, 0)[1] == 0
 MULTIPROCESSING = """
 import multiprocessing
 from sandscope.instrumentation import Scope, Site
-from sandscope._recording._recorder import get_recorder
+from sandscope._recording._choice import get_recorder
 recorder = get_recorder(Scope("mine", "1"))
 context = multiprocessing.get_context("fork")
 def work(deeper=False):

@@ -28,7 +28,7 @@ FORKING = """
 import os, sys
 from opentelemetry import metrics, trace
 from sandscope.instrumentation import Scope, Site
-from sandscope._recording._recorder import get_recorder
+from sandscope._recording._choice import get_recorder
 recorder = get_recorder(Scope("mine", "1"))
 def run(n):
     for _ in range(n):
@@ -171,10 +171,10 @@ def test_threads_that_fork_at_the_same_time_leave_nothing_locked(monkeypatch: py
     held, over = threading.Event(), threading.Event()
 
     def fork_slowly() -> None:
-        program.pipeline._hold()
+        program.pipeline.before_fork()
         held.set()
         over.wait(10)
-        program.pipeline._let_go()
+        program.pipeline.after_fork_in_parent()
 
     thread = threading.Thread(target=fork_slowly)
     thread.start()

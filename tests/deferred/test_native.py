@@ -20,7 +20,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 
 from deferred._programs import SITE, Program
 from harness import lacking
-from sandscope import Verdict
+from sandscope import OK, Verdict
 from sandscope._deferred import _clock, _compiled, _hot_path
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope.instrumentation import Site
@@ -29,7 +29,7 @@ RUN = Site(
     "subprocess", "process", "run true", kind=trace.SpanKind.CLIENT, attributes={"a": (1, 2), "b": "é"}
 )
 LEAF = Site("wasmtime", "call", "wasm leaf", current=False)
-FAILED = Verdict("RE", "runtime", "re_exit_code")
+FAILED = Verdict("RE", "guest", "re_exit_code")
 REMOTE = SpanContext(2**127 + 1, 2**63 + 2, True, TraceFlags(1))
 UNSAMPLED = SpanContext(3, 4, False, TraceFlags(0))
 STATED = SpanContext(5, 6, False, TraceFlags(1), TraceState([("k", "v")]))
@@ -52,9 +52,11 @@ def _inside(context: SpanContext | None) -> Context:
 def _in_python(program: Program, records: list[DeferredExecution]) -> tuple[bytes, bytes]:
     """Encode records as if nothing were compiled."""
     encoder = program.recorder.encoder
-    spans = _compiled.encode_one_by_one(records, lambda _: None, encoder._span)
-    logs = _compiled.encode_one_by_one(records, lambda _: None, encoder._log)
-    return encoder._request(spans), encoder._request(logs)
+    one_by_one = _compiled.encode_one_by_one
+    return (
+        encoder._encode(one_by_one, records, encoder._span_templates, encoder._sdk_spans, None),
+        encoder._encode(one_by_one, records, encoder._log_templates, encoder._sdk_logs, None),
+    )
 
 
 @pytest.mark.parametrize("parent", [None, LOCAL, REMOTE, UNSAMPLED, STATED, trace.INVALID_SPAN_CONTEXT])
@@ -67,7 +69,7 @@ def test_the_bytes_are_those_of_python(parent: SpanContext | None) -> None:
         outer: Any = begin((SITE, RUN, LEAF)[number % 3])
         inner: Any = begin(LEAF)
         innermost: Any = begin(SITE)
-        innermost.finish(FAILED if number % 4 == 0 else Verdict("OK", "runtime", "normal_exit"))
+        innermost.finish(FAILED if number % 4 == 0 else OK)
         if number % 5 == 0:
             inner.set_attribute("own", number)
         if number % 7 == 0:

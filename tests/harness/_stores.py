@@ -13,20 +13,29 @@ import pytest
 from harness._contract import ROOT
 from harness._ports import free_ports
 from harness._requires import lacking
-from sandscope import _stores
+from sandscope_collector.stores import (
+    STORES,
+    Progress,
+    StartedStore,
+    collector_environment,
+    down,
+    find_binary,
+    select,
+    up,
+)
 
 CONFIGURATION = ROOT / "collector-config"
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Where the stores of this session are.
+    """The addresses of the stores of this session.
 
     Attributes:
         prometheus: the address of its HTTP interface, as for the others.
         jaeger: as above.
         loki: as above.
-        collector: the variables by which a Collector's overlays find them.
+        collector: the environment variables that tell a Collector's overlays these addresses.
         scraped: the port on which Prometheus expects the Collector's metrics page.
     """
 
@@ -47,24 +56,24 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         tmp_path_factory.mktemp("stores") / "data", *names, scrape=f"127.0.0.1:{scraped}"
     ) as entries:
         urls = {name: entry.url for name, entry in entries.items()}
-        yield Stores(**urls, collector=_stores.collector_environment(entries.values()), scraped=scraped)
+        yield Stores(**urls, collector=collector_environment(entries.values()), scraped=scraped)
 
 
 @contextmanager
-def running(data: Path, *names: str, scrape: str = "127.0.0.1:1") -> Iterator[dict[str, _stores.Running]]:
-    """Run stores on free ports for as long as a ``with`` block."""
-    wanted = _stores.chosen(names)
-    ports = free_ports(port.name for store in _stores.STORES.values() for port in store.ports)
+def running(data: Path, *names: str, scrape: str = "127.0.0.1:1") -> Iterator[dict[str, StartedStore]]:
+    """Run stores on free ports for the duration of a ``with`` block."""
+    wanted = select(names)
+    ports = free_ports(port.name for store in STORES.values() for port in store.ports)
     try:
-        yield _stores.up(
-            wanted, CONFIGURATION, data, _stores.Progress(io.StringIO()), ports=ports, scrape=scrape
-        )
+        yield up(wanted, CONFIGURATION, data, Progress(io.StringIO()), ports=ports, scrape=scrape)
     finally:
-        _stores.down(data)
+        down(data)
 
 
 def requires_stores(*names: str) -> None:
-    """Skip, or fail in CI, when one of these stores is neither built nor installed."""
-    for store in _stores.chosen(names):
-        if not _stores.find_binary(store, CONFIGURATION):
-            lacking(f"{store.name} is absent: `{'make stores' if store.packages else store.hint}`")
+    """Skip, or fail in CI, if one of these stores is neither built nor installed."""
+    for store in select(names):
+        if not find_binary(store, CONFIGURATION):
+            lacking(
+                f"{store.name} is not installed: `{'make stores' if store.packages else store.installation}`"
+            )

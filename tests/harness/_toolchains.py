@@ -16,14 +16,11 @@ import pytest
 
 from harness._contract import ROOT
 from harness._requires import lacking
+from sandscope_collector.stores import cache_folder
 
 _TIMEOUT = 600
 """Seconds that a package or a compiler may take."""
-_CACHE = Path(
-    os.environ.get("SANDSCOPE_CACHE")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sandscope"),
-    "guests",
-)
+_CACHE = cache_folder() / "guests"
 
 Command = Callable[[Path], Sequence[str | Path]]
 """From the file to make to the command that makes it."""

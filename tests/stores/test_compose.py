@@ -1,4 +1,4 @@
-"""`compose.yaml` has the form of what it says, where no Docker engine can run it."""
+"""`compose.yaml` is consistent with the files and ports it names; Docker is not needed to check that."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ INSIDE = {"collector": {"9464"}, "jaeger": {"14317"}}
 
 
 def mounts() -> list[tuple[str, str, str]]:
-    """Every mount as service, file or folder here, path there."""
+    """Return every mount: service, path on the host, path in the container."""
     return [
         (name, *volume.split(":")[:2]) for name, service in SERVICES.items() for volume in service["volumes"]
     ]
 
 
 def published(name: str) -> dict[str, str]:
-    """The ports of a service: by the one inside, the host's default."""
+    """Return the default port on the host by the port in the container."""
     pattern = re.compile(r"127\.0\.0\.1:\$\{SANDSCOPE_\w+_PORT:-(\d+)\}:(\d+)")
     found = [pattern.fullmatch(port) for port in SERVICES[name]["ports"]]
     assert all(found), f"{name} publishes beyond loopback, or a port that cannot be changed"
@@ -36,7 +36,7 @@ def published(name: str) -> dict[str, str]:
 
 
 def addresses() -> set[str]:
-    """Every ``service:port`` that the services are told of."""
+    """Return every ``service:port`` in the settings of the services."""
     environments = [
         str(value) for service in SERVICES.values() for value in service.get("environment", {}).values()
     ]
@@ -138,7 +138,7 @@ def test_exemplars_and_log_records_lead_to_their_trace() -> None:
 
 
 def docker_compose() -> bool:
-    """Tell whether Docker's command line has its plugin here."""
+    """Return whether the plugin `docker compose` is installed."""
     docker = shutil.which("docker")
     return (
         docker is not None

@@ -1,4 +1,4 @@
-"""What cannot start says why, and takes with it what was started beside it."""
+"""A store that cannot start is reported with the cause, and the stores started with it are stopped."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 
 from harness import free_ports
 from harness._stores import CONFIGURATION, requires_stores
-from sandscope import SandscopeError, _stores
-from sandscope._stores import _process
-from sandscope._stores._state import claimed
+from sandscope_collector import stores
+from sandscope_collector.stores import StoresError, _store_process
+from sandscope_collector.stores._state_file import locked
 
 pytestmark = pytest.mark.stores
 
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.stores
 def up(
     data: Path, *names: str, configuration: Path = CONFIGURATION, ports: Mapping[str, int] | None = None
 ) -> None:
-    free = free_ports(port.name for store in _stores.STORES.values() for port in store.ports)
-    progress = _stores.Progress(io.StringIO())
-    _stores.up(_stores.chosen(names), configuration, data, progress, ports={**free, **(ports or {})})
+    free = free_ports(port.name for store in stores.STORES.values() for port in store.ports)
+    progress = stores.Progress(io.StringIO())
+    stores.up(stores.select(names), configuration, data, progress, ports={**free, **(ports or {})})
 
 
 def test_a_taken_port_is_named_with_its_flag(tmp_path: Path) -> None:
@@ -36,10 +36,10 @@ def test_a_taken_port_is_named_with_its_flag(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         expected = (
-            f"Cannot start 'jaeger' on port {port}: another program listens there. "
-            "Choose another with --jaeger-otlp-port."
+            f"Cannot start 'jaeger' on port {port}: another program is listening on it. "
+            "Choose another port with --jaeger-otlp-port."
         )
-        with pytest.raises(SandscopeError, match=f"^{expected}$"):
+        with pytest.raises(StoresError, match=f"^{expected}$"):
             up(tmp_path / "data", "jaeger", ports={"jaeger-otlp": port})
     assert not (tmp_path / "data").exists()
 
@@ -48,7 +48,7 @@ def test_one_port_for_two_is_refused(tmp_path: Path) -> None:
     requires_stores("jaeger", "prometheus")
     port = free_ports(["both"])["both"]
     with pytest.raises(
-        SandscopeError, match=f"Cannot start 'jaeger' on port {port}: --prometheus-port has it too"
+        StoresError, match=f"Cannot start 'jaeger' on port {port}: --prometheus-port has the same number"
     ):
         up(tmp_path / "data", "prometheus", "jaeger", ports={"jaeger": port, "prometheus": port})
 
@@ -56,7 +56,7 @@ def test_one_port_for_two_is_refused(tmp_path: Path) -> None:
 def test_a_store_that_is_not_built_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDSCOPE_CACHE", str(tmp_path))
     with pytest.raises(
-        SandscopeError, match=r"Cannot start 'loki': not built. Run `sandscope stores build loki`"
+        StoresError, match=r"Cannot start 'loki': it is not built. Run `sandscope stores build loki`"
     ):
         up(tmp_path / "data", "loki")
     assert not (tmp_path / "data").exists()
@@ -66,7 +66,7 @@ def test_alertmanager_that_is_not_installed_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SandscopeError, match="Run `apt-get install prometheus-alertmanager`"):
+    with pytest.raises(StoresError, match="Run `apt-get install prometheus-alertmanager`"):
         up(tmp_path / "data", "alertmanager")
 
 
@@ -79,16 +79,16 @@ def test_a_store_that_dies_shows_its_log_and_takes_the_others_with_it(tmp_path: 
     data = tmp_path / "data"
     ports = free_ports(["prometheus"])
 
-    with pytest.raises(SandscopeError) as raised:
+    with pytest.raises(StoresError) as raised:
         up(data, "prometheus", "jaeger", configuration=broken, ports=ports)
 
-    assert str(raised.value).startswith("Cannot start 'jaeger': it ended")
+    assert str(raised.value).startswith("Cannot start 'jaeger': it exited")
     assert "has invalid keys: nonsense" in str(raised.value)
-    assert str(raised.value).endswith(f"Read all in '{data}/jaeger.log'.")
+    assert str(raised.value).endswith(f"Read the whole log in '{data}/jaeger.log'.")
     assert "nonsense" in (data / "jaeger.log").read_text()
     socket.create_server(("127.0.0.1", ports["prometheus"])).close()
-    assert {entry.running for entry in _stores.status(CONFIGURATION, data)} == {None}
-    assert _stores.down(data) == []
+    assert {entry.started for entry in stores.status(CONFIGURATION, data)} == {None}
+    assert stores.down(data) == []
     assert not data.exists()
 
 
@@ -96,7 +96,7 @@ def test_a_binary_that_does_not_run_is_said(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "prometheus-alertmanager").write_bytes(b"\0not a program")
     (tmp_path / "prometheus-alertmanager").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SandscopeError, match=r"Cannot start 'alertmanager': .*Exec format error"):
+    with pytest.raises(StoresError, match=r"Cannot start 'alertmanager': .*Exec format error"):
         up(tmp_path / "data", "alertmanager")
 
 
@@ -107,10 +107,10 @@ def test_another_process_with_a_recorded_id_is_never_ended(tmp_path: Path) -> No
         ports = {"prometheus": 9090}
         entry = {"name": "prometheus", "pid": innocent.pid, "started": "before", "ports": ports}
         (data / "state.json").write_text(json.dumps([entry]))
-        states = {status.name: status.state for status in _stores.status(CONFIGURATION, data)}
+        states = {status.name: status.state for status in stores.status(CONFIGURATION, data)}
 
-        assert states["prometheus"] == "ended"
-        assert _stores.down(data) == []
+        assert states["prometheus"] == "exited"
+        assert stores.down(data) == []
         assert innocent.poll() is None
         innocent.communicate(b"\n")
         assert innocent.returncode == 0
@@ -123,52 +123,54 @@ def test_a_process_that_ignores_the_first_signal_is_killed(tmp_path: Path) -> No
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "print('deaf', flush=True); signal.pause()"
     )
-    pid = _process.start([sys.executable, "-c", code], os.environ, log)
-    since = _process.start_time(pid)
+    pid = _store_process.start([sys.executable, "-c", code], os.environ, log)
+    since = _store_process.start_time(pid)
     assert since is not None
     while "deaf" not in log.read_text():
-        assert _process.start_time(pid) == since
+        assert _store_process.start_time(pid) == since
 
-    _process.end([(pid, since)], patience=0.3)
+    _store_process.stop([(pid, since)], timeout=0.3)
 
-    assert _process.start_time(pid) is None
+    assert _store_process.start_time(pid) is None
 
 
 def test_a_folder_with_other_files_is_refused_and_kept(tmp_path: Path) -> None:
     requires_stores("prometheus")
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(SandscopeError, match=r"it holds other files\. Name an empty or new one with --data"):
+    with pytest.raises(
+        StoresError, match=r"it contains other files\. Choose an empty or new folder with --data"
+    ):
         up(tmp_path, "prometheus")
-    with pytest.raises(SandscopeError, match="it holds other files"):
-        _stores.down(tmp_path)
+    with pytest.raises(StoresError, match="it contains other files"):
+        stores.down(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
 def test_a_file_for_a_folder_is_refused(tmp_path: Path) -> None:
     requires_stores("prometheus")
     (tmp_path / "file").touch()
-    with pytest.raises(SandscopeError, match="Name another one with --data"):
+    with pytest.raises(StoresError, match="Choose another folder with --data"):
         up(tmp_path / "file", "prometheus")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"name": "prometheus"}]'])
 def test_a_damaged_state_file_is_said_and_left(tmp_path: Path, content: str) -> None:
     (tmp_path / "state.json").write_text(content)
-    with pytest.raises(SandscopeError, match=r"Cannot read '.*state.json'.*End the stores by hand"):
-        _stores.down(tmp_path)
+    with pytest.raises(StoresError, match=r"Cannot read '.*state.json'.*Stop any stores"):
+        stores.down(tmp_path)
     assert (tmp_path / "state.json").read_text() == content
 
 
 def test_two_commands_at_once_in_one_folder_are_refused(tmp_path: Path) -> None:
     with (
-        claimed(tmp_path / "data"),
-        pytest.raises(SandscopeError, match="another `sandscope stores` works in it"),
+        locked(tmp_path / "data"),
+        pytest.raises(StoresError, match="another `sandscope stores` command is using it"),
     ):
-        _stores.down(tmp_path / "data")
+        stores.down(tmp_path / "data")
 
 
 def test_a_store_nobody_knows_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        SandscopeError, match="Cannot find the store 'mysql': there are prometheus, jaeger, loki"
+        StoresError, match="Cannot find the store 'mysql': the stores are prometheus, jaeger, loki"
     ):
-        _stores.chosen(["mysql"])
+        stores.select(["mysql"])

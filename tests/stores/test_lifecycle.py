@@ -1,4 +1,4 @@
-"""Stores come up together, say how they are, and leave nothing behind."""
+"""The stores start together, report their status, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pathlib import Path
 import pytest
 
 from harness import PATIENCE, free_ports
-from harness._stores import CONFIGURATION, requires_stores
-from sandscope import _stores
-from sandscope._stores._process import start_time
+from harness._stores import requires_stores
+from sandscope_collector import stores
+from sandscope_collector.stores._store_process import start_time
 
 pytestmark = pytest.mark.stores
 GO_STORES = ("prometheus", "jaeger", "loki")
 
 
 class Command:
-    """`sandscope stores` with a data folder and free ports of its own."""
+    """`sandscope stores` with its own data folder and free ports."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self.ports = free_ports(port.name for store in _stores.STORES.values() for port in store.ports)
+        self.ports = free_ports(port.name for store in stores.STORES.values() for port in store.ports)
 
     def up(self, *names: str) -> subprocess.CompletedProcess[str]:
         flags = [word for name, port in self.ports.items() for word in (f"--{name}-port", str(port))]
@@ -35,9 +35,7 @@ class Command:
 
     def run(self, action: str, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sandscope", "stores", action, "--data", str(self.data), *words]
-        return subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=4 * PATIENCE, check=False
-        )
+        return subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
 
     def pids(self) -> dict[str, int]:
         rows = [line.split() for line in self.run("status").stdout.splitlines()[1:]]
@@ -48,7 +46,7 @@ class Command:
 def command(tmp_path: Path) -> Iterator[Command]:
     command = Command(tmp_path / "stores")
     yield command
-    _stores.down(command.data)
+    stores.down(command.data)
 
 
 @pytest.mark.slow
@@ -100,7 +98,9 @@ def test_a_store_that_runs_is_not_moved(command: Command) -> None:
     command.up("prometheus")
     moved = command.run("up", "prometheus", "--prometheus-port", "1")
     assert moved.returncode == 2
-    assert f"Cannot move 'prometheus' to port 1: it is up on {command.ports['prometheus']}" in moved.stderr
+    assert (
+        f"Cannot move 'prometheus' to port 1: it is running on {command.ports['prometheus']}" in moved.stderr
+    )
 
 
 def test_a_store_that_died_is_told_and_started_again(command: Command) -> None:
@@ -110,8 +110,8 @@ def test_a_store_that_died_is_told_and_started_again(command: Command) -> None:
     os.kill(dead, signal.SIGKILL)
     status = command.run("status")
     assert status.returncode == 1
-    assert status.stdout.splitlines()[1].split()[:2] == ["prometheus", "ended"]
-    assert f"prometheus ended by itself: read '{command.data}/prometheus.log'" in status.stderr
+    assert status.stdout.splitlines()[1].split()[:2] == ["prometheus", "exited"]
+    assert f"prometheus exited by itself: read '{command.data}/prometheus.log'" in status.stderr
 
     command.up("prometheus")
     assert command.pids()["prometheus"] != dead
@@ -127,10 +127,10 @@ def test_stores_outlive_the_signal_that_ends_their_terminal(command: Command) ->
 def test_nothing_runs(command: Command) -> None:
     status = command.run("status")
     assert status.returncode == 1
-    assert {line.split()[1] for line in status.stdout.splitlines()[1:]} <= {"down", "absent"}
+    assert {line.split()[1] for line in status.stdout.splitlines()[1:]} <= {"down", "missing"}
     for _ in range(2):
         down = command.run("down")
-        assert (down.returncode, down.stdout) == (0, "nothing was up\n")
+        assert (down.returncode, down.stdout) == (0, "no store was running\n")
     assert not command.data.exists()
 
 
@@ -140,15 +140,13 @@ def test_an_interrupted_up_ends_what_it_started(command: Command) -> None:
         import signal
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         from sandscope._cli.main import main
-        from sandscope._stores import _running
-        _running._ready = lambda store, entry: False
+        from sandscope_collector.stores import _up
+        _up.is_ready = lambda store, entry: False
         main()
     """
     port = command.ports["prometheus"]
     words = ["stores", "up", "prometheus", "--data", str(command.data), "--prometheus-port", str(port)]
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *words], env=environment(), stderr=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not listens(port):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -158,12 +156,7 @@ def test_an_interrupted_up_ends_what_it_started(command: Command) -> None:
     assert not listens(port)
 
 
-def environment() -> dict[str, str]:
-    """Return variables with which a child finds the source tree's files; what is installed may be older."""
-    return {**os.environ, "PYTHONPATH": str(CONFIGURATION / "src")}
-
-
 def listens(port: int) -> bool:
-    """Tell whether somebody answers on a port of this machine."""
+    """Return whether a program listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""An unmodified host of plugins: what its metrics page, Jaeger and Loki say of it afterwards."""
+"""Run an unmodified plugin host, and check its telemetry on the metrics page, in Jaeger and in Loki."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from examples.read_back import get, jaeger_trace, loki_records
 
 from harness import PATIENCE, ROOT, STOCK, clean_environment, collector_ports, requires_otelcol, wait_until
 from harness._stores import Stores
 from harness._toolchains import compiled
-from sandscope import _stores
 from sandscope._collector import CollectorProcess, Composition
-from sandscope._stores import _http
-from sandscope._stores._go import ENVIRONMENT, find_go
+from sandscope_collector.stores import GO_ENVIRONMENT, find_go
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow]
 
 PLUGINS = ROOT / "examples" / "plugins"
 CALLS = 5
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-PAGE = (ROOT / "docs" / "documents.md").read_text()
+PAGE = (ROOT / "docs" / "names-wasm-sandbox.md").read_text()
 DOCUMENT = {name for name in re.findall(r"^\| `(wasm_\w+)` \|", PAGE, re.MULTILINE) if "network" not in name}
 """The document's names that have a source in this program: its guest has no network."""
 
@@ -38,7 +37,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run the host with everything that is measured on request, through a Collector into the stores."""
+    """Run the host with all optional measurements; a Collector sends its telemetry to the stores."""
     folder = tmp_path_factory.mktemp("plugins")
     data = folder / "data"
     data.mkdir()
@@ -48,10 +47,10 @@ def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "plugin.wasm",
         [source / "main.go", source / "go.mod"],
         lambda file: [find_go(source), "build", "-trimpath", "-o", file, "."],
-        **(ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}),
+        **(GO_ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}),
     )
     ports = collector_ports(prometheus=stores.scraped)
-    composition = Composition.of("prometheus", "documents", "jaeger", "loki")
+    composition = Composition.of("prometheus", "names-wasm-sandbox", "jaeger", "loki")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stores.collector.items():
             patch.setenv(name, value)
@@ -60,12 +59,8 @@ def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
         ) as collector:
             output = _host(plugin, data, collector.endpoint)
             page = f"http://127.0.0.1:{ports.prometheus}/metrics"
-            assert wait_until(lambda: "sandbox_executions_total" in _read(page))
-            return Run(output, _read(page))
-
-
-def _read(page: str) -> str:
-    return _http.get(page).decode()
+            assert wait_until(lambda: "sandbox_executions_total" in get(page))
+            return Run(output, get(page))
 
 
 def _host(plugin: Path, data: Path, endpoint: str) -> str:
@@ -106,8 +101,8 @@ def test_the_metrics_page_lists_every_name_of_the_document_that_has_a_source(run
 
 def test_jaeger_shows_the_calls_with_their_attributes(run: Run, stores: Stores) -> None:
     assert run.output
-    assert wait_until(lambda: len(_stores.jaeger_trace(stores.jaeger, TRACE)) == CALLS)
-    spans = _stores.jaeger_trace(stores.jaeger, TRACE)
+    assert wait_until(lambda: len(jaeger_trace(stores.jaeger, TRACE)) == CALLS)
+    spans = jaeger_trace(stores.jaeger, TRACE)
     found = {
         (span.attributes.get("wasm.module"), span.attributes.get("sandbox.verdict.cause")) for span in spans
     }
@@ -125,11 +120,11 @@ def test_loki_has_executions_security_and_resource_records_of_the_same_trace(
 ) -> None:
     assert run.output
     query = f'{{service_name="plugins"}} | trace_id="{TRACE}"'
-    assert wait_until(lambda: len(_stores.loki_records(stores.loki, query)) > CALLS)
-    records = _stores.loki_records(stores.loki, query)
+    assert wait_until(lambda: len(loki_records(stores.loki, query)) > CALLS)
+    records = loki_records(stores.loki, query)
     bodies = "\n".join(record.body for record in records)
     for said in ("wasm run: OK", "sv_memory_bounds", "tle_fuel", "/data/outside", "plugin: 7000 bytes"):
         assert said in bodies, bodies
-    spans = {span.span_id for span in _stores.jaeger_trace(stores.jaeger, TRACE)}
+    spans = {span.span_id for span in jaeger_trace(stores.jaeger, TRACE)}
     inside = [record for record in records if "plugin: 7000 bytes" in record.body]
     assert {record.labels["span_id"] for record in inside} <= spans

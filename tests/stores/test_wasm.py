@@ -1,29 +1,31 @@
-"""An unmodified program that uses wasmtime: its numbers, spans and records meet in the stores by trace."""
+"""An unmodified program that uses wasmtime: its metrics, spans and log records in the stores share traces."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
+from examples.read_back import jaeger_trace, loki_records, prometheus_query
 
 from harness import ROOT, clean_environment, collector_ports, run_program, wait_until
 from harness._requires import requires_otelcol
 from harness._stores import Stores
-from sandscope import _stores
 from sandscope._collector import CollectorProcess, Composition
 
 pytestmark = pytest.mark.stores
 PROGRAM = ROOT / "tests" / "collector" / "programs" / "wasm.py"
-NAMES = set(re.findall(r"^\| `(wasm_\w+)` \|", (ROOT / "docs" / "documents.md").read_text(), re.MULTILINE))
+NAMES = set(
+    re.findall(r"^\| `(wasm_\w+)` \|", (ROOT / "docs" / "names-wasm-sandbox.md").read_text(), re.MULTILINE)
+)
 SETTINGS = {f"SANDSCOPE_WASMTIME_{name}": "true" for name in ("FUEL", "CPU", "PROBE")}
 
 
 @pytest.fixture(scope="module")
 def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run the program once, behind a Collector that serves all stores."""
+    """Run the program once, with a Collector that sends to all stores."""
     folder = tmp_path_factory.mktemp("wasm")
     collector = CollectorProcess(
-        Composition.of("prometheus", "documents", "jaeger", "loki"),
+        Composition.of("prometheus", "names-wasm-sandbox", "jaeger", "loki"),
         data=folder / "data",
         ports=collector_ports(prometheus=stores.scraped),
         otelcol=requires_otelcol(),
@@ -45,7 +47,7 @@ def test_prometheus_answers_to_every_name_of_the_document(stores: Stores) -> Non
 
 @pytest.mark.usefixtures("ran")
 def test_executions_refusals_and_limits_share_their_spans_traces(stores: Stores) -> None:
-    records = _stores.loki_records(stores.loki, '{service_name="wasm"}')
+    records = loki_records(stores.loki, '{service_name="wasm"}')
     by_kind = {
         "execution": [record for record in records if "sandbox_duration" in record.labels],
         "security": [record for record in records if "sandbox_violation_type" in record.labels],
@@ -62,7 +64,7 @@ def test_executions_refusals_and_limits_share_their_spans_traces(stores: Stores)
     spans = {
         (span.trace_id, span.span_id): span
         for trace in {record.labels["trace_id"] for record in records}
-        for span in _stores.jaeger_trace(stores.jaeger, trace)
+        for span in jaeger_trace(stores.jaeger, trace)
     }
     for record in records:
         span = spans[record.labels["trace_id"], record.labels["span_id"]]
@@ -74,10 +76,10 @@ def test_executions_refusals_and_limits_share_their_spans_traces(stores: Stores)
 def test_spans_say_what_a_call_used(stores: Stores) -> None:
     (run, _) = [
         record
-        for record in _stores.loki_records(stores.loki, '{service_name="wasm"}')
+        for record in loki_records(stores.loki, '{service_name="wasm"}')
         if record.labels.get("wasm_function") == "run" and "sandbox_duration" in record.labels
     ]
-    (span,) = _stores.jaeger_trace(stores.jaeger, run.labels["trace_id"])
+    (span,) = jaeger_trace(stores.jaeger, run.labels["trace_id"])
     assert span.attributes["wasm.module"] == "work"
     assert span.attributes["wasm.memory.size"] == 65536
     assert span.attributes["wasm.fuel.consumed"] > 1000
@@ -88,6 +90,6 @@ def test_spans_say_what_a_call_used(stores: Stores) -> None:
 def _known(stores: Stores) -> set[str]:
     """Return the document's names that Prometheus has a series for."""
     suffixes = {name: f"{name}_count" if name.endswith("_seconds") else name for name in NAMES}
-    found = _stores.prometheus_query(stores.prometheus, '{__name__=~"wasm_.+"}')
+    found = prometheus_query(stores.prometheus, '{__name__=~"wasm_.+"}')
     there = {sample.labels["__name__"] for sample in found}
     return {name for name, series in suffixes.items() if series in there}

@@ -47,7 +47,7 @@ def test_what_the_program_did_is_in_the_local_files(environment: dict[str, str])
     )
     assert run.returncode == 7
     assert run.stdout == ""
-    assert run.stderr.startswith("sandscope: the Collector listens on http://127.0.0.1:")
+    assert run.stderr.startswith("sandscope: the Collector is listening on http://127.0.0.1:")
     data = Path(environment["SANDSCOPE_DATA"])
     for signal_name in ("traces", "metrics", "logs"):
         lines = (data / f"{signal_name}.jsonl").read_text().splitlines()
@@ -136,7 +136,10 @@ def test_an_unknown_program_is_an_error_before_anything_starts(environment: dict
         [*SANDSCOPE_RUN, "no-such-program"], env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
-    assert run.stderr == "sandscope: Cannot run 'no-such-program': no such program on PATH. Check its name.\n"
+    assert (
+        run.stderr
+        == "sandscope: Cannot run 'no-such-program': there is no such program on PATH. Check its name.\n"
+    )
     assert not Path(environment["SANDSCOPE_DATA"]).exists()
 
 

@@ -1,10 +1,14 @@
-"""Fixtures: the instrumentation against an SDK in memory, and programs to run as children."""
+"""Fixtures: the instrumentation with an SDK in memory, and children that end when a test says so."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +16,30 @@ import pytest
 
 from harness import Contract, Telemetry, wait_until
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+from sandscope_instrumentation_subprocess._registry import Registry
 
-DECLARED = Path(__file__).parents[1] / "telemetry.yaml"
+CONTRACT = Contract(Path(__file__).parents[1] / "telemetry.yaml")
+IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
+MAX_SECONDS_IN_FORK = 60
 
 
 class Ended:
-    """What was recorded of children that have ended; some end on another thread."""
+    """What was recorded of children that have ended; some executions end on another thread."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, instrumentor: SubprocessInstrumentor) -> None:
         self.telemetry = telemetry
+        self._instrumentor = instrumentor
+
+    @property
+    def registry(self) -> Registry:
+        """The children that run now."""
+        registry = self._instrumentor._registry
+        assert registry is not None
+        return registry
 
     def all(self, count: int) -> list[dict[str, Any]]:
         """Wait for so many executions and return the attributes of exactly those."""
-        wait_until(lambda: len(self.telemetry.spans()) >= count)
+        wait_until(lambda: len(self.telemetry.spans()) >= count, timeout=60)
         spans = self.telemetry.spans()
         assert len(spans) == count
         return [dict(span.attributes or {}) for span in spans]
@@ -35,25 +50,96 @@ class Ended:
 
     def verdict(self) -> tuple[Any, ...]:
         """Wait for one execution and return status, actor, cause and limit."""
-        attributes = self.one()
+        return self.verdict_in(self.one())
+
+    @staticmethod
+    def verdict_in(attributes: dict[str, Any]) -> tuple[Any, ...]:
+        """Return status, actor, cause and limit from the attributes of an execution."""
         names = ("verdict.status", "verdict.actor", "verdict.cause", "limit")
         return tuple(attributes.get(f"sandbox.{name}") for name in names)
 
 
+class Gate:
+    """Keeps children running that read their standard input from it, until it is opened.
+
+    Attributes:
+        input: the file descriptor that children read from; they get no data.
+    """
+
+    def __init__(self) -> None:
+        self.input, self._output = os.pipe()
+
+    def open(self) -> None:
+        """Let children read the end of their input."""
+        with suppress(OSError):
+            os.close(self._output)
+        self._output = -1
+
+
+@pytest.fixture(autouse=True)
+def _inherited_signals() -> Iterator[None]:
+    """Let children start with default signal dispositions, even if pytest itself has inherited others."""
+
+    def ignore(*_: Any) -> None:
+        pass  # unlike SIG_IGN, children do not inherit a handler
+
+    inherited = {
+        number: signal.signal(number, ignore)
+        for number in signal.valid_signals() - IGNORED_BY_PYTHON
+        if signal.getsignal(number) is signal.SIG_IGN
+    }
+    mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in inherited.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def ended(telemetry: Telemetry) -> Iterator[Ended]:
-    """Instrument subprocess; whatever a test did, what it emitted is declared and nothing is left open."""
+    """Instrument subprocess; afterwards, check that what was emitted is declared and nothing is left open."""
     instrumentor = SubprocessInstrumentor()
-    instrumentor.instrument(**telemetry.providers)
-    yield Ended(telemetry)
+    instrumentor.instrument(recorder=telemetry.recorder(instrumentor.scope))
+    yield Ended(telemetry, instrumentor)
     instrumentor.uninstrument()
-    assert Contract(DECLARED).violations(telemetry) == []
+    assert CONTRACT.violations(telemetry) == []
     assert all(value == 0 for _, value in telemetry.points("sandbox.execution.active"))
     assert telemetry.points("sandscope.errors") == []
     assert "sandscope-subprocess" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.fixture
+def gate() -> Iterator[Gate]:
+    """Return a closed gate."""
+    gate = Gate()
+    yield gate
+    gate.open()
+    os.close(gate.input)
+
+
+@pytest.fixture
 def python() -> Callable[[str], list[str]]:
     """Return the command line that runs some Python in a child."""
     return lambda code: [sys.executable, "-c", code]
+
+
+@pytest.fixture
+def in_fork() -> Callable[[Callable[[], None]], None]:
+    """Return a function that runs another one in a forked process and fails if that fails or hangs."""
+
+    def in_fork(function: Callable[[], None]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(MAX_SECONDS_IN_FORK)
+                function()
+                code = 0
+            except BaseException:  # noqa: BLE001 -- any failure is one of the test
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    return in_fork

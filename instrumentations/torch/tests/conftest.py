@@ -1,8 +1,9 @@
-"""Fixtures: torch if it is installed, and a model to call."""
+"""Fixtures: torch if it is installed, its instrumentation, and a model to call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -21,11 +22,40 @@ def torch() -> Any:
 
 
 @pytest.fixture
-def instrumented(torch: Any, telemetry: Telemetry) -> Iterator[Telemetry]:
-    instrumentor = TorchInstrumentor()
-    instrumentor.instrument(**telemetry.providers)
-    yield telemetry
-    instrumentor.uninstrument()
+def recorder_kind() -> str:
+    """Return the default recorder; a test of what is recorded takes both as parameters."""
+    return "deferred"
+
+
+@pytest.fixture
+def telemetry(recorder_kind: str) -> Iterator[Telemetry]:
+    memory = Telemetry(recorder_kind)
+    yield memory
+    memory.shutdown()
+
+
+@pytest.fixture
+def instrument(torch: Any, telemetry: Telemetry) -> Callable[[], AbstractContextManager[None]]:
+    """Return a context manager within which torch is instrumented."""
+
+    @contextmanager
+    def instrumented() -> Iterator[None]:
+        instrumentor = TorchInstrumentor()
+        instrumentor.instrument(recorder=telemetry.recorder(TorchInstrumentor.scope))
+        try:
+            yield
+        finally:
+            instrumentor.uninstrument()
+
+    return instrumented
+
+
+@pytest.fixture
+def instrumented(
+    telemetry: Telemetry, instrument: Callable[[], AbstractContextManager[None]]
+) -> Iterator[Telemetry]:
+    with instrument():
+        yield telemetry
 
 
 @pytest.fixture
@@ -43,7 +73,7 @@ def net(torch: Any) -> Any:
 
 @pytest.fixture
 def calling(torch: Any) -> Any:
-    """Return a function that makes a model whose forward is the given function."""
+    """Return a class of models whose forward is the given function."""
 
     class Calling(torch.nn.Module):
         def __init__(self, function: Any) -> None:

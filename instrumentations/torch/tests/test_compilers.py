@@ -1,4 +1,4 @@
-"""What torch's compilers and tracers make of a model is as without us, and it is seen as one execution."""
+"""torch's compilers and tracers give the same result as without instrumentation; a compiled model is one execution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from harness import ROOT, Contract, Telemetry, lacking
-from sandscope_instrumentation_torch import TorchInstrumentor
 
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")
 pytestmark = [
@@ -37,7 +36,9 @@ def _unnumbered(graph: Any) -> str:
 
 
 @pytest.mark.filterwarnings("ignore")  # As in a program: what would warn while tracing must still show.
-def test_tracing_sees_no_more_than_without(torch: Any, telemetry: Telemetry, net: Any) -> None:
+def test_tracing_sees_no_more_than_without(
+    torch: Any, telemetry: Telemetry, instrument: Any, net: Any
+) -> None:
     def traces() -> list[Any]:
         return [
             _unnumbered(torch.jit.trace(net, torch.ones(1, 4), check_trace=False).inlined_graph),
@@ -46,13 +47,9 @@ def test_tracing_sees_no_more_than_without(torch: Any, telemetry: Telemetry, net
         ]
 
     before = traces()
-    instrumentor = TorchInstrumentor()
-    instrumentor.instrument(**telemetry.providers)
-    try:
+    with instrument():
         assert traces() == before
         assert telemetry.spans() == [], "tracing is no call"
-    finally:
-        instrumentor.uninstrument()
 
 
 @pytest.mark.parametrize("make", ["trace", "script", "fx", "parallel"])
@@ -74,18 +71,16 @@ def test_a_wrapped_model_is_one_execution_with_the_models_name(
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_export_gives_the_same_graph(torch: Any, telemetry: Telemetry, net: Any, strict: bool) -> None:
+def test_export_gives_the_same_graph(
+    torch: Any, telemetry: Telemetry, instrument: Any, net: Any, strict: bool
+) -> None:
     def graph() -> str:
         return str(torch.export.export(net, (torch.ones(1, 4),), strict=strict).graph)
 
     before = graph()
-    instrumentor = TorchInstrumentor()
-    instrumentor.instrument(**telemetry.providers)
-    try:
+    with instrument():
         assert graph() == before
         assert telemetry.spans() == []
-    finally:
-        instrumentor.uninstrument()
 
 
 @pytest.fixture

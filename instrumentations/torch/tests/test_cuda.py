@@ -1,4 +1,4 @@
-"""What only a machine with CUDA can show."""
+"""Calls on a CUDA device; all tests need one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")
 @pytest.fixture(autouse=True)
 def cuda(torch: Any) -> None:
     if not torch.cuda.is_available():
-        # Not in CI either: no package installs a GPU.
+        # Skipped in CI too: no package installs a GPU.
         pytest.skip("No CUDA device. Run these tests on a machine with one.")
 
 
@@ -41,10 +41,8 @@ def test_out_of_device_memory(instrumented: Telemetry, torch: Any, calling: Any)
         calling(lambda: torch.empty(1 << 50, dtype=torch.uint8, device="cuda"))()
     (span,) = instrumented.spans()
     attributes = span.attributes or {}
-    assert (attributes["sandbox.verdict.status"], attributes["sandbox.verdict.cause"]) == (
-        "MLE",
-        "mle_cuda_oom",
-    )
+    names = ("status", "actor", "cause")
+    assert [attributes[f"sandbox.verdict.{name}"] for name in names] == ["MLE", "engine", "mle_cuda_oom"]
     ((point, value),) = instrumented.points("sandbox.limit.violations")
     assert (point["sandbox.limit"], value) == ("memory", 1.0)
     assert CONTRACT.violations(instrumented) == []

@@ -24,6 +24,7 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
+@pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
 def test_the_same_exception_comes_out_with_the_users_frames(
     instrumented: Telemetry, torch: Any, calling: Any
 ) -> None:
@@ -40,12 +41,13 @@ def test_the_same_exception_comes_out_with_the_users_frames(
     functions = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     assert functions[0] == "test_the_same_exception_comes_out_with_the_users_frames"
     assert functions[-2:] == ["forward", "_raise"]
-    assert _verdicts(instrumented) == [("RE", "runtime", "re_python_exception")]
+    assert _verdicts(instrumented) == [("RE", "guest", "re_python_exception")]
     ((attributes, value),) = instrumented.points("sandbox.executions")
     assert (attributes["sandbox.verdict.status"], value) == ("RE", 1.0)
     assert CONTRACT.violations(instrumented) == []
 
 
+@pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
 def test_a_failed_call_leaves_its_thread_as_it_was(
     instrumented: Telemetry, torch: Any, net: Any, calling: Any
 ) -> None:
@@ -61,7 +63,7 @@ def test_a_tensor_too_large_for_the_cpu_is_out_of_memory(
 ) -> None:
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         calling(torch.empty)(1 << 46)
-    assert _verdicts(instrumented) == [("MLE", "kernel", "mle_cpu_allocator")]
+    assert _verdicts(instrumented) == [("MLE", "engine", "mle_cpu_allocator")]
     ((attributes, value),) = instrumented.points("sandbox.limit.violations")
     assert (attributes["sandbox.limit"], value) == ("memory", 1.0)
     assert CONTRACT.violations(instrumented) == []
@@ -72,13 +74,13 @@ def test_out_of_memory_inside_torchscript_is_found_too(instrumented: Telemetry, 
     graph = torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1, 1), check_trace=False)
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         graph(torch.ones(1, 1).expand(1 << 46, 1))
-    assert _verdicts(instrumented) == [("MLE", "kernel", "mle_cpu_allocator")]
+    assert _verdicts(instrumented) == [("MLE", "engine", "mle_cpu_allocator")]
 
 
 def test_python_memory_error_is_out_of_memory(instrumented: Telemetry, torch: Any, calling: Any) -> None:
     with pytest.raises(MemoryError):
         calling(lambda: bytearray(1 << 62))()
-    assert _verdicts(instrumented) == [("MLE", "kernel", "mle_memory_error")]
+    assert _verdicts(instrumented) == [("MLE", "engine", "mle_memory_error")]
     assert CONTRACT.violations(instrumented) == []
 
 
@@ -88,27 +90,28 @@ def test_the_accelerators_own_exception_is_out_of_memory(
     error = torch.OutOfMemoryError("as raised by the allocator")
     with pytest.raises(torch.OutOfMemoryError):
         calling(lambda: _raise(error))()
-    assert _verdicts(instrumented) == [("MLE", "kernel", "mle_cuda_oom")]
+    assert _verdicts(instrumented) == [("MLE", "engine", "mle_cuda_oom")]
     assert CONTRACT.violations(instrumented) == []
 
 
-def test_an_error_that_only_speaks_of_memory_is_an_error(
+def test_an_error_whose_message_only_mentions_memory_is_an_error(
     instrumented: Telemetry, torch: Any, calling: Any
 ) -> None:
     with pytest.raises(RuntimeError):
         calling(lambda: _raise(RuntimeError("no memory of that")))()
     with pytest.raises(ValueError, match="CUDA"):
         calling(lambda: _raise(ValueError("CUDA out of memory")))()
-    assert _verdicts(instrumented) == [("RE", "runtime", "re_python_exception")] * 2
+    assert _verdicts(instrumented) == [("RE", "guest", "re_python_exception")] * 2
 
 
-def test_an_interrupt_is_not_the_models_fault(instrumented: Telemetry, torch: Any, calling: Any) -> None:
+def test_an_interrupt_ends_the_call_by_the_host(instrumented: Telemetry, torch: Any, calling: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         calling(lambda: _raise(KeyboardInterrupt()))()
-    assert _verdicts(instrumented) == [("IE", "judge", "ie_interrupted")]
+    assert _verdicts(instrumented) == [("IE", "host", "ie_interrupted")]
     assert CONTRACT.violations(instrumented) == []
 
 
+@pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
 def test_tensors_of_a_failed_call_are_freed_with_its_exception(
     instrumented: Telemetry, torch: Any, calling: Any
 ) -> None:
@@ -131,7 +134,7 @@ def test_tensors_of_a_failed_call_are_freed_with_its_exception(
         gc.enable()
 
 
-def test_a_module_that_cannot_be_described_still_runs(
+def test_a_module_whose_attributes_raise_still_runs(
     instrumented: Telemetry, torch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def training(_self: Any) -> bool:
@@ -141,6 +144,6 @@ def test_a_module_that_cannot_be_described_still_runs(
     odd = type("Odd", (torch.nn.Linear,), members)(2, 2)
     assert odd(torch.ones(1, 2)).shape == (1, 2)
     assert instrumented.spans() == []
-    places = [attributes for attributes, _ in instrumented.points("sandscope.errors")]
-    assert {"sandscope.component": "torch.describe"} in places
+    components = [attributes for attributes, _ in instrumented.points("sandscope.errors")]
+    assert {"sandscope.component": "torch.site"} in components
     assert CONTRACT.violations(instrumented) == []

@@ -52,6 +52,7 @@ def one(instrumented: Telemetry) -> Any:
     return attributes
 
 
+@pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
 def test_load_from_a_path(torch: Any, saved: Path, one: Any) -> None:
     state = torch.load(saved)
     assert list(state) == ["layers.0.weight", "layers.0.bias", "layers.2.weight", "layers.2.bias"]
@@ -64,7 +65,7 @@ def test_load_from_a_path(torch: Any, saved: Path, one: Any) -> None:
         "file": "net.pt",
         "size": saved.stat().st_size,
         "status": "OK",
-        "actor": "runtime",
+        "actor": "guest",
         "cause": "normal_exit",
     }
 
@@ -146,7 +147,7 @@ def test_an_object_that_weights_only_refuses_is_a_security_violation(
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         torch.load(tmp_path / "object.pt")
     found = one()
-    assert (found["status"], found["actor"], found["cause"]) == ("SV", "kernel", "sv_unsafe_pickle")
+    assert (found["status"], found["actor"], found["cause"]) == ("SV", "engine", "sv_unsafe_pickle")
     ((attributes, value),) = instrumented.points("sandbox.security.violations")
     assert (attributes["sandbox.verdict.cause"], value) == ("sv_unsafe_pickle", 1.0)
 
@@ -165,29 +166,32 @@ def test_torchscript_where_only_weights_are_allowed_is_a_security_violation(
 ) -> None:
     with pytest.raises(RuntimeError, match="TorchScript archives"):
         torch.load(script)
-    assert one()["cause"] == "sv_unsafe_script"
+    found = one()
+    assert (found["actor"], found["cause"]) == ("engine", "sv_unsafe_script")
 
 
 @pytest.mark.parametrize("api", ["torch", "jit", "export"])
+@pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
 def test_a_missing_file(torch: Any, tmp_path: Path, one: Any, api: str) -> None:
     load = torch.load if api == "torch" else getattr(torch, api).load
     with pytest.raises((FileNotFoundError, ValueError)):
         load(tmp_path / "missing.pt")
     found = one()
-    assert (found["status"], found["cause"], found["file"]) == ("RE", "re_file_missing", "missing.pt")
+    assert (found["status"], found["actor"], found["cause"]) == ("RE", "host", "re_file_missing")
+    assert found["file"] == "missing.pt"
     assert "size" not in found
 
 
 @pytest.mark.parametrize("api", ["torch", "jit", "export"])
 @pytest.mark.parametrize("content", ["empty", "half", "no pickle"])
-def test_a_file_that_is_no_model(torch: Any, saved: Path, one: Any, api: str, content: str) -> None:
+def test_a_file_that_is_not_a_model(torch: Any, saved: Path, one: Any, api: str, content: str) -> None:
     data = saved.read_bytes()
     saved.write_bytes({"empty": b"", "half": data[: len(data) // 2], "no pickle": b"\xff" * 64}[content])
     load = torch.load if api == "torch" else getattr(torch, api).load
     with pytest.raises(Exception):  # noqa: B017, PT011 -- each torch raises another one
         load(saved)
     found = one()
-    assert (found["status"], found["cause"]) == ("RE", "re_file_unreadable")
+    assert (found["status"], found["actor"], found["cause"]) == ("RE", "guest", "re_file_unreadable")
 
 
 def test_arguments_that_torch_refuses(torch: Any, one: Any) -> None:

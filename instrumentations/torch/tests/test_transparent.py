@@ -1,4 +1,4 @@
-"""A program that looks at its modules and functions finds them as without us."""
+"""A program that inspects its modules and functions finds them as without instrumentation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_uninstrument_restores_everything_exactly(torch: Any, telemetry: Telemet
     call = vars(torch.nn.Module)["__call__"]
     loads = [_look_up(torch, path) for path in _PATCHED]
     for _ in range(2):
-        TorchInstrumentor().instrument(**telemetry.providers)
+        TorchInstrumentor().instrument(recorder=telemetry.recorder(TorchInstrumentor.scope))
         assert vars(torch.nn.Module)["__call__"] is not call
         assert all(_look_up(torch, path) is not load for path, load in zip(_PATCHED, loads, strict=True))
         TorchInstrumentor().uninstrument()
@@ -47,12 +47,10 @@ def test_uninstrument_restores_everything_exactly(torch: Any, telemetry: Telemet
     assert telemetry.spans() == []
 
 
-def test_what_is_patched_looks_and_pickles_as_before(torch: Any, telemetry: Telemetry) -> None:
+def test_patched_functions_look_and_pickle_as_before(torch: Any, instrument: Any) -> None:
     functions = [torch.nn.Module.__call__, torch.load, torch.jit.load, torch.export.load]
     before = [(f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f)) for f in functions]
-    instrumentor = TorchInstrumentor()
-    instrumentor.instrument(**telemetry.providers)
-    try:
+    with instrument():
         functions = [torch.nn.Module.__call__, torch.load, torch.jit.load, torch.export.load]
         after = [
             (f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f)) for f in functions
@@ -60,18 +58,16 @@ def test_what_is_patched_looks_and_pickles_as_before(torch: Any, telemetry: Tele
         assert after == before
         assert torch.load is torch.serialization.load
         for function in functions[1:]:
-            assert pickle.loads(pickle.dumps(function)) is function  # noqa: S301 -- our own
-    finally:
-        instrumentor.uninstrument()
+            assert pickle.loads(pickle.dumps(function)) is function  # noqa: S301 -- made here
 
 
-def test_nothing_of_ours_is_in_a_module(instrumented: Telemetry, torch: Any) -> None:
+def test_a_called_module_has_no_new_attributes(instrumented: Telemetry, torch: Any) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(4, 2))
     before = dict(vars(net))
     net(torch.ones(1, 4))
     assert vars(net) == before
     assert b"sandscope" not in pickle.dumps(net)
-    for clone in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):  # noqa: S301 -- our own
+    for clone in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):  # noqa: S301 -- made here
         assert torch.equal(clone(torch.ones(1, 4)), net(torch.ones(1, 4)))
     assert pickle.loads(pickle.dumps(net.__call__))(torch.ones(1, 4)).shape == (1, 2)  # noqa: S301
 
@@ -169,7 +165,7 @@ _WRAPPED: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize(
     "how", list(itertools.product(_WRAPPED, ("__call__", "_call_impl"), ("before", "after"))), ids=str
 )
-def test_what_others_patch_is_called_for_layers_too(
+def test_patches_of_other_packages_are_called_for_layers_too(
     torch: Any, telemetry: Telemetry, net: Any, how: tuple[str, str, str]
 ) -> None:
     kind, name, when = how
@@ -184,11 +180,11 @@ def test_what_others_patch_is_called_for_layers_too(
     try:
         with pytest.MonkeyPatch.context() as patch:
             if when == "after":
-                instrumentor.instrument(**telemetry.providers)
+                instrumentor.instrument(recorder=telemetry.recorder(TorchInstrumentor.scope))
                 before = getattr(torch.nn.Module, name)
             patch.setattr(torch.nn.Module, name, _WRAPPED[kind](theirs, before))
             if when == "before":
-                instrumentor.instrument(**telemetry.providers)
+                instrumentor.instrument(recorder=telemetry.recorder(TorchInstrumentor.scope))
             net(torch.ones(1, 4))
     finally:
         instrumentor.uninstrument()

@@ -1,4 +1,4 @@
-"""Real guests, and the instrumentation with an SDK in memory."""
+"""Fixtures: guests, and the instrumentation with an in-memory SDK."""
 
 from __future__ import annotations
 
@@ -19,36 +19,51 @@ from wasmtime import component
 from harness import Contract, Telemetry, lacking
 from harness._toolchains import compiled, node_package, packaged_toolchains, rust_target
 from sandscope import SandscopeError
-from sandscope._stores._go import ENVIRONMENT, find_go
+from sandscope_collector.stores import GO_ENVIRONMENT, find_go
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 HERE = Path(__file__).parent
 GUESTS = HERE / "guests"
 
+Instrument = Callable[..., None]
 Load = Callable[..., tuple[wasmtime.Store, Any]]
 GoGuest = Callable[[str], wasmtime.Module]
 
 
 @pytest.fixture
+def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
+    """Return a function that instruments wasmtime with some settings, until the test ends or uninstruments it."""
+
+    def instrument(**settings: Any) -> None:
+        recorder = telemetry.recorder(WasmtimeInstrumentor.scope)
+        WasmtimeInstrumentor().instrument(recorder=recorder, **settings)
+
+    yield instrument
+    if WasmtimeInstrumentor().is_instrumented_by_opentelemetry:
+        WasmtimeInstrumentor().uninstrument()
+
+
+@pytest.fixture
 def settings() -> dict[str, Any]:
-    """Return the settings of `instrumented`; a test chooses its own by ``parametrize``."""
+    """Return the settings of `instrumented`; a test overrides them with ``parametrize``."""
     return {}
 
 
 @pytest.fixture
-def instrumented(telemetry: Telemetry, settings: dict[str, Any]) -> Iterator[Telemetry]:
-    """Instrument wasmtime; all that a test emits must be declared."""
-    instrumentor = WasmtimeInstrumentor()
-    instrumentor.instrument(**telemetry.providers, **settings)
+def instrumented(
+    telemetry: Telemetry, instrument: Instrument, settings: dict[str, Any]
+) -> Iterator[Telemetry]:
+    """Instrument wasmtime; everything that the test emits has to be declared."""
+    instrument(**settings)
     yield telemetry
-    instrumentor.uninstrument()
+    WasmtimeInstrumentor().uninstrument()
     assert Contract(HERE.parent / "telemetry.yaml").violations(telemetry) == []
     assert telemetry.points("sandscope.errors") == []
 
 
 @pytest.fixture
 def load() -> Load:
-    """Return what instantiates a core module: ``load(wat, *imports)`` gives (store, exports)."""
+    """Return a function that instantiates a core module: ``load(wat, *imports)`` returns (store, exports)."""
 
     def load(
         wat: str,
@@ -69,13 +84,13 @@ def load() -> Load:
 
 @pytest.fixture(scope="session")
 def engine() -> wasmtime.Engine:
-    """Return the engine of the guest that all tests share: compiling it takes a while."""
+    """Return an engine for compiled guests that all tests share, as compiling takes a while."""
     return wasmtime.Engine()
 
 
 @pytest.fixture(scope="session")
 def go_guest(engine: wasmtime.Engine, tmp_path_factory: pytest.TempPathFactory) -> GoGuest:
-    """Return what compiles a Go program of the guests' folder to WASI and then to a module."""
+    """Return a function that compiles a Go program from the folder ``guests`` to a WASI module."""
     folder = tmp_path_factory.mktemp("guests")
 
     @lru_cache
@@ -85,7 +100,7 @@ def go_guest(engine: wasmtime.Engine, tmp_path_factory: pytest.TempPathFactory) 
         except SandscopeError as error:
             lacking(str(error))
         binary = folder / f"{name}.wasm"
-        environment = os.environ | ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}
+        environment = os.environ | GO_ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}
         subprocess.run([go, "build", "-o", binary, f"{name}.go"], cwd=GUESTS, env=environment, check=True)
         return wasmtime.Module.from_file(engine, binary)
 
@@ -120,7 +135,7 @@ def c_guest(engine: wasmtime.Engine, c_binary: Path) -> wasmtime.Module:
 
 @pytest.fixture(scope="session", params=["wasm32-wasip1", "wasm32-wasip2"])
 def rust_guest(request: pytest.FixtureRequest, engine: wasmtime.Engine) -> Any:
-    """Compile the Rust program that ends as it is told, to a module and to a component."""
+    """Compile the Rust program to a module and to a component."""
     rustc, source = rust_target(request.param), GUESTS / "cli.rs"
     binary = compiled(
         f"cli-{request.param}.wasm",
@@ -163,7 +178,7 @@ def python_guest(engine: wasmtime.Engine) -> wasmtime.Module:
 
 
 def precompiled(kind: Any, engine: wasmtime.Engine, binary: Path) -> Any:
-    """Return a module or component out of the cache folder: the large ones take ten seconds to compile."""
+    """Return a module or component from the cache folder: large ones take ten seconds to compile."""
     image = binary.with_suffix(f".{version('wasmtime')}.cwasm")
     with suppress(FileNotFoundError, wasmtime.WasmtimeError):  # not there yet, or another machine's
         return kind.deserialize(engine, image.read_bytes())

@@ -1,4 +1,4 @@
-"""What ends the process in plain wasmtime does so in the same way."""
+"""What aborts the process in plain wasmtime aborts it with the instrumentation, too."""
 
 from __future__ import annotations
 

@@ -1,12 +1,10 @@
-"""A call of an exported function is one execution, and the program does not notice."""
+"""A call of an exported function is one execution; the program's behaviour does not change."""
 
 from __future__ import annotations
 
 import gc
 import inspect
 import pickle
-import subprocess
-import sys
 import threading
 import weakref
 from typing import Any
@@ -44,7 +42,7 @@ def test_a_call_gives_all_three_signals_in_one_trace(instrumented: Telemetry, lo
         "sandbox.runtime": "wasmtime",
         "sandbox.operation": "call",
         "sandbox.verdict.status": "OK",
-        "sandbox.verdict.actor": "runtime",
+        "sandbox.verdict.actor": "guest",
         "sandbox.verdict.cause": "normal_exit",
         "wasm.module": "math",
         "wasm.function": "add",
@@ -105,7 +103,7 @@ def test_a_trap_inside_ends_each_call_once(instrumented: Telemetry, load: Any) -
     assert not trace.get_current_span().get_span_context().is_valid
 
 
-def test_the_exception_of_a_host_function_is_the_very_same(instrumented: Telemetry, load: Any) -> None:
+def test_the_exception_of_a_host_function_is_raised_unchanged(instrumented: Telemetry, load: Any) -> None:
     error = KeyError("host")
 
     def host() -> None:
@@ -185,29 +183,6 @@ def test_wrong_use_raises_what_plain_wasmtime_raises(load: Any, request: pytest.
     assert causes == ["ie_host_error"] * 7
 
 
-WRONG_STORE = """
-import sys, wasmtime
-from opentelemetry.sdk.trace import TracerProvider
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-if sys.argv[1] == "on":
-    WasmtimeInstrumentor().instrument(tracer_provider=TracerProvider(shutdown_on_exit=False))
-store = wasmtime.Store()
-module = wasmtime.Module(store.engine, '(module (func (export "f")))')
-function = wasmtime.Instance(store, module, []).exports(store)["f"]
-function(wasmtime.Store(store.engine))
-"""
-
-
-def test_a_call_with_another_store_ends_as_in_plain_wasmtime() -> None:
-    ends = [
-        subprocess.run([sys.executable, "-c", WRONG_STORE, mode], capture_output=True, text=True, check=False)
-        for mode in ("off", "on")
-    ]
-    assert "object used with the wrong store" in ends[0].stderr
-    assert "object used with the wrong store" in ends[1].stderr
-    assert ends[0].returncode == ends[1].returncode != 0
-
-
 def test_suppressed_instrumentation_records_nothing(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(ADD)
     with suppress_instrumentation():
@@ -217,8 +192,8 @@ def test_suppressed_instrumentation_records_nothing(instrumented: Telemetry, loa
     assert instrumented.spans() == []
 
 
-def _lives_after(end: str, load: Any) -> list[bool]:
-    """Tell whether stores and exceptions outlive their last reference, with the collector off."""
+def _outliving_after(end: str, load: Any) -> list[bool]:
+    """Return whether stores and exceptions outlive their last reference, with garbage collection disabled."""
     gc.collect()
     gc.disable()
     try:
@@ -247,17 +222,17 @@ def _lives_after(end: str, load: Any) -> list[bool]:
 
 @pytest.mark.parametrize("end", ["add", "trap", "exit"])
 @pytest.mark.usefixtures("recorder_kind")
-def test_stores_and_exceptions_die_when_they_do_in_plain_wasmtime(
+def test_stores_and_exceptions_are_freed_as_in_plain_wasmtime(
     end: str, load: Any, request: pytest.FixtureRequest
 ) -> None:
-    plain = _lives_after(end, load)
+    plain = _outliving_after(end, load)
     assert not plain[0] or end != "add"
     request.getfixturevalue("instrumented")
-    assert _lives_after(end, load) == plain
+    assert _outliving_after(end, load) == plain
 
 
 @pytest.mark.usefixtures("recorder_kind")
-def test_functions_look_as_before(load: Any, request: pytest.FixtureRequest) -> None:
+def test_introspection_of_functions_gives_the_same(load: Any, request: pytest.FixtureRequest) -> None:
     def look() -> list[object]:
         store, exports = load(ADD)
         function = exports["add"]

@@ -1,4 +1,4 @@
-"""What a guest imports is what it asks for; what its store's WASI configuration gives, it is granted."""
+"""A guest requests capabilities by its imports; its store's WASI configuration grants them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def requests(telemetry: Telemetry) -> dict[tuple[str, bool], float]:
 
 
 def granted(telemetry: Telemetry) -> set[str]:
-    """Return what was granted; each capability was asked for once."""
+    """Return the granted capabilities; each was requested once."""
     found = requests(telemetry)
     assert set(found.values()) == {1}
     assert {capability for capability, _ in found} == ALWAYS | CONFIGURED
@@ -51,7 +51,7 @@ def granted(telemetry: Telemetry) -> set[str]:
 
 
 def run(configure: Callable[[wasmtime.WasiConfig], None] | None) -> None:
-    """Make an instance of the guest that asks for everything."""
+    """Instantiate the guest that requests everything."""
     store = wasmtime.Store()
     if configure is not None:
         config = wasmtime.WasiConfig()
@@ -62,7 +62,7 @@ def run(configure: Callable[[wasmtime.WasiConfig], None] | None) -> None:
     linker.instantiate(store, wasmtime.Module(store.engine, GUEST))
 
 
-def test_without_a_configuration_nothing_of_it_is_granted(instrumented: Telemetry) -> None:
+def test_without_a_configuration_nothing_configurable_is_granted(instrumented: Telemetry) -> None:
     run(None)
     assert granted(instrumented) == ALWAYS
 
@@ -98,13 +98,15 @@ def test_what_could_not_be_configured_is_not_granted(instrumented: Telemetry) ->
     assert granted(instrumented) == ALWAYS
 
 
-def test_the_context_that_goes_in_is_no_grant(instrumented: Telemetry) -> None:
+def test_propagating_the_context_grants_nothing(instrumented: Telemetry) -> None:
     with instrumented.tracer_provider.get_tracer("user").start_as_current_span("user"):
         run(lambda config: None)
     assert granted(instrumented) == ALWAYS
 
 
-def test_each_instance_asks_anew_and_host_functions_are_one_capability(instrumented: Telemetry) -> None:
+def test_each_instance_is_a_request_and_all_host_functions_are_one_capability(
+    instrumented: Telemetry,
+) -> None:
     store = wasmtime.Store()
     linker = wasmtime.Linker(store.engine)
     for name in ("f", "g"):
@@ -115,12 +117,12 @@ def test_each_instance_asks_anew_and_host_functions_are_one_capability(instrumen
     assert requests(instrumented) == {("host", True): 3}
 
 
-def test_a_guest_that_imports_nothing_asks_for_nothing(instrumented: Telemetry, load: Any) -> None:
+def test_a_guest_that_imports_nothing_requests_nothing(instrumented: Telemetry, load: Any) -> None:
     load('(module (func (export "f")))')
     assert requests(instrumented) == {}
 
 
-def test_a_prepared_instance_asks_as_its_module_does(instrumented: Telemetry) -> None:
+def test_a_prepared_instance_requests_what_its_module_requests(instrumented: Telemetry) -> None:
     if not hasattr(wasmtime, "InstancePre"):
         pytest.skip("this version of wasmtime has no InstancePre")
     store = wasmtime.Store()
@@ -139,7 +141,7 @@ def test_a_guest_that_cannot_be_linked_is_granted_nothing(instrumented: Telemetr
     assert granted(instrumented) == set()
 
 
-def test_components_ask_by_interface(instrumented: Telemetry) -> None:
+def test_components_request_capabilities_by_interface(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     text = """(component
       (import "wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64)))))

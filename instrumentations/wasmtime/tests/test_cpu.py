@@ -1,4 +1,4 @@
-"""CPU time is measured if asked for, and once for each thread, whatever is nested."""
+"""CPU time is measured if requested; nested calls are included once for each thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seconds(telemetry: Telemetry) -> float:
 
 
 @CPU
-def test_a_call_says_its_cpu_time(instrumented: Telemetry, load: Any) -> None:
+def test_a_call_has_its_cpu_time(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(SPINS)
     before = time.thread_time()
     exports["spin"](store, 20_000_000)
@@ -67,7 +67,7 @@ def test_a_call_inside_is_part_of_the_outer_one_even_in_another_store(
 
 
 @CPU
-def test_threads_are_measured_by_themselves(instrumented: Telemetry, load: Any) -> None:
+def test_each_thread_is_measured_separately(instrumented: Telemetry, load: Any) -> None:
     def work() -> None:
         store, exports = load(SPINS)
         exports["spin"](store, 100_000)
@@ -99,7 +99,7 @@ def test_the_metric_needs_no_spans(instrumented: Telemetry, load: Any) -> None:
     assert instrumented.spans() == []
 
 
-def test_without_asking_there_is_no_cpu_time(instrumented: Telemetry, load: Any) -> None:
+def test_cpu_time_is_off_by_default(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(SPINS)
     exports["spin"](store, 1)
     assert instrumented.points("wasm.cpu.time") == instrumented.points("wasm.cpu.usage") == []

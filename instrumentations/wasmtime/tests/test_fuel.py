@@ -1,4 +1,4 @@
-"""Fuel is measured if asked for and counted by the engine; once, whatever is nested, and across refuelling."""
+"""Fuel is measured if requested and counted by the engine: once for nested calls, and across refuelling."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def consumed(telemetry: Telemetry) -> float:
 
 
 @BOTH
-def test_the_metric_is_what_the_store_has_lost(instrumented: Telemetry, load: Any, config: Any) -> None:
+def test_the_metric_is_the_fuel_that_the_store_has_consumed(
+    instrumented: Telemetry, load: Any, config: Any
+) -> None:
     store, exports = load(SPINS, config=config, fuel=10_000)
     for times in (1, 10, 100):
         exports["spin"](store, times)
@@ -49,7 +51,7 @@ def test_the_metric_is_what_the_store_has_lost(instrumented: Telemetry, load: An
 
 
 @FUEL
-def test_each_call_says_its_own(instrumented: Telemetry, load: Any, config: Any) -> None:
+def test_each_call_has_its_own_fuel(instrumented: Telemetry, load: Any, config: Any) -> None:
     store, exports = load(SPINS, config=config, fuel=10_000)
     used = []
     for times in (1, 10):
@@ -90,7 +92,7 @@ def test_calls_in_another_store_have_their_own(instrumented: Telemetry, load: An
 
 @BOTH
 @pytest.mark.parametrize("left", [5_000, 10])
-def test_refuelling_inside_a_call_is_no_gain(
+def test_refuelling_during_a_call_does_not_reduce_what_was_consumed(
     left: int, instrumented: Telemetry, load: Any, config: Any
 ) -> None:
     spent = []
@@ -106,9 +108,7 @@ def test_refuelling_inside_a_call_is_no_gain(
 
 
 @FUEL
-def test_setting_fuel_between_calls_counts_for_nothing(
-    instrumented: Telemetry, load: Any, config: Any
-) -> None:
+def test_setting_fuel_between_calls_is_not_counted(instrumented: Telemetry, load: Any, config: Any) -> None:
     store, exports = load(SPINS, config=config, fuel=1000)
     exports["spin"](store, 1)
     used = 1000 - store.get_fuel()
@@ -159,7 +159,7 @@ def test_components_consume_fuel(instrumented: Telemetry, config: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "counts"), [({}, True), ({"fuel": True}, False)], ids=["not asked", "not counted"]
 )
-def test_without_asking_or_counting_there_is_no_fuel(
+def test_fuel_is_not_measured_unless_requested_and_counted(
     counts: bool, instrumented: Telemetry, load: Any, config: Any
 ) -> None:
     store, exports = load(SPINS, config=config, fuel=1000) if counts else load(SPINS)
@@ -169,7 +169,7 @@ def test_without_asking_or_counting_there_is_no_fuel(
 
 
 @FUEL
-def test_an_engine_is_asked_once(instrumented: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_engine_is_checked_once(instrumented: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     get_fuel = wasmtime.Store.get_fuel
     monkeypatch.setattr(wasmtime.Store, "get_fuel", lambda store: asked.append(store) or get_fuel(store))
@@ -180,7 +180,9 @@ def test_an_engine_is_asked_once(instrumented: Telemetry, monkeypatch: pytest.Mo
 
 
 @FUEL
-def test_wrong_uses_of_fuel_are_as_ever(instrumented: Telemetry, load: Any, config: Any) -> None:
+def test_wrong_uses_of_fuel_fail_as_in_plain_wasmtime(
+    instrumented: Telemetry, load: Any, config: Any
+) -> None:
     with pytest.raises(wasmtime.WasmtimeError, match="fuel is not configured"):
         wasmtime.Store().set_fuel(1)
     store, _ = load(SPINS, config=config, fuel=1)

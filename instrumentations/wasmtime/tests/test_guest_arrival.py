@@ -1,4 +1,4 @@
-"""What guests of a whole program emit arrives over OTLP, whichever recorder sends the rest."""
+"""The telemetry of a program's guests arrives over OTLP with either recorder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ linker.instantiate(store, wasmtime.Module(linker.engine, GUEST)).exports(store)[
 
 @pytest.mark.parametrize("recorder", ["auto", "direct"])
 def test_what_a_guest_emits_before_it_ends_the_program_arrives(recorder: str) -> None:
-    """The span that is open at the trap is ended, before the exporters are."""
+    """The span that is open at the trap is ended before the exporters are shut down."""
     with OtlpSink() as sink:
         environment = clean_environment(
             OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, SANDSCOPE_RECORDER=recorder

@@ -1,4 +1,4 @@
-"""Guests emit through host functions that their linker is given; a hostile one gains nothing by them."""
+"""Guests emit telemetry through host functions; a hostile guest can do no harm with them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Call = Callable[..., Any]
 
 
 def link(wat: str, linker: wasmtime.Linker | None = None) -> Call:
-    """Instantiate a guest by a linker, and return what calls its exports by name."""
+    """Instantiate a guest by a linker, and return a function that calls its exports by name."""
     linker = linker or wasmtime.Linker(wasmtime.Engine())
     store = wasmtime.Store(linker.engine)
     exports: Any = linker.instantiate(store, wasmtime.Module(linker.engine, wat)).exports(store)
@@ -63,12 +63,12 @@ def link(wat: str, linker: wasmtime.Linker | None = None) -> Call:
 
 @pytest.fixture
 def guest(instrumented: Telemetry) -> Call:
-    """Return what calls the guest."""
+    """Return a function that calls the guest's exports."""
     return link(GUEST)
 
 
 def refused(telemetry: Telemetry) -> dict[tuple[str, str], float]:
-    """Return how much was refused, by signal and reason."""
+    """Return how many calls were refused, by signal and reason."""
     points = telemetry.points("sandbox.guest.refused")
     return {(a["sandbox.guest.signal"], a["sandbox.guest.reason"]): value for a, value in points}
 
@@ -76,10 +76,10 @@ def refused(telemetry: Telemetry) -> dict[tuple[str, str], float]:
 @pytest.mark.parametrize(
     ("address", "size"), [(65533, 4), (65536, 1), (-1, 1), (0, -1), (-(2**31), 4), (2**31 - 1, 2**31 - 1)]
 )
-def test_what_is_outside_of_memory_is_an_error_to_the_guest(
+def test_an_address_outside_of_memory_is_an_error_to_the_guest(
     instrumented: Telemetry, guest: Call, address: int, size: int
 ) -> None:
-    """Never a trap, and nothing is emitted."""
+    """It does not trap, and nothing is emitted."""
     assert guest("span", address, size) == guest("count", address, size, 1.0) == ADDRESS
     assert guest("record", 9, address, size) == ADDRESS
     assert guest("tag", address, size, 0, 4) == guest("tag", 0, 4, address, size) == ADDRESS
@@ -116,7 +116,7 @@ def test_log_records_are_bounded(instrumented: Telemetry, guest: Call) -> None:
     assert len(instrumented.logs()) == 1001
 
 
-def test_long_names_and_values_are_cut(instrumented: Telemetry) -> None:
+def test_long_names_and_values_are_truncated(instrumented: Telemetry) -> None:
     guest = link(f"""(module {OTEL} (memory (export "memory") 200) (data (i32.const 0) "key")
       (func (export "run")
         (memory.fill (i32.const 100) (i32.const 97) (i32.const 10000000))
@@ -130,21 +130,21 @@ def test_long_names_and_values_are_cut(instrumented: Telemetry) -> None:
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), float("-inf"), 1e300])
-def test_what_is_no_count_is_an_error_to_the_guest(
+def test_an_invalid_count_is_an_error_to_the_guest(
     instrumented: Telemetry, guest: Call, value: float
 ) -> None:
     assert guest("count", 0, 4, value) == INVALID
     assert instrumented.points("sandbox.guest.count") == []
 
 
-def test_what_makes_no_sense_is_an_error_to_the_guest(guest: Call) -> None:
+def test_an_invalid_argument_is_an_error_to_the_guest(guest: Call) -> None:
     assert [guest("end_span", handle) for handle in (0, 1, -1, 2**31 - 1)] == [INVALID] * 4
     assert [guest("record", severity, 0, 4) for severity in (0, 25, -1)] == [INVALID] * 3
     assert guest("span", 0, 0) == guest("count", 0, 0, 1.0) == guest("count", 8, 4, 1.0) == INVALID
 
 
 def test_a_guest_cannot_end_the_spans_of_another(instrumented: Telemetry) -> None:
-    """Not even of the one that called it: the number means nothing in its own call."""
+    """Not even those of the guest that called it: the number is not valid in its own call."""
     answers: list[int] = []
     linker = wasmtime.Linker(wasmtime.Engine())
     other = link(GUEST, linker)
@@ -167,8 +167,8 @@ def test_a_trap_ends_what_is_open(instrumented: Telemetry, guest: Call) -> None:
     assert span.status.description == "re_unreachable"
 
 
-def test_a_host_function_of_ours_called_by_the_program_has_no_caller(guest: Call) -> None:
-    """It is an export like any other; there is no guest's memory to read."""
+def test_a_host_function_for_telemetry_that_the_program_calls_has_no_caller(guest: Call) -> None:
+    """The guest exports it like any other function; there is no memory to read from."""
     assert guest("start", 0, 4) == ADDRESS
     assert guest("end", 1) == INVALID
 
@@ -226,7 +226,7 @@ def test_the_observe_api_by_both_of_its_names(
 # -- linking
 
 
-def test_the_programs_linker_stays_as_it_is(instrumented: Telemetry) -> None:
+def test_the_programs_linker_is_not_changed(instrumented: Telemetry) -> None:
     linker = wasmtime.Linker(wasmtime.Engine())
     link(GUEST, linker)
     with pytest.raises(wasmtime.WasmtimeError, match="item not defined"):
@@ -251,7 +251,7 @@ def test_what_the_program_defines_itself_is_not_replaced(instrumented: Telemetry
 
 
 def unlinked(wat: str, method: str = "instantiate") -> str:
-    """Return what wasmtime says of a guest that cannot be linked."""
+    """Return wasmtime's message for a guest that cannot be linked."""
     linker = wasmtime.Linker(wasmtime.Engine())
     linker.define_func("h", "known", wasmtime.FuncType([], []), lambda: None)
     module = wasmtime.Module(linker.engine, wat)
@@ -283,7 +283,7 @@ def test_what_cannot_be_linked_fails_as_in_plain_wasmtime(
 
 
 @pytest.mark.skipif(not hasattr(wasmtime, "InstancePre"), reason="this version has no InstancePre")
-def test_nothing_is_offered_to_a_prepared_instance(instrumented: Telemetry) -> None:
+def test_a_prepared_instance_gets_no_host_functions(instrumented: Telemetry) -> None:
     """It would have to be defined in the program's linker."""
     assert "unknown import: `otel::span_start`" in unlinked(GUEST, "instantiate_pre")
 
@@ -294,7 +294,7 @@ def test_it_can_be_turned_off(instrumented: Telemetry, settings: dict[str, Any])
 
 
 @pytest.mark.parametrize("settings", [{"spans": "off"}])
-def test_without_spans_only_counts_are_taken(
+def test_without_spans_only_counts_are_accepted(
     instrumented: Telemetry, settings: dict[str, Any], guest: Call
 ) -> None:
     assert [guest("span", 0, 4), guest("record", 9, 0, 4), guest("end_span", 1)] == [OFF] * 3
@@ -303,8 +303,10 @@ def test_without_spans_only_counts_are_taken(
     assert [value for _, value in instrumented.points("sandbox.guest.count")] == [1]
 
 
-def test_a_guest_that_outlives_the_instrumentation_emits_nothing(telemetry: Telemetry) -> None:
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+def test_a_guest_that_outlives_the_instrumentation_emits_nothing(
+    telemetry: Telemetry, instrument: Any
+) -> None:
+    instrument()
     guest = link(GUEST)
     WasmtimeInstrumentor().uninstrument()
     assert guest("span", 0, 4) == guest("count", 0, 4, 1.0) == OFF
@@ -345,7 +347,7 @@ def test_wrong_arguments_fail_as_in_plain_wasmtime(
 
 
 def host_functions() -> int:
-    """Return how many wasmtime keeps; of an older version, slots for them."""
+    """Return how many host functions wasmtime keeps; for an older version, how many slots."""
     slab = wasmtime._func.FUNCTIONS
     return len(slab.handles if hasattr(slab, "handles") else slab.list)
 
@@ -372,7 +374,7 @@ def test_stores_are_freed_with_their_functions(instrumented: Telemetry) -> None:
 
 
 def test_threads_may_share_a_linker(instrumented: Telemetry) -> None:
-    """Each gets functions for its own call: a span is of the call of the thread that made it."""
+    """A span belongs to the call on the thread that started the span."""
     linker = wasmtime.Linker(wasmtime.Engine())
     module = wasmtime.Module(linker.engine, GUEST)
     answers: list[int] = []

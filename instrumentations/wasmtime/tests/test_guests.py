@@ -29,7 +29,7 @@ def traceparent(instrumented: Telemetry) -> Any:
 
 @pytest.fixture
 def run(engine: wasmtime.Engine, tmp_path: Path) -> Run:
-    """Return what runs a command, a module or a component, and returns what it printed."""
+    """Return a function that runs a command (a module or component) and returns its output."""
 
     def run(guest: Any, *arguments: str) -> str:
         store, config = wasmtime.Store(engine), wasmtime.WasiConfig()
@@ -65,7 +65,7 @@ def run_component(store: wasmtime.Store, guest: component.Component) -> None:
 
 
 def call(instrumented: Telemetry) -> dict[str, Any]:
-    """Return what is said of the only call."""
+    """Return name and attributes of the span of the only call."""
     (span,) = [span for span in instrumented.spans() if span.name.startswith("wasm ")]
     return {"name": span.name, **(span.attributes or {})}
 
@@ -96,7 +96,7 @@ def test_a_c_program_emits_spans_logs_and_counts(
 def test_a_guest_is_named_after_its_file(
     instrumented: Telemetry, engine: wasmtime.Engine, c_binary: Path, run: Run
 ) -> None:
-    """Where a compiler has left out the names, as for a release."""
+    """If the compiler omitted the names, as for a release build."""
     run(wasmtime.Module.from_file(engine, c_binary))
     assert call(instrumented)["wasm.module"] == "telemetry"
     (log,) = [
@@ -109,7 +109,7 @@ def test_a_guest_is_named_after_its_file(
 def test_a_c_program_emits_under_the_probe_too(
     instrumented: Telemetry, settings: dict[str, Any], engine: wasmtime.Engine, c_binary: Path, run: Run
 ) -> None:
-    """Both are put between the guest and the program's linker."""
+    """Both work between the guest and the program's linker."""
     run(wasmtime.Module.from_file(engine, c_binary))
     assert "wasm.output" in [log.log_record.event_name for log in instrumented.logs()], "the probe is there"
     (start,), (work,) = instrumented.spans("wasm _start"), instrumented.spans("guest work")
@@ -155,7 +155,7 @@ def test_a_rust_program_continues_the_trace(
 def test_a_rust_program_that_fails(
     instrumented: Telemetry, rust_guest: Any, run: Run, argument: str, cause: str
 ) -> None:
-    """An exit code has an exception of its own; a panic is a trap."""
+    """An exit code has its own exception class; a panic is a trap."""
     with pytest.raises((wasmtime.WasmtimeError, wasmtime.Trap)):
         run(rust_guest, argument)
     assert call(instrumented)["sandbox.verdict.cause"] == cause
@@ -179,7 +179,7 @@ def test_cpython_that_raises_exits_with_a_code(
 
 @pytest.fixture
 def world(instrumented: Telemetry, python_component: component.Component, engine: wasmtime.Engine) -> Any:
-    """Return what calls an export of the Python component."""
+    """Return a function that calls an export of the Python component."""
     store = wasmtime.Store(engine)
     store.set_wasi(wasmtime.WasiConfig())
     linker = component.Linker(engine)
@@ -215,7 +215,7 @@ def test_a_python_component_that_raises_leaves_no_span_open(instrumented: Teleme
 
 
 def test_a_component_emits_spans_by_wasi_otel(instrumented: Telemetry, world: Any) -> None:
-    """Whatever trace it says they are of, they are of the call's."""
+    """They are in the trace of the call, whichever trace the component claims."""
     seen = world("work")
     (work,) = instrumented.spans("wasm work")
     (outer,), (inner,) = instrumented.spans("guest outer"), instrumented.spans("guest inner")

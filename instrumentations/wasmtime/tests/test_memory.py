@@ -1,4 +1,4 @@
-"""The memory that guests export is followed as they grow, and so are the limits; nothing is read elsewhere."""
+"""The size of exported memories and their limits are measured, on the thread that makes the calls."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def usage(telemetry: Telemetry) -> float | None:
 
 
 def limit(telemetry: Telemetry) -> float | None:
-    """Return the pages that are allowed."""
+    """Return the limit in pages."""
     found = value(telemetry, "wasm.memory.limit")
     return None if found is None else found / PAGE
 
 
-def test_usage_follows_a_guest_that_grows(instrumented: Telemetry, load: Any) -> None:
+def test_usage_tracks_a_guest_that_grows(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(GROWS.format(maximum=""))
     assert usage(instrumented) == 1
     exports["grow"](store, 3)
@@ -70,7 +70,7 @@ def test_usage_needs_no_spans(instrumented: Telemetry, load: Any) -> None:
     assert usage(instrumented) == 2
 
 
-def test_a_memory_counts_once_whatever_its_names(instrumented: Telemetry) -> None:
+def test_a_memory_that_is_exported_under_several_names_counts_once(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     module = wasmtime.Module(
         store.engine, '(module (memory (export "a") 1) (export "b" (memory 0)) (memory (export "c") 2))'
@@ -95,7 +95,7 @@ def test_what_the_host_grows_counts_at_once(instrumented: Telemetry, load: Any) 
     assert usage(instrumented) == 3
 
 
-def test_after_the_first_calls_one_in_a_while_is_measured(instrumented: Telemetry, load: Any) -> None:
+def test_after_the_first_calls_every_nth_is_measured(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(GROWS.format(maximum=""))
     total = _calls.FIRST + 2 * _calls.EVERY
     for _ in range(total):
@@ -124,7 +124,7 @@ def test_more_memories_are_read_less_often(instrumented: Telemetry, load: Any) -
     assert measured[-1]
 
 
-def test_a_call_inside_a_call_is_not_measured_by_itself(instrumented: Telemetry, load: Any) -> None:
+def test_a_nested_call_is_not_measured_separately(instrumented: Telemetry, load: Any) -> None:
     inner: list[Any] = []
     store, exports = load(
         """(module (import "h" "f" (func $f)) (memory (export "m") 1)
@@ -145,7 +145,7 @@ def test_a_declared_maximum_is_a_limit(instrumented: Telemetry, load: Any) -> No
     assert limit(instrumented) == 0
 
 
-def test_without_any_limit_nothing_is_said(instrumented: Telemetry, load: Any) -> None:
+def test_without_any_limit_there_is_no_metric(instrumented: Telemetry, load: Any) -> None:
     load(GROWS.format(maximum=""))
     assert limit(instrumented) is None
 
@@ -169,7 +169,7 @@ def test_a_stores_limit_holds_for_each_memory(instrumented: Telemetry) -> None:
     assert limit(instrumented) == 4
 
 
-def test_a_maximum_beyond_any_machine_is_cut(instrumented: Telemetry) -> None:
+def test_a_maximum_beyond_any_machine_is_capped(instrumented: Telemetry) -> None:
     config = wasmtime.Config()
     config.wasm_memory64 = True
     store = wasmtime.Store(wasmtime.Engine(config))

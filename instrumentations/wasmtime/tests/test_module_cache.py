@@ -1,4 +1,4 @@
-"""Whether a module came from the engine's cache is inferred from the files there, where there is a cache."""
+"""Hits and misses of the engine's module cache are inferred from its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPONENT = "(component (core module $m) (core instance $i (instantiate $m)))"
 
 
 def counted(telemetry: Telemetry) -> dict[str, float]:
-    """Return hits, misses and size, as far as they are there."""
+    """Return hits, misses and size, if they exist."""
     found = {}
     for name in ("hits", "misses", "size"):
         for attributes, value in telemetry.points(f"wasm.module.cache.{name}"):
@@ -28,7 +28,7 @@ def counted(telemetry: Telemetry) -> dict[str, float]:
 
 @pytest.fixture
 def configured(tmp_path: Path) -> Any:
-    """Return what makes an engine with a cache of this test's own."""
+    """Return a function that makes an engine with its own cache."""
     path = tmp_path / "cache.toml"
     path.write_text(f"[cache]\n# where it is\ndirectory = '{tmp_path / 'modules of mine'}'\n")
 
@@ -64,7 +64,7 @@ def test_an_engine_without_a_cache_counts_nothing(instrumented: Telemetry, confi
     assert counted(instrumented) == {}
 
 
-def test_what_does_not_compile_counts_for_nothing(instrumented: Telemetry, configured: Any) -> None:
+def test_what_does_not_compile_is_not_counted(instrumented: Telemetry, configured: Any) -> None:
     for wrong in ("(module", b"\0asm\1\0\0\0\xff"):
         with pytest.raises(wasmtime.WasmtimeError):
             wasmtime.Module(configured(), wrong)
@@ -84,7 +84,7 @@ def test_a_cache_that_is_elsewhere_counts_nothing(
 @pytest.mark.parametrize(
     ("value", "error"), [(False, wasmtime.WasmtimeError), (5, TypeError), ("", Exception)]
 )
-def test_a_wrong_configuration_fails_as_ever(
+def test_a_wrong_configuration_fails_as_in_plain_wasmtime(
     value: Any, error: type[Exception], instrumented: Telemetry
 ) -> None:
     with pytest.raises(error):

@@ -1,4 +1,4 @@
-"""A call is named after the exported function and the guest, however the program gets hold of it."""
+"""A call is named after the exported function and the guest, however the program obtains the function."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import wasmtime
 from wasmtime import component
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 
 NAMED = '(module $named (func (export "f")))'
@@ -56,7 +55,7 @@ def test_the_file_names_a_module_without_a_name(instrumented: Telemetry, tmp_pat
         assert names(instrumented) == ("wasm f", name, "f")
 
 
-def test_linkers_pass_names_on(instrumented: Telemetry) -> None:
+def test_linkers_propagate_names(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     linker = wasmtime.Linker(store.engine)
     module = wasmtime.Module(store.engine, NAMED)
@@ -142,18 +141,17 @@ def test_components_are_named_too(instrumented: Telemetry, tmp_path: Path) -> No
     assert instance.get_func(store, "missing") is None
 
 
-def test_what_is_older_than_the_instrumentation_is_recorded_without_a_name(telemetry: Telemetry) -> None:
+def test_what_is_older_than_the_instrumentation_is_recorded_without_a_name(
+    telemetry: Telemetry, instrument: Any
+) -> None:
     store = wasmtime.Store()
     function = wasmtime.Instance(store, wasmtime.Module(store.engine, NAMED), []).exports(store)["f"]
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
-    try:
-        function(store)  # type: ignore[operator]
-    finally:
-        WasmtimeInstrumentor().uninstrument()
+    instrument()
+    function(store)  # type: ignore[operator]
     assert names(telemetry) == ("wasm call", None, None)
 
 
-def test_long_names_are_cut(instrumented: Telemetry) -> None:
+def test_long_names_are_truncated(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     module = wasmtime.Module(store.engine, f'(module ${"m" * 5000} (func (export "{"f" * 5000}")))')
     wasmtime.Instance(store, module, []).exports(store)["f" * 5000](store)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""A function has its name from wherever the program gets it, and no table keeps a store."""
+"""A function has its name wherever the program gets it from; no table keeps a store alive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 from sandscope_instrumentation_wasmtime._names import _references
 
 GIVES = """(module $giver
@@ -34,7 +33,7 @@ def last(telemetry: Telemetry) -> tuple[object, ...]:
     return span.name, attributes.get("wasm.module"), attributes.get("wasm.function")
 
 
-def test_a_function_out_of_a_table_a_global_or_a_result_is_named(instrumented: Telemetry, load: Any) -> None:
+def test_a_function_from_a_table_a_global_or_a_result_is_named(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(GIVES)
     for function in (exports["table"].get(store, 0), exports["global"].value(store), exports["give"](store)):
         assert isinstance(function, wasmtime.Func)
@@ -43,13 +42,13 @@ def test_a_function_out_of_a_table_a_global_or_a_result_is_named(instrumented: T
     assert exports["table"].get(store, 7) is None
 
 
-def test_a_function_that_nobody_exports_has_no_name(instrumented: Telemetry, load: Any) -> None:
+def test_a_function_that_is_not_exported_has_no_name(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(GIVES)
     exports["table"].get(store, 1)(store)
     assert last(instrumented) == ("wasm call", None, None)
 
 
-def test_a_function_that_a_guest_hands_to_the_host_is_named(instrumented: Telemetry, load: Any) -> None:
+def test_a_function_that_a_guest_passes_to_the_host_is_named(instrumented: Telemetry, load: Any) -> None:
     def take(function: wasmtime.Func) -> None:
         function(store)
 
@@ -125,7 +124,6 @@ import sys, wasmtime
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 store = wasmtime.Store()
 def made():
@@ -150,12 +148,9 @@ def test_what_is_older_than_the_instrumentation_has_its_functions_name() -> None
     assert done.stdout.strip() == str([("wasm f", None)] * 3)
 
 
-def test_a_function_that_was_not_named_in_time_is_recorded_all_the_same(telemetry: Telemetry) -> None:
+def test_a_function_that_was_not_named_in_time_is_recorded(telemetry: Telemetry, instrument: Any) -> None:
     store = wasmtime.Store()
     host = wasmtime.Func(store, wasmtime.FuncType([], []), lambda: None)
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
-    try:
-        host(store)
-    finally:
-        WasmtimeInstrumentor().uninstrument()
+    instrument()
+    host(store)
     assert last(telemetry) == ("wasm call", None, None)

@@ -1,59 +1,25 @@
-"""A setting comes from its argument, else from its variable; one that cannot be read is an error at start."""
+"""The settings of the instrumentation are read, and an invalid one is an error before anything is patched."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
 import wasmtime
 
-from harness import Telemetry
 from sandscope import SandscopeError
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-from sandscope_instrumentation_wasmtime._settings import Settings
-
-OTHER = {"spans": "outer", "bounds": "failure", "guest_telemetry": False} | dict.fromkeys(
-    ("host_spans", "fuel", "cpu", "probe", "output"), True
-)
 
 
-def variable(name: str) -> str:
-    return f"SANDSCOPE_WASMTIME_{name.upper()}"
-
-
-def test_every_setting_has_the_variable_of_its_name() -> None:
-    assert {each.name: each.metadata["variable"] for each in fields(Settings)} == {
-        name: variable(name) for name in OTHER
-    }
-
-
-def test_nothing_given_is_the_default() -> None:
-    assert Settings.read({}) == Settings.read(dict.fromkeys(OTHER)) == Settings()
-
-
-@pytest.mark.parametrize("name", OTHER)
-def test_a_variable_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable(name), str(OTHER[name]))
-    assert asdict(Settings.read({})) == asdict(Settings()) | {name: OTHER[name]}
-
-
-@pytest.mark.parametrize("name", OTHER)
-def test_an_argument_comes_before_the_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable(name), str(OTHER[name]))
-    default = getattr(Settings(), name)
-    assert Settings.read({name: default}) == Settings()
-
-
-@pytest.mark.parametrize("name", OTHER)
-def test_a_wrong_variable_is_an_error_that_names_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable(name), "sometimes")
-    with pytest.raises(SandscopeError, match=f"Cannot read {variable(name)}='sometimes': it is not "):
+@pytest.mark.parametrize("variable", ["SANDSCOPE_WASMTIME_SPANS", "SANDSCOPE_WASMTIME_FUEL"])
+def test_an_invalid_variable_is_an_error(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "sometimes")
+    with pytest.raises(SandscopeError, match=f"Cannot read {variable}='sometimes': it is not "):
         WasmtimeInstrumentor().instrument()
 
 
 @pytest.mark.parametrize(
-    ("argument", "wanted"),
+    ("argument", "expected"),
     [
         ({"spans": "some"}, "all, outer or off"),
         ({"spans": True}, "all, outer or off"),
@@ -63,19 +29,21 @@ def test_a_wrong_variable_is_an_error_that_names_it(name: str, monkeypatch: pyte
         ({"cpu": "yes"}, "True or False"),
     ],
 )
-def test_a_wrong_argument_is_an_error_that_says_what_is_right(argument: dict[str, Any], wanted: str) -> None:
+def test_an_invalid_argument_is_an_error_that_names_the_valid_ones(
+    argument: dict[str, Any], expected: str
+) -> None:
     ((name, value),) = argument.items()
     with pytest.raises(SandscopeError) as caught:
         WasmtimeInstrumentor().instrument(**argument)
     assert str(caught.value) == (
-        f"Cannot read {name}={value!r}: it is not {wanted}. Set it to {wanted}, or leave it out."
+        f"Cannot read {name}={value!r}: it is not {expected}. Set it to {expected}, or leave it out."
     )
 
 
-def test_after_an_error_nothing_is_patched(telemetry: Telemetry) -> None:
+def test_after_an_error_nothing_is_patched(instrument: Any) -> None:
     before = dict(vars(wasmtime.Func))
     with pytest.raises(SandscopeError):
-        WasmtimeInstrumentor().instrument(spans="some", **telemetry.providers)
+        instrument(spans="some")
     assert dict(vars(wasmtime.Func)) == before
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
-    WasmtimeInstrumentor().uninstrument()
+    instrument()
+    assert dict(vars(wasmtime.Func)) != before

@@ -1,4 +1,4 @@
-"""Which calls have a span and a log record is the user's choice; all are counted."""
+"""Settings decide which calls have a span and a log record; all are counted."""
 
 from __future__ import annotations
 
@@ -115,11 +115,11 @@ def test_off(instrumented: Telemetry, load: Any) -> None:
 
 
 def test_a_change_of_the_setting_reaches_functions_that_were_named_before(
-    telemetry: Telemetry, load: Any
+    telemetry: Telemetry, instrument: Any, load: Any
 ) -> None:
     store, exports = load(CALLS_HOST, lambda: None)
     for mode, count in (("all", 1), ("off", 1), ("outer", 2), ("off", 2), ("all", 3)):
-        WasmtimeInstrumentor().instrument(**telemetry.providers, spans=mode)
+        instrument(spans=mode)
         exports["leaf"](store)
         WasmtimeInstrumentor().uninstrument()
         assert len(telemetry.spans()) == count
@@ -215,10 +215,10 @@ def test_host_functions_without_a_name(instrumented: Telemetry, load: Any) -> No
 
 
 @pytest.mark.parametrize("host_spans", [True, False])
-def test_host_functions_registered_before_the_end_are_silent_after_it(
-    host_spans: bool, telemetry: Telemetry, load: Any
+def test_host_functions_registered_before_uninstrument_are_not_recorded_after_it(
+    host_spans: bool, telemetry: Telemetry, instrument: Any, load: Any
 ) -> None:
-    WasmtimeInstrumentor().instrument(**telemetry.providers, host_spans=host_spans)
+    instrument(host_spans=host_spans)
     called: list[None] = []
     store, exports = load(CALLS_HOST, lambda: called.append(None))
     WasmtimeInstrumentor().uninstrument()

@@ -1,4 +1,4 @@
-"""Calls on other threads: the trace follows the context, and stores may change hands."""
+"""Calls on other threads: the trace follows the context, and stores may move between threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f))
 
 
 def parents(telemetry: Telemetry) -> dict[str, int | None]:
-    """Return of each wasm span the id of its parent."""
+    """Return the id of the parent of each wasm span."""
     return {
         span.name: None if span.parent is None else span.parent.span_id
         for span in telemetry.spans()
@@ -27,7 +27,7 @@ def parents(telemetry: Telemetry) -> dict[str, int | None]:
 
 
 @pytest.mark.parametrize("how", ["to_thread", "copied context", "executor alone"])
-def test_asyncio_hands_calls_to_a_thread(how: str, instrumented: Telemetry, load: Any) -> None:
+def test_calls_that_asyncio_runs_on_a_thread(how: str, instrumented: Telemetry, load: Any) -> None:
     store, exports = load(MATH)
     tracer = instrumented.tracer_provider.get_tracer("user")
 
@@ -46,11 +46,11 @@ def test_asyncio_hands_calls_to_a_thread(how: str, instrumented: Telemetry, load
 
     result, task = asyncio.run(main())
     assert result == 1
-    # To hand on the context is the program's choice, or that of OpenTelemetry's instrumentation of threads.
+    # Propagating the context is up to the program, or to the instrumentation of threads.
     assert parents(instrumented) == {"wasm one": None if how == "executor alone" else task}
 
 
-def test_tasks_that_call_at_once_keep_their_own_parents(instrumented: Telemetry, load: Any) -> None:
+def test_concurrent_tasks_keep_their_own_parents(instrumented: Telemetry, load: Any) -> None:
     tracer = instrumented.tracer_provider.get_tracer("user")
 
     async def task(number: int) -> None:
@@ -90,7 +90,7 @@ def test_a_guest_called_on_another_thread_inside_a_host_function(instrumented: T
     assert (run.attributes or {})["sandbox.verdict.status"] == "OK"
 
 
-def test_a_store_that_changes_hands_is_recorded_on_each_thread(instrumented: Telemetry, load: Any) -> None:
+def test_a_store_that_moves_between_threads_is_recorded_on_each(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(MATH)
     with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
         for executor in (first, second, first):

@@ -1,4 +1,4 @@
-"""A program sees exactly what plain wasmtime gives: one list of programs, run plain and instrumented."""
+"""Programs behave the same with and without the instrumentation: each is run both ways."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def raising(error: BaseException | type[BaseException]) -> Callable[..., None]:
 
 
 class DeniedError(Exception):
-    """One with state."""
+    """An exception with state."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code, "denied")
@@ -101,7 +101,7 @@ def chained() -> None:
         raise DeniedError(9) from error
 
 
-def crossing(depth: int) -> Any:
+def trap_through_guests(depth: int) -> Any:
     store, exports = math()
     inner: Callable[[], Any] = lambda: exports["trap"](store)  # noqa: E731
     for _ in range(depth):
@@ -134,7 +134,7 @@ def handed_to_a_thread() -> Any:
 
 
 class OwnFunc(wasmtime.Func):
-    """Registers twice what it is given, and calls with a default."""
+    """A subclass with other arguments and another result."""
 
     def __init__(self, store: wasmtime.Store, func: Callable[..., Any]) -> None:
         self.note = "mine"
@@ -145,7 +145,7 @@ class OwnFunc(wasmtime.Func):
 
 
 class OwnStore(wasmtime.Store):
-    """A store with slots' worth of its own."""
+    """A subclass with an attribute."""
 
     def __init__(self, label: str) -> None:
         super().__init__()
@@ -201,8 +201,8 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "no self": lambda: wasmtime.Func.__call__(),  # type: ignore[call-arg] # noqa: PLW0108
     "another self": lambda: wasmtime.Func.__call__(5, STORE),  # type: ignore[arg-type]
     "a trap": lambda: EXPORTS["trap"](STORE),
-    "a trap across one guest": lambda: crossing(1),
-    "a trap across four guests": lambda: crossing(4),
+    "a trap across one guest": lambda: trap_through_guests(1),
+    "a trap across four guests": lambda: trap_through_guests(4),
     "a malformed text": lambda: wasmtime.Module(STORE.engine, "(module"),
     "a malformed binary": lambda: wasmtime.Module(STORE.engine, b"\0asm\1\0\0\0\xff"),
     "no binary": lambda: wasmtime.Module(STORE.engine, b""),
@@ -274,12 +274,12 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "a component's host function without a store": lambda: in_component(lambda: None),
     "a component's host function that cannot be called": lambda: in_component(5),
     "a component's wasmtime error": lambda: in_component(raising(wasmtime.WasmtimeError("denied"))),
-    "a trap across a component": lambda: in_component(lambda _store: crossing(1)),
+    "a trap across a component": lambda: in_component(lambda _store: trap_through_guests(1)),
     "no export of a component": lambda: in_component(print, "missing"),
     "subclasses": subclasses,
     "tables and callers": table_and_caller,
 }
-if len(wasmtime.TrapCode) > 11:  # before, what is no `Exception` ended in a host function
+if len(wasmtime.TrapCode) > 11:  # earlier versions did not propagate them
     PROGRAMS |= {
         "a host's exit": lambda: run(raising(SystemExit(3))),
         "a host's interrupt": lambda: run(raising(KeyboardInterrupt)),
@@ -288,7 +288,7 @@ if len(wasmtime.TrapCode) > 11:  # before, what is no `Exception` ended in a hos
 
 
 def outcome(program: Callable[[], Any]) -> list[object]:
-    """Return what a program can see of its end."""
+    """Return the result or the exception of a program."""
     try:
         result = program()
     except BaseException as error:  # noqa: BLE001 -- whatever it is
@@ -303,7 +303,7 @@ def outcome(program: Callable[[], Any]) -> list[object]:
 
 
 def seen(error: BaseException) -> list[object]:
-    """Return all that a program can see of an exception, but for the frames it went through."""
+    """Return everything that a program can see of an exception, except its frames."""
     text, *_ = str(error).split("Stack backtrace:")  # the host's own frames, in some versions
     attributes = {
         name: value if isinstance(value, (int, str)) else type(value)
@@ -322,7 +322,9 @@ def seen(error: BaseException) -> list[object]:
     chain = [type(error.__cause__), type(error.__context__), error.__suppress_context__]
     args = [each if isinstance(each, (int, str)) else type(each) for each in error.args]
     code = getattr(error, "trap_code", None) if isinstance(error, wasmtime.Trap) else None
-    SINGLETON.__traceback__ = SINGLETON.__context__ = None  # as old as the tests, it collects them
+    SINGLETON.__traceback__ = SINGLETON.__context__ = (
+        None  # it exists as long as the tests, and would collect them
+    )
     return [type(error), text, args, error is SINGLETON, attributes, pickled, ours, chain, code]
 
 
@@ -342,26 +344,26 @@ def test_every_program_ends_as_in_plain_wasmtime(
 
 
 def test_the_programs_end_in_many_ways() -> None:
-    """Else the test above compares little."""
+    """Otherwise the test above would compare little."""
     ends = [outcome(program) for program in PROGRAMS.values()]
     assert len({str(end[:2]) for end in ends if end[0] == "raised"}) >= 9
     assert sum(end[0] == "returned" for end in ends) >= 10
 
 
-def lives() -> dict[str, list[bool]]:
-    """Return whether what each program refers to weakly outlives it, with the collector off."""
+def outliving() -> dict[str, list[bool]]:
+    """Return which weakly referenced objects outlive each program, with garbage collection disabled."""
     gc.collect()
     gc.disable()
     try:
         result = {}
-        for program in MORTAL:
+        for program in FREEING_PROGRAMS:
             references: list[weakref.ref[Any]] = []
             program(references)
             result[program.__name__] = [reference() is not None for reference in references]
         return result
     finally:
         gc.enable()
-        KEPT.clear()
+        KEPT_ERRORS.clear()
 
 
 def returns(references: list[weakref.ref[Any]]) -> None:
@@ -399,10 +401,10 @@ def error_is_kept(references: list[weakref.ref[Any]]) -> None:
     except DeniedError as error:
         traceback.clear_frames(error.__traceback__)
         references.extend([weakref.ref(error), weakref.ref(store)])
-        KEPT.append(error)
+        KEPT_ERRORS.append(error)
 
 
-def crosses(references: list[weakref.ref[Any]]) -> None:
+def trap_propagates(references: list[weakref.ref[Any]]) -> None:
     store, exports = math()
     outer_store, outer = calling(lambda: exports["trap"](store))
     try:
@@ -428,17 +430,26 @@ def closes(references: list[weakref.ref[Any]]) -> None:
     references.extend([weakref.ref(store), weakref.ref(exports)])
 
 
-KEPT: list[BaseException] = []
-MORTAL = (returns, traps, calls_a_host, host_raises, error_is_kept, crosses, in_a_linker, closes)
+KEPT_ERRORS: list[BaseException] = []
+FREEING_PROGRAMS = (
+    returns,
+    traps,
+    calls_a_host,
+    host_raises,
+    error_is_kept,
+    trap_propagates,
+    in_a_linker,
+    closes,
+)
 
 
 @pytest.mark.parametrize("settings", [{}, EVERYTHING, {"spans": "outer"}, {"spans": "off"}], ids=str)
 @pytest.mark.usefixtures("recorder_kind")
-def test_everything_dies_when_it_does_in_plain_wasmtime(
+def test_everything_is_freed_as_in_plain_wasmtime(
     settings: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    plain = lives()
+    plain = outliving()
     telemetry = request.getfixturevalue("instrumented")
-    assert lives() == plain
+    assert outliving() == plain
     telemetry.flush()
-    assert lives() == plain
+    assert outliving() == plain

@@ -1,4 +1,4 @@
-"""The verdict on a call comes from evidence: the trap's code, the exception's class, the engine's words."""
+"""The verdict on a call is based on evidence: the trap's code, the exception's class, the engine's message."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ GUESTS = {
     "sv_indirect_call": '(table 1 funcref) (func (export "f") (call_indirect (i32.const 0)))',
 }
 VERDICTS = {
-    "re_unreachable": ("RE", "runtime"),
-    "re_arithmetic": ("RE", "runtime"),
-    "mle_stack": ("MLE", "kernel"),
-    "sv_memory_bounds": ("SV", "kernel"),
-    "sv_table_bounds": ("SV", "kernel"),
-    "sv_indirect_call": ("SV", "kernel"),
+    "re_unreachable": ("RE", "guest"),
+    "re_arithmetic": ("RE", "guest"),
+    "mle_stack": ("MLE", "engine"),
+    "sv_memory_bounds": ("SV", "engine"),
+    "sv_table_bounds": ("SV", "engine"),
+    "sv_indirect_call": ("SV", "engine"),
 }
-# What a hostile guest puts into its own function's name, and so into the message's backtrace.
+# A hostile guest's function name, which becomes part of the backtrace in the message.
 FORGED = r'$"x\0a\0aCaused by:\0a    wasm trap: interrupt"'
 
 
@@ -83,7 +83,7 @@ def test_arithmetic_traps(instruction: str, instrumented: Telemetry, load: Any) 
     store, exports = load(f'(module (func (export "f") (drop {instruction})))')
     with pytest.raises(wasmtime.Trap):
         exports["f"](store)
-    assert verdict(instrumented) == ("RE", "runtime", "re_arithmetic", None)
+    assert verdict(instrumented) == ("RE", "guest", "re_arithmetic", None)
 
 
 def test_an_indirect_call_with_another_signature(instrumented: Telemetry, load: Any) -> None:
@@ -91,14 +91,14 @@ def test_an_indirect_call_with_another_signature(instrumented: Telemetry, load: 
       (func (export "f") (call_indirect (i32.const 0))))""")
     with pytest.raises(wasmtime.Trap):
         exports["f"](store)
-    assert verdict(instrumented) == ("SV", "kernel", "sv_indirect_call", None)
+    assert verdict(instrumented) == ("SV", "engine", "sv_indirect_call", None)
 
 
 def test_a_misaligned_atomic_access(instrumented: Telemetry, load: Any) -> None:
     store, exports = load('(module (memory 1 1) (func (export "f") (drop (i32.atomic.load (i32.const 1)))))')
     with pytest.raises(wasmtime.Trap):
         exports["f"](store)
-    assert verdict(instrumented) == ("SV", "kernel", "sv_misaligned", None)
+    assert verdict(instrumented) == ("SV", "engine", "sv_misaligned", None)
 
 
 @pytest.mark.parametrize("kind", ["module", "component"])
@@ -114,7 +114,7 @@ def test_out_of_fuel(kind: str, instrumented: Telemetry) -> None:
         function = wasmtime.Instance(store, module, []).exports(store)["f"]
     with pytest.raises((wasmtime.Trap, wasmtime.WasmtimeError)):
         function(store)
-    assert verdict(instrumented) == ("TLE", "kernel", "tle_fuel", "fuel")
+    assert verdict(instrumented) == ("TLE", "engine", "tle_fuel", "fuel")
     ((attributes, count),) = instrumented.points("sandbox.limit.violations")
     assert (attributes["sandbox.limit"], count) == ("fuel", 1.0)
 
@@ -129,12 +129,12 @@ def test_the_epoch_deadline(instrumented: Telemetry, load: Any) -> None:
     with pytest.raises(wasmtime.Trap):
         exports["f"](store)
     timer.join()
-    assert verdict(instrumented) == ("TLE", "kernel", "tle_epoch", "epoch")
+    assert verdict(instrumented) == ("TLE", "engine", "tle_epoch", "epoch")
 
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(0, ("OK", "runtime", "normal_exit", None)), (3, ("RE", "runtime", "re_exit_code", None))],
+    [(0, ("OK", "guest", "normal_exit", None)), (3, ("RE", "guest", "re_exit_code", None))],
 )
 def test_exit_codes(code: int, expected: tuple[object, ...], instrumented: Telemetry) -> None:
     store = wasmtime.Store()
@@ -167,14 +167,14 @@ def test_what_a_host_function_raises_is_not_the_guests_fault(
     with pytest.raises(type(error)) as caught:
         exports["f"](store)
     assert caught.value is error
-    assert verdict(instrumented) == ("IE", "judge", cause, None)
+    assert verdict(instrumented) == ("IE", "host", cause, None)
 
 
 def test_a_host_function_that_returns_nonsense_is_a_host_error(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(CALLS_HOST, lambda: 3)
     with pytest.raises(wasmtime.WasmtimeError, match="produced results"):
         exports["f"](store)
-    assert verdict(instrumented) == ("IE", "judge", "ie_host_error", None)
+    assert verdict(instrumented) == ("IE", "host", "ie_host_error", None)
 
 
 HOST_COMPONENT = f"""(component (import "h" (func $h)) (core func $lower (canon lower (func $h)))
@@ -186,7 +186,7 @@ HOST_COMPONENT = f"""(component (import "h" (func $h)) (core func $lower (canon 
 @pytest.mark.parametrize("error", [KeyError, wasmtime.WasmtimeError, wasmtime.Trap])
 def test_what_a_components_host_function_raises(error: type[Exception], instrumented: Telemetry) -> None:
     def host(_store: object) -> None:
-        raise error("denied")  # a new one each time: wasmtime crashes on one that it has had before
+        raise error("denied")  # a new exception each time: wasmtime crashes if one is raised twice
 
     store = wasmtime.Store()
     linker = component.Linker(store.engine)
@@ -197,7 +197,7 @@ def test_what_a_components_host_function_raises(error: type[Exception], instrume
     assert function is not None
     with pytest.raises(error):
         function(store)
-    assert verdict(instrumented) == ("IE", "judge", "ie_host_error", None)
+    assert verdict(instrumented) == ("IE", "host", "ie_host_error", None)
 
 
 def test_a_guest_cannot_forge_its_verdict_by_a_functions_name(instrumented: Telemetry) -> None:
@@ -205,7 +205,7 @@ def test_a_guest_cannot_forge_its_verdict_by_a_functions_name(instrumented: Tele
     core = f'(memory 1) (func {FORGED} (export "f") (drop (i32.load (i32.const 100000))))'
     with pytest.raises(wasmtime.WasmtimeError, match="wasm trap: interrupt"):
         from_component(core, store)(store)
-    assert verdict(instrumented) == ("SV", "kernel", "sv_memory_bounds", None)
+    assert verdict(instrumented) == ("SV", "engine", "sv_memory_bounds", None)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_guest_cannot_forge_its_verdict_by_a_functions_name(instrumented: Tele
         ("(table 1 funcref)", {"tables": 0}, "table"),
     ],
 )
-def test_a_command_that_the_call_instantiates_passes_a_limit(
+def test_a_command_that_the_call_instantiates_exceeds_a_limit(
     needs: str, limits: dict[str, int], limit: str, instrumented: Telemetry
 ) -> None:
     store = wasmtime.Store()
@@ -229,14 +229,14 @@ def test_a_command_that_the_call_instantiates_passes_a_limit(
     )
     with pytest.raises(wasmtime.WasmtimeError):
         linker.get_default(store, "command")(store)
-    assert verdict(instrumented) == ("MLE", "kernel", "mle_store_limit", limit)
+    assert verdict(instrumented) == ("MLE", "engine", "mle_store_limit", limit)
 
 
-def test_a_grow_that_a_limit_refuses_is_no_failure(instrumented: Telemetry, load: Any) -> None:
+def test_a_grow_that_a_limit_denies_is_no_failure(instrumented: Telemetry, load: Any) -> None:
     store, exports = load('(module (memory 1) (func (export "f") (result i32) (memory.grow (i32.const 10))))')
     store.set_limits(memory_size=131072)
     assert exports["f"](store) == -1
-    assert verdict(instrumented) == ("OK", "runtime", "normal_exit", None)
+    assert verdict(instrumented) == ("OK", "guest", "normal_exit", None)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +272,6 @@ def test_traps_of_newer_proposals(
 
 
 @pytest.mark.parametrize("text", ["", "something new", "wasm trap: a new kind of trap"])
-def test_unknown_words_are_missing_evidence(text: str) -> None:
+def test_an_unknown_message_is_missing_evidence(text: str) -> None:
     assert verdict_of(wasmtime.WasmtimeError(text)) == MISSING_EVIDENCE
     assert verdict_of(wasmtime.Trap(text)) == MISSING_EVIDENCE

@@ -1,4 +1,4 @@
-"""Refusals and limits are events in the trace of the call, and are counted once, also outside of calls."""
+"""Violations and limits are events in the trace of the call, and are counted once, also outside of calls."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_components_trap_is_an_event_too(instrumented: Telemetry) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"bounds": "failure"}], ids=["failure"])
-def test_a_failure_by_choice_is_no_event(instrumented: Telemetry, load: Any) -> None:
+def test_a_failure_by_configuration_is_no_event(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(OUT_OF_BOUNDS)
     with pytest.raises(wasmtime.Trap):
         exports["f"](store)
@@ -107,7 +107,9 @@ def test_without_spans_the_event_is_still_logged(instrumented: Telemetry, load: 
     assert log.log_record.span_id == instrumented.spans("user")[0].context.span_id
 
 
-def test_a_trap_that_crosses_several_calls_is_one_event(instrumented: Telemetry, load: Any) -> None:
+def test_a_trap_that_propagates_through_several_calls_is_one_event(
+    instrumented: Telemetry, load: Any
+) -> None:
     inner_store, inner = load(OUT_OF_BOUNDS)
     store, exports = load(CALLS_HOST, lambda: inner["f"](inner_store))
     with pytest.raises(wasmtime.Trap):
@@ -117,7 +119,7 @@ def test_a_trap_that_crosses_several_calls_is_one_event(instrumented: Telemetry,
     assert instrumented.spans("wasm run")[0].events == ()
 
 
-def test_out_of_fuel_says_what_was_given(instrumented: Telemetry, load: Any) -> None:
+def test_out_of_fuel_has_the_fuel_that_was_set(instrumented: Telemetry, load: Any) -> None:
     config = wasmtime.Config()
     config.consume_fuel = True
     store, exports = load(LOOP, config=config, fuel=1000)
@@ -227,7 +229,9 @@ def test_a_components_unknown_import_is_refused(instrumented: Telemetry) -> None
     "name",
     ["a` has not been defined", "\n\nStack backtrace:", "::" * 20_000, "memory minimum size of 9 pages"],
 )
-def test_a_hostile_name_is_cut_and_taken_for_nothing_else(name: str, instrumented: Telemetry) -> None:
+def test_a_hostile_name_is_truncated_and_not_mistaken_for_a_message(
+    name: str, instrumented: Telemetry
+) -> None:
     store = wasmtime.Store()
     written = name.replace("\n", "\\n")
     module = wasmtime.Module(store.engine, f'(module (import "env" "{written}" (func)))')
@@ -253,7 +257,7 @@ def test_a_trap_in_a_start_function_is_counted_as_an_instantiation(instrumented:
 
 
 class SilentError(Exception):
-    """Of which nobody may ask the words."""
+    """An exception whose message must not be read."""
 
     def __str__(self) -> str:
         raise AssertionError
@@ -300,7 +304,7 @@ def test_a_wrong_way_to_grow_is_no_limit(instrumented: Telemetry, load: Any) -> 
     assert counted(instrumented, "limit") == {}
 
 
-def test_a_size_beyond_what_can_be_written_is_cut(instrumented: Telemetry) -> None:
+def test_a_size_beyond_the_largest_integer_is_capped(instrumented: Telemetry) -> None:
     config = wasmtime.Config()
     config.wasm_memory64 = True
     store = wasmtime.Store(wasmtime.Engine(config))

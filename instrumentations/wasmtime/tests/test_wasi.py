@@ -1,4 +1,4 @@
-"""A WASI guest finds the current trace context in its environment; what the user set stays."""
+"""A WASI guest gets the current trace context in its environment; the user's variables are kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., dict[str, str]]
 def run(
     environ_guest: wasmtime.Module, engine: wasmtime.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    """Return what runs the Go guest and returns the environment that it found."""
+    """Return a function that runs the Go guest and returns its environment."""
     for name in ("TRACEPARENT", "TRACESTATE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -68,7 +68,7 @@ def inherit(config: wasmtime.WasiConfig) -> None:
 
 
 def user_sets(*pairs: tuple[str, str]) -> Configure:
-    """Return what sets variables as a user does."""
+    """Return a function that sets variables as a user does."""
 
     def configure(config: wasmtime.WasiConfig) -> None:
         config.env = pairs
@@ -86,7 +86,7 @@ def test_the_rest_of_the_environment_is_the_users(current: str, run: Run) -> Non
     assert run(user_sets(("A", "1"), ("B", ""))) == {"A": "1", "B": "", "TRACEPARENT": current}
 
 
-def test_trace_state_goes_in_too(instrumented: Telemetry, run: Run) -> None:
+def test_trace_state_is_propagated_too(instrumented: Telemetry, run: Run) -> None:
     context = SpanContext(
         1, 2, is_remote=False, trace_flags=TraceFlags(1), trace_state=TraceState([("v", "1")])
     )
@@ -128,14 +128,14 @@ def test_an_inherited_context_is_replaced(current: str, run: Run, monkeypatch: p
     assert run(inherit) == expected
 
 
-def test_a_stale_context_stays_where_there_is_no_fresh_one(
+def test_an_inherited_context_is_kept_if_there_is_no_current_one(
     instrumented: Telemetry, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACEPARENT", STALE)
     assert run(inherit)["TRACEPARENT"] == STALE
 
 
-def test_suppressed_instrumentation_puts_nothing_in(
+def test_suppressed_instrumentation_adds_nothing(
     current: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(suppressed=True) == {}
@@ -153,7 +153,7 @@ def test_a_user_value_beats_an_inherited_one(current: str, run: Run, monkeypatch
     assert run(configure)["TRACEPARENT"] == "mine"
 
 
-def test_the_programs_own_environment_is_not_touched(
+def test_the_programs_own_environment_is_not_changed(
     current: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACEPARENT", STALE)
@@ -165,7 +165,7 @@ def test_the_programs_own_environment_is_not_touched(
     assert pairs == [["A", "1"]]
 
 
-def test_a_used_up_configuration_fails_as_in_plain_wasmtime(instrumented: Telemetry) -> None:
+def test_a_configuration_that_is_used_again_fails_as_in_plain_wasmtime(instrumented: Telemetry) -> None:
     store, config = wasmtime.Store(), wasmtime.WasiConfig()
     store.set_wasi(config)
     for use in (lambda: store.set_wasi(config), config.inherit_env, lambda: setattr(config, "env", [])):
@@ -186,8 +186,8 @@ def test_a_configuration_that_a_closed_store_refused_is_unchanged(
     assert run(configure) == {"TRACEPARENT": current}
 
 
-def test_after_uninstrument_nothing_goes_in(telemetry: Telemetry, run: Run) -> None:
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
+def test_after_uninstrument_nothing_is_added(telemetry: Telemetry, instrument: Any, run: Run) -> None:
+    instrument()
     WasmtimeInstrumentor().uninstrument()
     with telemetry.tracer_provider.get_tracer("user").start_as_current_span("user"):
         assert run() == {}

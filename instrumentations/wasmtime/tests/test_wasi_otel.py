@@ -1,4 +1,4 @@
-"""Components emit spans by ``wasi:otel``, where the program has added it to their linker."""
+"""Components emit spans by ``wasi:otel`` if the program has added it to their linker."""
 
 from __future__ import annotations
 
@@ -66,14 +66,12 @@ def test_a_guest_runs_where_nothing_is_instrumented(linker: component.Linker) ->
 
 
 def test_a_linker_may_be_older_than_the_instrumentation(
-    telemetry: Telemetry, linker: component.Linker
+    telemetry: Telemetry, instrument: Any, linker: component.Linker
 ) -> None:
-    WasmtimeInstrumentor().instrument(**telemetry.providers)
-    try:
-        assert run(linker) == 32
-    finally:
-        WasmtimeInstrumentor().uninstrument()
-    assert _wasi_otel._Taker.guest is None
+    instrument()
+    assert run(linker) == 32
+    WasmtimeInstrumentor().uninstrument()
+    assert _wasi_otel._Destination.guest is None
     assert run(linker) == 32
     assert [span.name for span in telemetry.spans()] == ["wasm run"]
 
@@ -89,11 +87,11 @@ def test_without_it_a_guest_is_not_linked(instrumented: Telemetry) -> None:
         run(component.Linker(wasmtime.Engine()))
 
 
-# -- what a hostile guest may say, by its own call
+# -- what a hostile guest may emit
 
 
 def record(**fields: Any) -> component.Record:
-    """Return a record as wasmtime hands it over."""
+    """Return a record as wasmtime passes it."""
     made = component.Record()
     vars(made).update({name.replace("_", "-"): value for name, value in fields.items()})
     return made
@@ -111,7 +109,7 @@ def ended(handle: str, name: str = "name", *attributes: tuple[str, str], error: 
 
 @pytest.fixture
 def inside(instrumented: Telemetry) -> Any:
-    """Return what does something as a guest does it, in a call of its own."""
+    """Return a function that runs a callback inside a guest's call."""
 
     def inside(act: Any) -> None:
         store = wasmtime.Store()
@@ -129,7 +127,7 @@ def start(handle: str) -> None:
 
 
 def refused(telemetry: Telemetry) -> dict[tuple[str, str], float]:
-    """Return how much was refused, by signal and reason."""
+    """Return how many calls were refused, by signal and reason."""
     points = telemetry.points("sandbox.guest.refused")
     return {(a["sandbox.guest.signal"], a["sandbox.guest.reason"]): value for a, value in points}
 
@@ -149,7 +147,7 @@ def test_ids_that_are_used_twice_long_or_unknown_are_refused(instrumented: Telem
 
 
 def test_attributes_are_bounded(instrumented: Telemetry, inside: Any) -> None:
-    """The JSON of a string is that string; all other JSON is itself."""
+    """The text of a JSON string is its value; any other JSON is kept as it is."""
     values = ['"text"', "[1]", '"\\ud800"', '"cut', '"' + "x" * 100_000 + '"', ""]
 
     def act() -> None:

@@ -1,1 +1,1 @@
-"""The command line: `main.py`, and one module for each subcommand."""
+"""The command line `sandscope`: `main.py`, and one module for each subcommand."""

@@ -1,4 +1,4 @@
-"""Run a program as if nobody stood between it and its caller: same signals, same exit."""
+"""Run a program and pass on the signals and its exit status, so that its caller sees no difference."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _WATCHED = _FORWARDED | {signal.SIGCHLD}
 
 
 class Program:
-    """A child process to which this process passes on the signals that it gets itself."""
+    """A child process that receives the signals that are sent to this process."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the program.
 
         Args:
-            command: its file and arguments; the file is an absolute path.
+            command: the absolute path of its file, and its arguments.
             environment: its environment variables.
 
         Raises:
@@ -39,7 +39,7 @@ class Program:
             raise
 
     def wait(self) -> int:
-        """Wait for its end and return its wait status."""
+        """Wait until it exits and return its wait status."""
         while True:
             number, sender = _next_signal()
             if number != signal.SIGCHLD:
@@ -51,7 +51,7 @@ class Program:
                 return status
 
     def _forward(self, number: int, sender: int) -> None:
-        # What the terminal sends reaches the whole group: the program has it already.
+        # The kernel sends a terminal's signals to the whole process group: the program has received them.
         if sender != 0:
             os.kill(self._pid, number)
 
@@ -60,13 +60,13 @@ class Program:
 
 
 def exit_as(status: int) -> int:
-    """End as another process ended.
+    """Exit as another process did.
 
     Args:
         status: its wait status.
 
     Returns:
-        Its exit code; does not return if a signal ended it, for then the same one ends this process.
+        Its exit code. If a signal ended it, the same signal ends this process.
     """
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
@@ -82,5 +82,5 @@ def _next_signal() -> tuple[int, int]:
     if hasattr(signal, "sigwaitinfo"):
         info = signal.sigwaitinfo(_WATCHED)
         return info.si_signo, info.si_pid
-    # macOS cannot say who sent it; another process of the same user is the usual case.
+    # macOS does not say which process sent it; usually it is another process of the same user.
     return signal.sigwait(_WATCHED), os.getpid()

@@ -1,4 +1,4 @@
-"""``sandscope doctor``: what would happen to a program started here, and why."""
+"""`sandscope doctor`: check how a program started here would be instrumented."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _DEFAULT_ENDPOINT = "http://localhost:4318"
 def add_to(subcommands: Subparsers) -> None:
     """Register the subcommand."""
     parser = subcommands.add_parser(
-        "doctor", help="say what is installed, what answers, and which recorder is used"
+        "doctor", help="check the installation, the Collector, the endpoint and the instrumentations"
     )
     parser.set_defaults(handler=_doctor)
 
 
 def _doctor(_arguments: argparse.Namespace) -> int:
     lines = [_versions(), _collector(), _endpoint(), _recorder(), *_runtimes()]
-    for good, what, answer in lines:
-        print(f"{'ok' if good else '--':3}{what:12}{answer}")
-    return 0 if all(good for good, *_ in lines) else 1
+    for passed, subject, finding in lines:
+        print(f"{'ok' if passed else '--':3}{subject:12}{finding}")
+    return 0 if all(passed for passed, *_ in lines) else 1
 
 
 def _versions() -> tuple[bool, str, str]:
@@ -72,9 +72,9 @@ def _endpoint() -> tuple[bool, str, str]:
         return (
             False,
             "endpoint",
-            f"{endpoint}: {error.strerror or error}. `sandscope run` starts a Collector.",
+            f"{endpoint}: {error.strerror or error}. Start a Collector: `sandscope run` or `sandscope collector run`.",
         )
-    return True, "endpoint", f"{endpoint} answers"
+    return True, "endpoint", f"{endpoint} accepts connections"
 
 
 def _recorder() -> tuple[bool, str, str]:
@@ -83,7 +83,7 @@ def _recorder() -> tuple[bool, str, str]:
         [sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True, check=False
     )
     if probe.returncode != 0:
-        return False, "recorder", f"cannot be told: {probe.stderr.strip().splitlines()[-1]}"
+        return False, "recorder", f"unknown: {probe.stderr.strip().splitlines()[-1]}"
     direct, in_python = json.loads(probe.stdout)
     if direct:
         return True, "recorder", f"direct: {direct}"
@@ -99,16 +99,14 @@ def _runtimes() -> list[tuple[bool, str, str]]:
             continue
         conflict = get_dist_dependency_conflicts(entry_point.dist)
         try:
-            installed = (
-                "of the standard library" if entry_point.name == "subprocess" else version(entry_point.name)
-            )
+            installed = "standard library" if entry_point.name == "subprocess" else version(entry_point.name)
         except PackageNotFoundError:
-            result.append((True, entry_point.name, "not installed here"))
+            result.append((True, entry_point.name, "not installed"))
             continue
-        wanted = (
-            f"not patched: {conflict.required or conflict.required_any} is wanted"
+        finding = (
+            f"not instrumented, which requires {conflict.required or conflict.required_any}"
             if conflict
-            else "is patched"
+            else "instrumented"
         )
-        result.append((not conflict, entry_point.name, f"{installed}: {wanted}"))
+        result.append((not conflict, entry_point.name, f"{installed}: {finding}"))
     return result

@@ -1,4 +1,4 @@
-"""``sandscope run``: a program, instrumented, with a Collector beside it."""
+"""`sandscope run`: run a program with instrumentation, and a Collector that receives its telemetry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandscope._cli._program import Program, exit_as
-from sandscope._cli.collector import DEFAULT_OVERLAY, add_ports_to, data_folder, ports_of
+from sandscope._cli.collector import DATA, DEFAULT_OVERLAY, add_ports_to, data_folder, ports_of
 from sandscope._collector import CollectorProcess, Composition
 from sandscope._errors import SandscopeError
 
@@ -27,32 +27,33 @@ def add_to(subcommands: Subparsers) -> None:
     """Register the subcommand."""
     parser = subcommands.add_parser(
         "run",
-        help="run a program instrumented, with a Collector beside it",
-        description="Run a program under opentelemetry-instrument. Start the bundled Collector if none "
-        "answers, and stop it afterwards. The exit code and signals are the program's.",
+        usage="sandscope run [OPTION ...] -- PROGRAM [ARGUMENT ...]",
+        help="run a program with instrumentation, and a Collector that receives its telemetry",
+        description="Run a program under opentelemetry-instrument. Start the bundled Collector if none is "
+        "listening, and stop it afterwards. Signals and the exit status of the program are passed on.",
     )
     parser.add_argument(
         "--with",
         dest="overlays",
         action="append",
         metavar="OVERLAY",
-        help="an overlay or YAML file for the Collector, once for each (default: local)",
+        help="an overlay or a YAML file for the Collector; may be repeated (default: local)",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the folder of the Collector's files")
+    parser.add_argument("--data", type=Path, metavar="DIR", help=DATA)
     add_ports_to(parser)
-    parser.add_argument("command", nargs="+", help="the program and its arguments, after --")
+    parser.add_argument("command", nargs="+", metavar="PROGRAM", help="the program and its arguments")
     parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the program to its end and return its exit code."""
+    """Run the program until it exits and return its exit code."""
     command = instrumented(arguments.command)
     with _collector(arguments) as environment:
         try:
             program = Program(command, environment)
         except OSError as error:
             raise SandscopeError(
-                f"Cannot start {command[0]!r}: {error.strerror}. Check that it may be run."
+                f"Cannot start {command[0]!r}: {error.strerror}. Check its permissions."
             ) from error
         status = program.wait()
     return exit_as(status)
@@ -65,14 +66,14 @@ def instrumented(command: list[str]) -> list[str]:
         SandscopeError: if the program cannot be found.
     """
     if shutil.which(command[0]) is None:
-        raise SandscopeError(f"Cannot run {command[0]!r}: no such program on PATH. Check its name.")
+        raise SandscopeError(f"Cannot run {command[0]!r}: there is no such program on PATH. Check its name.")
     code = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
     return [sys.executable, "-c", code, *command]
 
 
 @contextmanager
 def _collector(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
-    """Yield the program's environment while a Collector takes its telemetry."""
+    """Yield the program's environment while a Collector receives its telemetry."""
     if any(os.environ.get(name) for name in _ENDPOINTS):
         yield dict(os.environ)
         return
@@ -82,16 +83,16 @@ def _collector(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
     if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc":
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{ports.otlp_grpc}"
-    if _answers(ports.otlp_http):
+    if _is_listening(ports.otlp_http):
         yield environment
         return
     with collector:
-        print(f"sandscope: the Collector listens on {collector.endpoint}", file=sys.stderr)
+        print(f"sandscope: the Collector is listening on {collector.endpoint}", file=sys.stderr)
         yield environment
-    print(f"sandscope: what the Collector wrote is in {data}", file=sys.stderr)
+    print(f"sandscope: the Collector's files are in {data}", file=sys.stderr)
 
 
-def _answers(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

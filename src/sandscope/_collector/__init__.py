@@ -1,4 +1,4 @@
-"""The OpenTelemetry Collector as a process: find it, compose its configuration, start and stop it."""
+"""Run the OpenTelemetry Collector: find its binary, compose its configuration, start and stop it."""
 
 from sandscope._collector._collector_process import CollectorProcess
 from sandscope._collector._composition import Composition

@@ -1,4 +1,4 @@
-"""Run a Collector for as long as a `with` block."""
+"""Run a Collector for the duration of a `with` block."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sandscope._collector import _die_with_parent
 from sandscope._collector._composition import Composition
 from sandscope._collector._find import find_otelcol
 from sandscope._collector._ports import HOST, Ports, variable
-from sandscope._collector._validate import refused, validate
+from sandscope._collector._validate import rejected, validate
 from sandscope._errors import SandscopeError
 
 
 class CollectorProcess:
-    """A Collector in a session of its own, so that the terminal's Ctrl-C does not reach it.
+    """A Collector in its own session, so that it does not receive the terminal's Ctrl-C.
 
-    On Linux it ends when the *thread* that started it ends, however that comes: start it from one that lasts.
+    On Linux it is stopped when the *thread* that started it ends, for any reason.
 
     Attributes:
-        ports: where it listens.
-        data: the folder of its files.
-        log: the file with what it says about itself.
+        ports: the ports on which it listens.
+        data: the folder for its files.
+        log: the file with its own log.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class CollectorProcess:
         ports: Ports | None = None,
         otelcol: Path | None = None,
     ) -> None:
-        """Prepare, and start nothing yet.
+        """Prepare a Collector, without starting it.
 
         Args:
             composition: its configuration.
-            data: the folder for its files and its log; made if it is missing.
-            ports: where to listen; the environment's, else the default ones, if left out.
-            otelcol: its binary; looked for if left out.
+            data: the folder for its files and its log; created if it is missing.
+            ports: the ports to listen on; by default those of the environment, else the default ports.
+            otelcol: its binary; found by `find_otelcol` by default.
         """
         self.composition = composition
         self.data = data.absolute()
@@ -56,23 +56,23 @@ class CollectorProcess:
 
     @property
     def endpoint(self) -> str:
-        """What `OTEL_EXPORTER_OTLP_ENDPOINT` is to be."""
+        """The value for `OTEL_EXPORTER_OTLP_ENDPOINT`."""
         return f"http://{HOST}:{self.ports.otlp_http}"
 
     @property
     def pid(self) -> int | None:
-        """The id of the process, or None if it does not run."""
+        """The id of the process, or None if it is not running."""
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if self._process is not None and running else None
 
     def start(self, timeout: float = 15.0) -> None:
-        """Start it, and wait until it takes telemetry.
+        """Start it, and wait until it is ready to receive telemetry.
 
         Args:
             timeout: how long to wait, in seconds.
 
         Raises:
-            SandscopeError: if a port is taken, or if it does not accept its configuration or does not start.
+            SandscopeError: if a port is in use, or if it rejects its configuration or does not start.
         """
         otelcol = find_otelcol(self._otelcol)
         environment = environment_for(self.ports, self.data)
@@ -99,7 +99,7 @@ class CollectorProcess:
             raise
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Let it send what it holds, and end it; doing so twice does no harm.
+        """Let it export what it has received, and stop it; a second call does nothing.
 
         Args:
             timeout: how long it may take, in seconds, before it is killed.
@@ -127,27 +127,27 @@ class CollectorProcess:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise refused(self.composition, self.log.read_text(encoding="utf-8", errors="replace"))
+                raise rejected(self.composition, self.log.read_text(encoding="utf-8", errors="replace"))
             if is_ready(self.ports.health):
                 return
             time.sleep(0.02)
         raise SandscopeError(
-            f"Cannot start the Collector: it is not ready after {timeout:g} s. Read {str(self.log)!r}."
+            f"Cannot start the Collector: it was not ready after {timeout:g} s. Read {str(self.log)!r}."
         )
 
 
 def environment_for(ports: Ports, data: Path) -> dict[str, str]:
-    """Return the environment of a Collector: this process's, with what the configuration files read."""
+    """Return the environment of a Collector: this process's, and the variables of the configuration files."""
     return {**os.environ, **ports.environment, "SANDSCOPE_DATA": str(data)}
 
 
 def listening(composition: Composition) -> list[str]:
-    """Return which ports a composition uses, by the names of the attributes of `Ports`."""
+    """Return the ports that a composition uses, as names of attributes of `Ports`."""
     return [name for name in Ports.__dataclass_fields__ if composition.uses(variable(name))]
 
 
 def is_ready(port: int) -> bool:
-    """Ask the Collector whose health port this is."""
+    """Return whether the Collector with this health port is ready."""
     with contextlib.closing(HTTPConnection(HOST, port, timeout=1.0)) as connection:
         try:
             connection.request("GET", "/")

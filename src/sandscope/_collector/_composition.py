@@ -1,4 +1,4 @@
-"""Turn the names of overlays into the Collector's configuration files."""
+"""Find the Collector's configuration files by the names of overlays."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Composition:
     """The configuration files of one Collector, in the order in which it merges them.
 
     Attributes:
-        overlays: what was asked for: names of overlays and paths of the user's own files.
-        files: the absolute paths: `base.yaml`, then one for each of `overlays`.
+        overlays: the requested names of overlays, and paths of the user's own files.
+        files: the absolute paths of `base.yaml` and of the file of each overlay, in that order.
     """
 
     overlays: tuple[str, ...]
@@ -26,25 +26,25 @@ class Composition:
         """Compose the base with overlays.
 
         Args:
-            overlays: names such as "local", or paths of YAML files; those named twice count once.
+            overlays: names such as "local", or paths of YAML files; a repeated one counts once.
 
         Raises:
-            SandscopeError: if a name is unknown, a file is missing, or no configuration is installed.
+            SandscopeError: if a name is unknown, a file is missing, or sandscope-collector is not installed.
         """
         folder = _configuration()
         known = {path.stem: path for path in sorted((folder / "overlays").glob("*.yaml"))}
-        asked = tuple(dict.fromkeys(os.fspath(overlay) for overlay in overlays))
-        files = tuple(_file(overlay, known) for overlay in asked)
-        return cls(asked, (folder / "base.yaml", *files))
+        requested = tuple(dict.fromkeys(os.fspath(overlay) for overlay in overlays))
+        files = tuple(_file(overlay, known) for overlay in requested)
+        return cls(requested, (folder / "base.yaml", *files))
 
     @property
     def arguments(self) -> list[str]:
-        """What `otelcol` and `otelcol validate` are given."""
+        """The arguments for `otelcol` and `otelcol validate`."""
         return [f"--config=file:{file}" for file in self.files]
 
     @property
     def own_files(self) -> list[Path]:
-        """The files that the user wrote."""
+        """The user's own files."""
         base = self.files[0]
         return [file for file in self.files[1:] if file.parent != base.parent / "overlays"]
 
@@ -62,7 +62,7 @@ def _configuration() -> Path:
     except ImportError:
         raise SandscopeError(
             "Cannot find the Collector's configuration files: "
-            "the package sandscope-collector is not installed. Run `pip install sandscope-collector`."
+            "the package sandscope-collector is not installed. Run `pip install 'sandscope[collector]'`."
         ) from None
     return Path(sandscope_collector.configuration())
 
@@ -78,6 +78,6 @@ def _file(overlay: str, known: dict[str, Path]) -> Path:
             f"Cannot read {str(path)!r}: there is no such file. Give the path of a YAML file."
         )
     raise SandscopeError(
-        f"Cannot use overlay {overlay!r}: there is none of that name. "
+        f"Cannot use overlay {overlay!r}: there is no overlay of that name. "
         f"Use one of {', '.join(known)}, or the path of a YAML file."
     )

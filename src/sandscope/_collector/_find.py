@@ -12,16 +12,16 @@ ENVIRONMENT_VARIABLE = "SANDSCOPE_OTELCOL"
 
 
 def find_otelcol(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Return the path of the first `otelcol` of: the argument, SANDSCOPE_OTELCOL, the wheel, PATH.
+    """Return the path of `otelcol`: the argument, else SANDSCOPE_OTELCOL, else the wheel's, else that on PATH.
 
     Args:
-        explicit: the binary to use, if the caller names one.
+        explicit: the binary to use, if the caller chooses one.
 
     Returns:
-        The absolute path of a file that can be executed.
+        The absolute path of an executable file.
 
     Raises:
-        SandscopeError: if there is none, or if one was named that cannot be executed.
+        SandscopeError: if there is none, or if the chosen one cannot be executed.
     """
     if explicit is not None:
         return _named(explicit, "Give another path")
@@ -39,7 +39,7 @@ def find_otelcol(explicit: str | os.PathLike[str] | None = None) -> Path:
         f"the {ENVIRONMENT_VARIABLE} variable (not set), "
         f"the package sandscope-collector ({bundled or 'not installed'}) "
         f"and PATH ({os.environ.get('PATH', '')}). "
-        "Run `pip install sandscope-collector`."
+        "Run `pip install 'sandscope[collector]'`."
     )
 
 

@@ -1,4 +1,4 @@
-"""The ports on which the Collector listens, all on loopback."""
+"""The ports on which the Collector listens, on loopback."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the Collector listens; the defaults are OpenTelemetry's and Prometheus' own.
+    """The ports of the Collector; the defaults are those of OpenTelemetry and Prometheus.
 
     Attributes:
-        otlp_grpc: where it takes OTLP over gRPC.
-        otlp_http: where it takes OTLP over HTTP.
-        health: where it says whether it is ready.
-        prometheus: where Prometheus scrapes it, with the overlay `prometheus`.
+        otlp_grpc: for OTLP over gRPC.
+        otlp_http: for OTLP over HTTP.
+        health: for its health check.
+        prometheus: for the page that Prometheus scrapes, with the overlay `prometheus`.
     """
 
     otlp_grpc: int = 4317
@@ -30,24 +30,24 @@ class Ports:
     prometheus: int = 9464
 
     def __post_init__(self) -> None:
-        """Raise a SandscopeError for a number that is not a port."""
+        """Raise a SandscopeError if a number is not a port."""
         for name, port in asdict(self).items():
             if not 0 < port < 65536:
                 raise SandscopeError(
-                    f"Cannot listen on port {port}: there is none of that number. "
+                    f"Cannot listen on port {port}: it is not a port number. "
                     f"Give {flag(name)} a number from 1 to 65535."
                 )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, **chosen: int | None) -> Ports:
-        """Return, for each port, the one that was chosen, else its variable's, else the default.
+        """Return each port as chosen, else from its environment variable, else the default.
 
         Args:
-            environment: the variables; those of this process by default.
-            chosen: ports by the names of the attributes; None is the same as leaving it out.
+            environment: the environment variables; by default those of this process.
+            chosen: port numbers by the names of the attributes; None means not chosen.
 
         Raises:
-            SandscopeError: if a variable is not a port.
+            SandscopeError: if the value of a variable is not a port.
         """
         environment = os.environ if environment is None else environment
         ports = {name: port for name, port in chosen.items() if port is not None}
@@ -59,36 +59,36 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Return ports that nobody listens on now."""
+        """Return ports on which no program is listening."""
         with ExitStack() as stack:
             listeners = [stack.enter_context(socket.create_server((HOST, 0))) for _ in fields(cls)]
             return cls(*(listener.getsockname()[1] for listener in listeners))
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that the configuration files read."""
+        """The environment variables that the configuration files read."""
         return {variable(name): str(port) for name, port in asdict(self).items()}
 
     def check(self, *names: str) -> None:
-        """Raise if somebody listens already.
+        """Raise an error if a program is already listening.
 
         Args:
-            names: the attributes to look at.
+            names: the names of the attributes to check.
 
         Raises:
-            SandscopeError: naming the port and the flag that changes it.
+            SandscopeError: with the port and the option that changes it.
         """
         for name in names:
             port = getattr(self, name)
-            if _is_taken(port):
+            if _is_in_use(port):
                 raise SandscopeError(
-                    f"Cannot listen on '{HOST}:{port}': the port is taken. "
-                    f"Choose another with {flag(name)}, or stop what listens there."
+                    f"Cannot listen on '{HOST}:{port}': the port is in use. "
+                    f"Choose another with {flag(name)}, or stop the program that uses it."
                 )
 
 
 def flag(name: str) -> str:
-    """Return the command line's flag for a port, such as `--otlp-http-port`."""
+    """Return the command-line option for a port, such as `--otlp-http-port`."""
     return f"--{name.replace('_', '-')}-port"
 
 
@@ -103,7 +103,7 @@ def _parse(name: str, text: str) -> int:
     return int(text)
 
 
-def _is_taken(port: int) -> bool:
+def _is_in_use(port: int) -> bool:
     try:
         socket.create_server((HOST, port)).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""Ask the Collector whether it would start."""
+"""Check the Collector's configuration."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def validate(otelcol: Path, composition: Composition, environment: Mapping[str, 
 
     Args:
         otelcol: the Collector's binary.
-        composition: the files to look at.
-        environment: the variables that the files read; those of this process by default.
+        composition: the files to check.
+        environment: the environment variables that the files read; by default those of this process.
 
     Raises:
-        SandscopeError: with the Collector's own message and the names of the files.
+        SandscopeError: if it is not valid; with the Collector's own message and the names of the files.
     """
     command = [str(otelcol), "validate", *composition.arguments]
     try:
@@ -29,24 +29,24 @@ def validate(otelcol: Path, composition: Composition, environment: Mapping[str, 
         )
     except OSError as error:
         raise SandscopeError(
-            f"Cannot run {str(otelcol)!r}: {error.strerror}. Run `pip install sandscope-collector`."
+            f"Cannot run {str(otelcol)!r}: {error.strerror}. Run `pip install 'sandscope[collector]'`."
         ) from error
     if ended.returncode:
-        raise refused(composition, ended.stderr)
+        raise rejected(composition, ended.stderr)
 
 
-def refused(composition: Composition, output: str) -> SandscopeError:
-    """Return the error for a Collector that did not accept its configuration, or did not start.
+def rejected(composition: Composition, output: str) -> SandscopeError:
+    """Return the error for a Collector that rejected its configuration or did not start.
 
     Args:
         composition: its files.
-        output: what it wrote before it ended.
+        output: its output.
     """
-    # What the Collector says of its own end begins so; its log lines begin with a date.
+    # The Collector's error message begins with this; its log lines begin with a date.
     message = re.search(r"^Error: (.*)", output, re.MULTILINE | re.DOTALL)
     said = message[1] if message else "\n".join(output.splitlines()[-5:])
     own = " or ".join(str(file) for file in composition.own_files)
     return SandscopeError(
-        f"Cannot run the Collector with {str(composition)!r}: {said.strip() or 'it ended without a word'}\n"
+        f"Cannot run the Collector with {str(composition)!r}: {said.strip() or 'it exited without a message'}\n"
         f"{f'Correct {own}' if own else 'Use other overlays'}."
     )

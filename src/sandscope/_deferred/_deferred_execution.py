@@ -20,7 +20,7 @@ from sandscope._forking import new_lock
 from sandscope._internals import SPAN_KEY
 from sandscope._internals._span_buffer import SpanBuffer
 from sandscope._recording import _mapping
-from sandscope._recording._span import write_attributes, write_end, write_events
+from sandscope._recording._span import write_end, write_events
 
 _lock = new_lock()
 
@@ -190,7 +190,7 @@ class DeferredExecution(Record, Execution):
 
     def _new_data(self, limits: SpanLimits | None = None) -> SpanBuffer:
         data = SpanBuffer(self.site.name, limits or self.limits or SpanLimits())
-        write_attributes(data, _mapping.start_attributes(self.site))
+        data.set_attributes(_mapping.start_attributes(self.site))
         return data
 
 

@@ -16,8 +16,9 @@ from sandscope._deferred._encode import Encoder
 from sandscope._deferred._pipeline import Pipeline
 from sandscope._execution import Value
 from sandscope._metric import Metric
+from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._recording._emitter import Emitter
-from sandscope._recording._recorder import Begin, Recorder, recording_nothing
+from sandscope._recording._recorder import Begin, recording_nothing
 from sandscope._scope import Scope
 
 
@@ -30,12 +31,12 @@ class DeferredRecorder(HotPath, Emitter):
 
     def __init__(self, scope: Scope, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self.instead: Recorder | None = None
+        self.instead: DirectRecorder | None = None
         Emitter.__init__(
             self, scope, pipeline.tracer_provider, pipeline.meter_provider, pipeline.logger_provider
         )
         self.instrumentation_scope = InstrumentationScope(scope.name, scope.version)
-        self.encoder = Encoder(pipeline.resource, self.instrumentation_scope)
+        self._encoder: Encoder | None = None
         self.aggregator = Aggregator(pipeline.meter_provider, scope)
         self.identify = pipeline.identities.make
         variable = _internals.context_variable()
@@ -50,11 +51,12 @@ class DeferredRecorder(HotPath, Emitter):
         """Whose telemetry it is."""
         return self.pipeline.resource
 
-    def bind(self) -> None:
-        """See `Emitter.bind`; the pipeline's providers are the right ones for as long as it is used."""
-        if self.instead is not None:
-            self._providers = (None, None, None)
-        super().bind()
+    @property
+    def encoder(self) -> Encoder:
+        """Encodes what it has recorded; for the thread that sends."""
+        if self._encoder is None:
+            self._encoder = Encoder(self.resource, self.instrumentation_scope)
+        return self._encoder
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
         """See `Emitter.measure`; what cannot be added up is soon written, even if no execution ends."""
@@ -76,17 +78,18 @@ class DeferredRecorder(HotPath, Emitter):
             self.checked = None
         return None
 
-    def fall_back_to(self, instead: Recorder) -> None:
-        """Let another recorder take new executions, and the global providers all else."""
+    def fall_back_to(self, instead: DirectRecorder) -> None:
+        """Let a direct recorder take new executions, and its providers all else."""
         self.instead = instead
         self.checked = None
+        self._providers = instead._providers
         self.bind()
 
     def after_fork_in_child(self) -> None:
         """Begin anew: what runs, and what is being counted, is the parent's."""
         super().after_fork_in_child()
         self.aggregator.after_fork_in_child()
-        self.encoder = Encoder(self.pipeline.resource, self.instrumentation_scope)
+        self._encoder = None  # the SDK gives a child a resource of its own, a little later than this
         self.checked = None
 
     def on_context_mismatch(self, error: ValueError) -> None:

@@ -1,9 +1,9 @@
-"""Executions as OTLP requests."""
+"""Executions as OTLP requests: by template where one fits, else by the SDK's own encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry.sdk._logs import LogRecordLimits
 from opentelemetry.sdk.resources import Resource
@@ -22,7 +22,7 @@ from sandscope._verdict import MISSING_EVIDENCE, Verdict
 _MOST_TEMPLATES = 1024
 """Kept at a time: a guest may choose names."""
 
-LeftOut = Callable[[DeferredExecution], object]
+OnFailure = Callable[[DeferredExecution], object]
 
 
 class Encoder:
@@ -42,62 +42,91 @@ class Encoder:
         span_limits, log_limits = SpanLimits(), LogRecordLimits()
         self._resource, self._scope = resource, scope
         self._span_limits, self._log_limits = span_limits, log_limits
-        self._request = _messages.request(resource, scope)
+        self._request: Callable[[bytes], bytes] | None = None
         self._span_templates = _Templates(SpanTemplate, span_limits)
         self._log_templates = _Templates(LogTemplate, log_limits)
 
-    def spans(self, executions: Sequence[DeferredExecution], left_out: LeftOut | None = None) -> bytes:
+    def spans(self, executions: Sequence[DeferredExecution], failed: OnFailure | None = None) -> bytes:
         """Return an ExportTraceServiceRequest.
 
         Args:
             executions: ended and sampled. One that cannot be encoded is left out, and reported.
-            left_out: called with each of those.
+            failed: called with each of those.
         """
-        return self._encode(encode_spans, executions, self._span_templates.pieces, self._span, left_out)
+        return self._encode(encode_spans, executions, self._span_templates, self._sdk_spans, failed)
 
-    def logs(self, executions: Sequence[DeferredExecution], left_out: LeftOut | None = None) -> bytes:
+    def logs(self, executions: Sequence[DeferredExecution], failed: OnFailure | None = None) -> bytes:
         """Return an ExportLogsServiceRequest.
 
         Args:
             executions: ended. One that cannot be encoded is left out, and reported.
-            left_out: called with each of those.
+            failed: called with each of those.
         """
-        return self._encode(encode_logs, executions, self._log_templates.pieces, self._log, left_out)
+        return self._encode(encode_logs, executions, self._log_templates, self._sdk_logs, failed)
 
     def _encode(
         self,
         encode_all: Callable[..., bytes],
         executions: Sequence[DeferredExecution],
-        find: Callable[[DeferredExecution], tuple[bytes, ...] | None],
-        encode: Callable[[DeferredExecution], tuple[bytes, ...]],
-        left_out: LeftOut | None,
+        templates: _Templates[Any, Any],
+        by_the_sdk: Callable[[Sequence[DeferredExecution]], bytes],
+        failed: OnFailure | None,
     ) -> bytes:
+        others: list[DeferredExecution] = []
+
         def encode_one(execution: DeferredExecution) -> tuple[bytes, ...]:
             try:
-                return encode(execution)
-            except Exception as error:  # noqa: BLE001 -- one execution must not cost the others
-                _guard.report("encode", error)
-                if left_out is not None:
-                    left_out(execution)
-                return ()
+                template = templates.find(execution)
+                if template is not None:
+                    filled: tuple[bytes, ...] = template.fill(execution)
+                    return filled
+            except Exception:  # noqa: BLE001, S110 -- the SDK's encoder may know better, or says why not
+                pass
+            others.append(execution)
+            return ()
 
-        encoded = encode_all(list(executions), find, encode_one)
-        return self._request(encoded) if encoded else b""
+        encoded = encode_all(list(executions), templates.pieces, encode_one)
+        if encoded:
+            if self._request is None:  # made here, on the drain's thread: it loads protobuf
+                self._request = _messages.request(self._resource, self._scope)
+            encoded = self._request(encoded)
+        return encoded + _all_that_can_be(others, by_the_sdk, failed)
 
-    def _span(self, execution: DeferredExecution) -> tuple[bytes, ...]:
-        if execution.details is None or execution.details.written is None:
-            template = self._span_templates.find(execution)
-            if template is not None:
-                return template.fill(execution)
-        span = _messages.span(readable_span(execution, self._resource, self._scope, self._span_limits))
-        return _messages.record_of(len(span)), span
+    def _sdk_spans(self, executions: Sequence[DeferredExecution]) -> bytes:
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as encode
 
-    def _log(self, execution: DeferredExecution) -> tuple[bytes, ...]:
-        template = self._log_templates.find(execution)
-        if template is not None:
-            return template.fill(execution)
-        log = _messages.log(readable_log(execution, self._resource, self._scope, self._log_limits))
-        return _messages.record_of(len(log)), log
+        limits = self._span_limits
+        spans = [readable_span(execution, self._resource, self._scope, limits) for execution in executions]
+        request: bytes = encode(spans).SerializeToString()
+        return request
+
+    def _sdk_logs(self, executions: Sequence[DeferredExecution]) -> bytes:
+        from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs as encode
+
+        limits = self._log_limits
+        logs = [readable_log(execution, self._resource, self._scope, limits) for execution in executions]
+        request: bytes = encode(logs).SerializeToString()
+        return request
+
+
+def _all_that_can_be(
+    executions: Sequence[DeferredExecution],
+    encode: Callable[[Sequence[DeferredExecution]], bytes],
+    failed: OnFailure | None,
+) -> bytes:
+    """Encode all at once; if that fails, one by one, so that a bad one costs only its own record."""
+    if not executions:
+        return b""
+    try:
+        return encode(executions)
+    except Exception as error:  # noqa: BLE001 -- one execution must not cost the others
+        if len(executions) > 1:
+            return b"".join(_all_that_can_be([execution], encode, failed) for execution in executions)
+        # The error itself may quote a value, which may be long or secret.
+        _guard.report("encode", ValueError(f"{executions[0].site.name!r:.80}: {type(error).__name__}"))
+        if failed is not None:
+            failed(executions[0])
+        return b""
 
 
 class _Template(Protocol):
@@ -105,6 +134,9 @@ class _Template(Protocol):
 
     def fits(self, details: Details) -> bool:
         """Return whether an execution with these details can be filled in."""
+
+    def fill(self, execution: Any) -> tuple[bytes, ...]:
+        """Return the record of an execution."""
 
 
 _T = TypeVar("_T", bound=_Template)
@@ -139,7 +171,7 @@ class _Templates(Generic[_T, _Limits]):
         site, verdict, error_type = key
         try:
             template: _T | None = self._make(site, verdict or MISSING_EVIDENCE, error_type, self._limits)
-        except Exception:  # noqa: BLE001 -- then each execution goes, and is reported, on its own
+        except Exception:  # noqa: BLE001 -- the SDK's encoder takes each of its executions
             template = None
         self._made[key] = template
         return template

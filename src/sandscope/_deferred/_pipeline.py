@@ -22,7 +22,8 @@ from sandscope._deferred._outlet import Outlet
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
 from sandscope._forking import new_lock, watch_forks
 from sandscope._recording import _instruments
-from sandscope._recording._recorder import Recorder
+from sandscope._recording._carried import carry
+from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._scope import Scope
 
 _HIGH_WATER = 2048
@@ -47,8 +48,8 @@ class Member(Protocol):
     def settle(self) -> None:
         """Write what was measured outside of executions."""
 
-    def fall_back_to(self, instead: Recorder) -> None:
-        """Let another recorder take new executions."""
+    def fall_back_to(self, instead: DirectRecorder) -> None:
+        """Let a direct recorder take new executions."""
 
 
 class Pipeline:
@@ -237,6 +238,7 @@ class Pipeline:
                 aggregator.count(executions)
             except Exception as error:  # noqa: BLE001 -- the others are to be counted
                 _guard.report("metrics.add", error)
+        carry(traced)
         spans, logs = self._outlets
         spans.add(sampled)
         logs.add(traced)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry._logs import LogRecord
@@ -13,7 +12,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from sandscope import _guard
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._recording import _mapping
 from sandscope._verdict import MISSING_EVIDENCE
@@ -86,28 +84,4 @@ def readable_log(
 def log_attributes(execution: DeferredExecution, limits: LogRecordLimits) -> BoundedAttributes:
     """Return the attributes of a log record."""
     count, longest = limits.max_log_record_attributes, limits.max_log_record_attribute_length
-    return _bounded(_mapping.log_attributes(execution), count, longest, **_FOR_LOGS)
-
-
-def _bounded(
-    values: Mapping[str, Any], count: int | None, longest: int | None, **more: Any
-) -> BoundedAttributes:
-    try:
-        return BoundedAttributes(count, values, False, longest, **more)
-    except Exception:  # noqa: BLE001 -- one value, such as a list within itself, must not cost the others
-        bounded = BoundedAttributes(count, None, False, longest, **more)
-        for key, value in values.items():
-            try:
-                _add(bounded, BoundedAttributes(None, {key: value}, False, longest, **more))
-            except Exception as error:  # noqa: BLE001 -- as above
-                _guard.report("encode", error)
-        return bounded
-
-
-def _add(bounded: BoundedAttributes, clean: BoundedAttributes) -> None:
-    # The SDK cuts text, but not what it turns into text; cleaned a second time, that would be cut too.
-    longest, bounded.max_value_len = bounded.max_value_len, None
-    for key, value in clean.items():
-        bounded[key] = value
-    bounded.max_value_len = longest
-    bounded.dropped += clean.dropped
+    return BoundedAttributes(count, _mapping.log_attributes(execution), False, longest, **_FOR_LOGS)

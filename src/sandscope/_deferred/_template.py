@@ -71,7 +71,7 @@ class SpanTemplate:
 
     def fits(self, details: Details) -> bool:
         """Return whether an execution with these details can be filled in."""
-        return not details.events and self._own.fit(details.attributes)
+        return details.written is None and not details.events and self._own.fit(details.attributes)
 
     def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
         """Return the span of an execution on which the program has written nothing but attributes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -16,6 +16,7 @@ from sandscope import _guard
 from sandscope._execution import EXECUTION_KEY, Execution, Site
 from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
+from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter
 from sandscope._recording._recorder import recording
 from sandscope._recording._span import write_end
@@ -35,6 +36,7 @@ class DirectExecution(Execution):
         "_token",
         "details",
         "inside",
+        "parent_context",
         "recorder",
         "site",
         "span",
@@ -48,7 +50,7 @@ class DirectExecution(Execution):
         self.verdict = None
         self.details = None
         self.span: Span = trace.INVALID_SPAN
-        self.inside = context.get_current()
+        self.parent_context = self.inside = context.get_current()
         self.recorder = recorder
         self._started = False
         self._token: object = None
@@ -154,22 +156,38 @@ class DirectRecorder(Emitter):
         self._active(change, _mapping.active_attributes(execution.site), execution.context)
 
     def record(self, execution: DirectExecution) -> None:
-        """Write all three signals of an ended execution."""
+        """Write all three signals of an ended execution; one that cannot be written costs no other."""
+        execution._call_on_end()
+        # What the program has set on the span is on the log record, too; not every SDK shows it.
+        written = dict(getattr(execution.span, "attributes", None) or {})
         if execution.site.traced:
-            execution._call_on_end()
-            self._end_span(execution, execution.span)
-            self._emit(execution, execution.span)
+            self._write(lambda: carry((execution,)))
+            self._write(lambda: self._end_span(execution))
+            self._write(lambda: self._emit(execution, written))
+        self._write(lambda: self._count(execution))
+        self.settle()
+
+    @staticmethod
+    def _write(write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.finish", error)
+
+    def _count(self, execution: DirectExecution) -> None:
         self.count_active(execution, -1)
         for metric, value, attributes in _mapping.points(execution):
             self.write_of(metric)(value, attributes, execution.context)
-        self.settle()
 
-    def _end_span(self, execution: Execution, span: Span) -> None:
-        if span.is_recording():
-            write_end(execution, span)
-        span.end(execution.end_time)
+    def _end_span(self, execution: DirectExecution) -> None:
+        span = execution.span
+        try:
+            if span.is_recording():
+                write_end(execution, span)
+        finally:
+            span.end(execution.end_time)
 
-    def _emit(self, execution: Execution, span: Span) -> None:
+    def _emit(self, execution: DirectExecution, written: Mapping[str, Any]) -> None:
         assert execution.verdict is not None  # noqa: S101 -- it has ended
         number, text = _mapping.severity(execution.verdict)
         self.logger.emit(
@@ -179,7 +197,6 @@ class DirectRecorder(Emitter):
             severity_number=number,
             severity_text=text,
             body=_mapping.body(execution.site, execution.verdict),
-            # What the program has set on the span is on the log record, too; not every SDK shows it.
-            attributes={**(getattr(span, "attributes", None) or {}), **_mapping.log_attributes(execution)},
+            attributes={**written, **_mapping.log_attributes(execution)},
             event_name=_mapping.EVENT_NAME,
         )

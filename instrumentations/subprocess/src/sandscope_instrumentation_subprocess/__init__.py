@@ -1,15 +1,15 @@
-"""Executions of child processes: ``subprocess.Popen`` and all that goes through it.
+"""Executions of child processes: ``subprocess.Popen`` and everything that uses it.
 
 ``run``, ``call``, ``check_output``, ``os.popen`` and asyncio's subprocesses all start a ``Popen``. Each child is
-one execution, from its spawn to its exit, with a verdict: how it ended, who ended it and why.
+one execution, from spawn to exit, with a verdict: how it ended, who ended it and why.
 
     from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 
     SubprocessInstrumentor().instrument()
     subprocess.run(["python", "guest.py"], timeout=2)
 
-A child gets the trace context as ``TRACEPARENT`` and ``TRACESTATE`` in its environment. It is reaped when the
-program reaps it, as ever; the execution of a child that nobody waits for ends shortly after its exit.
+A child gets the trace context as ``TRACEPARENT`` and ``TRACESTATE`` in its environment. Only the program itself
+reaps its children; the execution of a child that nobody waits for ends shortly after the child's exit.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         if sys.platform == "win32":
-            _logger.warning("subprocess is not instrumented: Windows has no waitpid to see an exit with.")
+            _logger.warning("subprocess is not instrumented: Windows has no waitpid to observe an exit.")
             return
         import os
 
-        from sandscope_instrumentation_subprocess import _patch, _reap, _signals
-        from sandscope_instrumentation_subprocess._environment import Environment
+        from sandscope_instrumentation_subprocess import _patch, _reaping, _sent_signals
+        from sandscope_instrumentation_subprocess._child_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
 
         popen = module.Popen
@@ -57,14 +57,14 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
             return
         registry = self._registry = Registry()
         atexit.register(registry.close)
-        # From 3.13 on, `posix_spawn` may be taken instead, which gets its environment from us as any other.
+        # From 3.13 on, Popen may choose `posix_spawn` instead; the context is then in `env`.
         forks = hasattr(module, "_fork_exec") and not hasattr(os, "POSIX_SPAWN_CLOSEFROM")
-        environment = Environment(handing=forks)
+        environment = ChildEnvironment(patches_fork_exec=forks)
         waiting = {module.run.__code__, module.call.__code__}
-        polled = _reap.waitpid(registry, elsewhere=True)
+        poll_waitpid = _reaping.waitpid(registry, on_watcher_thread=True)
 
         patches.replace(popen, "_get_handles", _patch.get_handles(recorder))
-        if environment.handing:
+        if environment.patches_fork_exec:
             patches.replace(module, "_fork_exec", environment.fork_exec)
         patches.replace(
             popen, "_execute_child", _patch.execute_child(recorder, registry, environment, waiting)
@@ -72,12 +72,13 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         patches.replace(popen, "wait", _patch.wait(registry, module.TimeoutExpired))
         patches.replace(popen, "communicate", _patch.wait(registry, module.TimeoutExpired))
         if hasattr(module, "_del_safe"):
-            patches.replace(module._del_safe, "waitpid", polled)
+            patches.replace(module._del_safe, "waitpid", poll_waitpid)
         else:
-            patches.replace(popen, "_internal_poll", _reap.rebind_default(os.waitpid, polled(os.waitpid)))
-        patches.replace(os, "waitpid", _reap.waitpid(registry))
-        patches.replace(os, "kill", _signals.kill(registry))
-        patches.replace(os, "killpg", _signals.kill(registry, group=True))
+            rebind = _reaping.rebind_default(os.waitpid, poll_waitpid(os.waitpid))
+            patches.replace(popen, "_internal_poll", rebind)
+        patches.replace(os, "waitpid", _reaping.waitpid(registry))
+        patches.replace(os, "kill", _sent_signals.kill(registry))
+        patches.replace(os, "killpg", _sent_signals.kill(registry, group=True))
         patches.replace(os, "putenv", environment.putenv)
         patches.replace(os, "unsetenv", environment.unsetenv)
 

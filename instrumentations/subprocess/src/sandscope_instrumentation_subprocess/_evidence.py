@@ -1,4 +1,4 @@
-"""What can be known of a child that has ended, from its zombie and from what this program did to it."""
+"""The evidence of how a child ended: its zombie, and what this program did to it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import os
 import resource
 from typing import NamedTuple
 
-from sandscope_instrumentation_subprocess._child import Child
+from sandscope.instrumentation import report_error
+from sandscope_instrumentation_subprocess._child import Child, SentSignal
 
-CAN_LOOK = hasattr(os, "waitid")
-"""Whether the system shows a child between its exit and its reaping."""
+CAN_INSPECT_ZOMBIES = hasattr(os, "waitid")
+"""Whether a child can be inspected between its exit and its reaping."""
 
-_SECCOMP_DEAD = b"Seccomp:\t3"
+_KILLED_BY_SECCOMP = b"Seccomp:\t3"
 _RSS_UNCERTAINTY = 1 << 20
 
 
-class Ending(NamedTuple):
-    """How the kernel says that a process ended: one of the two is known."""
+class ExitStatus(NamedTuple):
+    """How a process ended, according to the kernel: one of the two is not None."""
 
     exit_code: int | None
     signal: int | None
 
 
-SUCCESS = Ending(0, None)
+SUCCESS = ExitStatus(0, None)
 
 
 class Zombie(NamedTuple):
-    """What the kernel still knows of a process that has ended and is not reaped.
+    """What the kernel still knows about a process that has ended and is not reaped.
 
     Attributes:
         cpu_time: seconds.
@@ -41,18 +42,21 @@ class Zombie(NamedTuple):
     seccomp_killed: bool = False
 
 
+NOT_INSPECTED = Zombie()
+
+
 class Evidence(NamedTuple):
-    """All that a verdict may rest on; None is not known.
+    """Everything that a verdict is based on; None means not known.
 
     Attributes:
-        exit_code: if it ended by itself.
+        exit_code: if the child exited.
         signal: the number of the signal that ended it.
         cpu_time: seconds.
         cpu_limit: seconds, the hard limit.
         memory_limit: bytes of address space.
         memory_peak: bytes of address space, or of resident memory.
         seccomp_killed: whether a seccomp filter killed it.
-        sent: signals that this program sent to it, each with whether that was after a timeout.
+        sent_signals: the signals that this program sent to it.
     """
 
     exit_code: int | None = None
@@ -62,20 +66,20 @@ class Evidence(NamedTuple):
     memory_limit: int | None = None
     memory_peak: int | None = None
     seccomp_killed: bool = False
-    sent: tuple[tuple[int, bool], ...] = ()
+    sent_signals: tuple[SentSignal, ...] = ()
 
 
-def ending_of_status(status: int) -> Ending | None:
-    """Return what a status of ``waitpid`` says; None if the process has only stopped or continued."""
+def decode_status(status: int) -> ExitStatus | None:
+    """Decode a status of ``waitpid``; None if the process has only stopped or continued."""
     if os.WIFEXITED(status):
-        return Ending(os.WEXITSTATUS(status), None)
+        return ExitStatus(os.WEXITSTATUS(status), None)
     if os.WIFSIGNALED(status):
-        return Ending(None, os.WTERMSIG(status))
+        return ExitStatus(None, os.WTERMSIG(status))
     return None
 
 
-def ending_of_zombie(pid: int, options: int = 0) -> Ending | None:
-    """Wait for a child's exit without reaping it.
+def wait_without_reaping(pid: int, options: int = 0) -> ExitStatus | None:
+    """Wait for a child's exit and leave it as a zombie.
 
     Args:
         pid: of a child.
@@ -85,49 +89,57 @@ def ending_of_zombie(pid: int, options: int = 0) -> Ending | None:
         None if it still runs.
 
     Raises:
-        ChildProcessError: if others have reaped it.
+        ChildProcessError: if it has been reaped already.
     """
     information = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | options)
     if information is None:
         return None
     if information.si_code == os.CLD_EXITED:
-        return Ending(information.si_status, None)
-    return Ending(None, information.si_status)
+        return ExitStatus(information.si_status, None)
+    return ExitStatus(None, information.si_status)
 
 
-def look_at_zombie(pid: int) -> Zombie:
-    """Read what is left of a child that has ended and is not reaped."""
-    return Zombie(
-        _cpu_time(pid),
-        limit(pid, resource.RLIMIT_CPU, hard=True),
-        limit(pid, resource.RLIMIT_AS),
-        _SECCOMP_DEAD in _read(pid, "status"),
-    )
+def inspect_zombie(pid: int, exit_status: ExitStatus) -> Zombie:
+    """Read what the kernel still knows about a zombie, unless it succeeded: success needs no explanation."""
+    if exit_status == SUCCESS:
+        return NOT_INSPECTED
+    try:
+        return Zombie(
+            _cpu_time(pid),
+            read_limit(pid, resource.RLIMIT_CPU, hard=True),
+            read_limit(pid, resource.RLIMIT_AS),
+            _KILLED_BY_SECCOMP in _read(pid, "status"),
+        )
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("subprocess.end", error)
+        return NOT_INSPECTED
 
 
-def gather(child: Child, ending: Ending, zombie: Zombie, usage: resource.struct_rusage | None) -> Evidence:
-    """Put together what is known of a child that has ended.
+def collect_evidence(
+    child: Child, exit_status: ExitStatus, zombie: Zombie, usage: resource.struct_rusage | None
+) -> Evidence:
+    """Combine everything that is known about a child that has ended.
 
     Args:
-        child: what was seen while it ran.
-        ending: how it ended.
-        zombie: what was left of it.
-        usage: what the kernel told when it was reaped.
+        child: with what was observed while it ran.
+        exit_status: how it ended.
+        zombie: what was read before it was reaped.
+        usage: what the kernel reported when it was reaped.
     """
     return Evidence(
-        ending.exit_code,
-        ending.signal,
+        exit_status.exit_code,
+        exit_status.signal,
         zombie.cpu_time,
         zombie.cpu_limit,
         zombie.memory_limit,
         child.memory_peak if usage is None else max(child.memory_peak or 0, _resident_peak(usage) or 0),
         zombie.seccomp_killed,
-        tuple(child.sent),
+        tuple(child.sent_signals),
     )
 
 
-def limit(pid: int, which: int, *, hard: bool = False) -> int | None:
-    """Return a resource limit of a process; None if there is none or it cannot be read."""
+def read_limit(pid: int, which: int, *, hard: bool = False) -> int | None:
+    """Return a resource limit of a process; None if it is unlimited or cannot be read."""
     try:
         value = resource.prlimit(pid, which)[hard]
     except (AttributeError, OSError):
@@ -135,21 +147,21 @@ def limit(pid: int, which: int, *, hard: bool = False) -> int | None:
     return None if value == resource.RLIM_INFINITY else value
 
 
-def memory_peak(pid: int) -> int | None:
-    """Return how many bytes of address space a running process has had; None if it has ended."""
+def read_memory_peak(pid: int) -> int | None:
+    """Return the peak of a running process's address space in bytes; None if it has ended."""
     _, found, rest = _read(pid, "status").partition(b"VmPeak:")
     return int(rest.split(maxsplit=1)[0]) * 1024 if found else None
 
 
 def _resident_peak(usage: resource.struct_rusage) -> int | None:
-    # Until it has grown past it, a child is billed for the peak of the parent it was spawned from.
+    # The kernel reports the parent's peak for a spawned child until the child's own is higher.
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak = usage.ru_maxrss * 1024
     return peak if peak > own + _RSS_UNCERTAINTY else None
 
 
 def _cpu_time(pid: int) -> float | None:
-    # The name in front of the last parenthesis may hold anything, spaces as well.
+    # The process name in parentheses may contain anything, spaces and parentheses as well.
     fields = _read(pid, "stat").rpartition(b")")[2].split()
     if len(fields) < 13:
         return None
@@ -158,7 +170,7 @@ def _cpu_time(pid: int) -> float | None:
 
 def _read(pid: int, name: str) -> bytes:
     try:
-        with open(f"/proc/{pid}/{name}", "rb") as file:  # noqa: PTH123 -- on the way of every failed child
+        with open(f"/proc/{pid}/{name}", "rb") as file:  # noqa: PTH123 -- delays the end of each failed child
             return file.read()
     except OSError:
         return b""

@@ -9,12 +9,12 @@ from types import CodeType
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
-from sandscope_instrumentation_subprocess._environment import Environment
+from sandscope_instrumentation_subprocess._child_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, site_of
 
-# Not `Popen.__init__`: a frame of ours between it and its caller would change which line of the program its
-# EncodingWarning names. `__init__` calls this once for each child, with its arguments in order.
+# Not `Popen.__init__`: an additional frame between it and its caller would change the line that its
+# EncodingWarning names. `__init__` calls this method once for each child, with positional arguments.
 PARAMETERS = (
     "self",
     "args",
@@ -31,19 +31,19 @@ PARAMETERS = (
 _ARGS, _EXECUTABLE, _PREEXEC_FN, _CLOSE_FDS, _ENV, _SHELL = (
     PARAMETERS.index(name) - 1 for name in ("args", "executable", "preexec_fn", "close_fds", "env", "shell")
 )
-_CALLER = 3  # frames up from `_waited_for`: our wrapper, `Popen.__init__`, its caller
+_CALLER_DEPTH = 3  # frames above `_caller_waits`: the wrapper, `Popen.__init__`, its caller
 
 
 def execute_child(
-    recorder: Recorder, registry: Registry, environment: Environment, waiting: Set[CodeType]
+    recorder: Recorder, registry: Registry, environment: ChildEnvironment, waiting: Set[CodeType]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a ``Popen._execute_child`` that begins an execution and hands its context to the child.
+    """Make a ``Popen._execute_child`` that begins an execution and passes its context to the child.
 
     Args:
         recorder: begins executions.
-        registry: gets the children.
-        environment: gets the contexts.
-        waiting: the code of functions that wait for what they have started before they do anything else.
+        registry: of the children.
+        environment: adds the context.
+        waiting: the code objects of functions that start a child and wait for it next.
     """
 
     def make(original: Callable[..., None]) -> Callable[..., None]:
@@ -58,8 +58,8 @@ def execute_child(
                 execution.fail(_without_path(error))
                 raise
             finally:
-                environment.withdraw()
-            registry.add(getattr(self, "pid", None), execution, waited_for=_waited_for(self, waiting))
+                environment.clear_next()
+            registry.add(getattr(self, "pid", None), execution, caller_waits=_caller_waits(self, waiting))
             return None
 
         return _execute_child
@@ -68,7 +68,7 @@ def execute_child(
 
 
 def get_handles(recorder: Recorder) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a ``Popen._get_handles`` that tells when there are no descriptors left for a child."""
+    """Make a ``Popen._get_handles`` that records a child which cannot start for lack of file descriptors."""
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -87,7 +87,7 @@ def get_handles(recorder: Recorder) -> Callable[[Callable[..., Any]], Callable[.
 
 
 def wait(registry: Registry, timeout_expired: type[Exception]) -> Callable[[Callable[..., Any]], Any]:
-    """Make a ``Popen.wait`` (or ``communicate``) that notes when the program has waited in vain."""
+    """Make a ``Popen.wait`` (or ``communicate``) that records a timeout with the child."""
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -108,24 +108,25 @@ def wait(registry: Registry, timeout_expired: type[Exception]) -> Callable[[Call
 def _site(given: Sequence[Any]) -> Site:
     try:
         return site_of(given[_ARGS], given[_EXECUTABLE], shell=bool(given[_SHELL]))
-    except Exception:  # noqa: BLE001 -- whatever is wrong with it, Popen says so
+    except Exception:  # noqa: BLE001 -- the arguments are not valid, and Popen raises the error
         return UNKNOWN
 
 
-def _waited_for(popen: Any, waiting: Set[CodeType]) -> bool:
-    """Return whether the caller of ``Popen`` waits for the child now, and not for its output."""
+def _caller_waits(popen: Any, waiting: Set[CodeType]) -> bool:
+    """Return whether the caller of ``Popen`` waits next for the child itself, and not for its output."""
     if popen.stdin is not None or popen.stdout is not None or popen.stderr is not None:
         return False
     try:
-        return sys._getframe(_CALLER).f_code in waiting
+        return sys._getframe(_CALLER_DEPTH).f_code in waiting
     except ValueError:
-        return False  # a thread's first function
+        return False  # Popen is the first function of a thread
 
 
-def _with_context(given: Sequence[Any], environment: Environment, execution: Execution) -> Sequence[Any]:
+def _with_context(given: Sequence[Any], environment: ChildEnvironment, execution: Execution) -> Sequence[Any]:
     try:
-        if environment.handing and given[_CLOSE_FDS] and given[_ENV] is None and given[_PREEXEC_FN] is None:
-            environment.hand(execution.context)
+        inherits = given[_ENV] is None and given[_PREEXEC_FN] is None
+        if environment.patches_fork_exec and given[_CLOSE_FDS] and inherits:
+            environment.set_next(execution.context)
             return given
         env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution.context)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -137,7 +138,7 @@ def _with_context(given: Sequence[Any], environment: Environment, execution: Exe
 
 
 def _without_path(error: BaseException) -> BaseException:
-    """Leave out the path: it may be an argument or the working directory, which telemetry does not carry."""
+    """Remove the path: it may be an argument or the working directory, which telemetry never contains."""
     if isinstance(error, OSError) and error.filename is not None:
         return OSError(error.errno, error.strerror)
     return error

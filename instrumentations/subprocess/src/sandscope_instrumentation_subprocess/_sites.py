@@ -1,4 +1,4 @@
-"""What is known of a child before it starts."""
+"""The site of a child: what is known before it starts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SHELL = "sandbox.process.shell"
 
 _SHELL_NAME = "sh"
 _UNKNOWN_NAME = "process"
-_LONGEST_NAME = 64
+_MAX_NAME_LENGTH = 64
 
 
 def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
     """Return the site of a program.
 
     Args:
-        args: as given to ``Popen``; an iterator is left alone: it can be read only once.
+        args: as given to ``Popen``; an iterator is not read, as that is possible only once.
         executable: as given to ``Popen``.
         shell: as given to ``Popen``.
     """
@@ -37,18 +37,18 @@ def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
 
 
 def _new(name: str, attributes: dict[str, Value]) -> Site:
-    # Not current: what runs inside is another process, and Popen returns before it ends.
+    # Not current: the child is another process, and Popen returns before it ends.
     return Site("subprocess", "process", name, SpanKind.CLIENT, attributes, verdict_of_error, current=False)
 
 
 UNKNOWN = _new(_UNKNOWN_NAME, {})
 
 
-# Two caches: a program may have ever new paths to executables of the same name, and sites are remembered.
+# Two caches: many paths may end in the same name, and recorders keep data for each site object.
 @lru_cache(maxsize=256)
 def _site_of_path(executable: str | bytes, shell: bool) -> Site:
     name = os.path.basename(os.fsdecode(executable))  # noqa: PTH119 -- bytes and undecodable names as well
-    return _site(name.encode("utf-8", "replace").decode()[:_LONGEST_NAME], shell)
+    return _site(name.encode("utf-8", "replace").decode()[:_MAX_NAME_LENGTH], shell)
 
 
 @lru_cache(maxsize=256)

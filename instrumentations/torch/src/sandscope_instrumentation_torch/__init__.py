@@ -12,9 +12,9 @@ Usage::
     with torch.no_grad():
         model(batch)  # span "inference Net"
 
-Only the outermost module call of a thread is an execution; the layers inside it are not. It is
-``training`` if the module is in training mode and gradients are on, else ``inference``. Modules without
-parameters (outcomes, activations) are not models and are skipped.
+Only the outermost module call of a thread is an execution; calls of the layers inside it are not. The
+operation is ``training`` if the module is in training mode and gradients are enabled, else ``inference``.
+Modules without parameters, such as losses and activations, are not models and are not recorded.
 
 ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``; there are no
 other options.
@@ -33,7 +33,7 @@ __version__ = "0.1.0"
 
 
 class TorchInstrumentor(RuntimeInstrumentor):
-    """Makes an execution of each root module call and each model load."""
+    """Records each root module call and each model load as an execution."""
 
     runtime = "torch"
     scope = Scope(__name__, __version__)
@@ -42,9 +42,10 @@ class TorchInstrumentor(RuntimeInstrumentor):
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         torch = module
         patches.replace(torch.nn.Module, "__call__", wrap_call(torch, recorder))
-        patches.replace(torch.serialization, "load", wrap_load(torch, recorder, "torch"))
-        patches.replace(torch.jit._serialization, "load", wrap_load(torch, recorder, "torch.jit"))
-        patches.replace(torch.export, "load", wrap_load(torch, recorder, "torch.export"))
+        wrapper_of = wrap_load(torch, recorder)
+        patches.replace(torch.serialization, "load", wrapper_of("torch"))
+        patches.replace(torch.jit._serialization, "load", wrapper_of("torch.jit"))
+        patches.replace(torch.export, "load", wrapper_of("torch.export"))
         # The same function under its public name, so that it still pickles by reference.
         patches.replace(torch, "load", lambda _original: torch.serialization.load)
         patches.replace(torch.jit, "load", lambda _original: torch.jit._serialization.load)

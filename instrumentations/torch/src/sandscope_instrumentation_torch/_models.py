@@ -1,4 +1,4 @@
-"""What is remembered of the models that have been called."""
+"""The models that have been called, and the sites of their calls."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _WRAPPED = {
 }
 
 _MOST_SHAPES = 16
-"""Of one model that get sites of their own: a program may have ever new ones, and sites are remembered."""
+"""Input shapes of one model that have a site of their own: sites are kept, and a program may use any number."""
 
 _SHAPE = "torch.input.shape"
 
 Shape = tuple[int, ...]
 Found = tuple[Site, "dict[str, Value] | None"]
-"""The site of a call, and what attributes the call has beside."""
+"""The site of a call, and the attributes that belong to this call only."""
 
 
 class _Sites(dict["Shape | None", Found]):
@@ -34,7 +34,7 @@ class _Sites(dict["Shape | None", Found]):
         self._operation, self._model, self._device = operation, model, device
 
     def __missing__(self, shape: Shape | None) -> Found:
-        """Make a site; beyond the limit, leave the shape to each call."""
+        """Make a site; beyond the limit, the shape becomes an attribute of the call."""
         if shape is not None and len(self) >= _MOST_SHAPES:
             return self[None][0], {_SHAPE: tuple(shape)}
         attributes: dict[str, Value] = {"torch.module": self._model, "torch.device": self._device}
@@ -62,12 +62,13 @@ class Model:
     """A model that has been called.
 
     Attributes:
-        gone: what forgets the model when it dies.
-        owner: returns the module that holds its first parameter, itself or one inside; None if that is gone.
-        parameter: that parameter's name. A weak reference to the parameter itself would make
-            torch.utils.swap_tensors refuse it.
-        inference: its sites, by the device and the input's shape.
-        training: the same.
+        gone: a weak reference to the model, whose callback forgets the model when it is freed.
+        owner: returns the module that holds the model's first parameter (the model or a module inside it), or
+            None once that module is freed.
+        parameter: the name of that parameter. torch.utils.swap_tensors refuses a parameter that has a weak
+            reference, so there is none.
+        inference: the sites of inference calls, by device and input shape.
+        training: the sites of training calls, likewise.
     """
 
     __slots__ = ("gone", "inference", "owner", "parameter", "training")
@@ -81,11 +82,11 @@ class Model:
 
 
 class Models:
-    """Every model seen, kept beside the models: an attribute on them would be pickled.
+    """All models that have been called. An attribute of the models themselves would be pickled with them.
 
     Attributes:
-        known: by identity, as a module's own ``__eq__`` and ``__hash__`` may be anything. A module that dies
-            takes its entry with it before its identity can be another's.
+        known: models by their ``id()``, because a module may define ``__eq__`` and ``__hash__``. The entry of a
+            module is removed when the module is freed, before another object can have the same ``id()``.
     """
 
     def __init__(self, torch: Any) -> None:
@@ -93,7 +94,7 @@ class Models:
         self.known: dict[int, Model] = {}
 
     def learn(self, module: Any) -> tuple[Model, Any] | None:
-        """Return what is to be remembered of a module, and its first parameter; None if it has none."""
+        """Remember a module; return its model and its first parameter, or None if it has no parameters."""
         first = _first_parameter(module)
         if first is None:
             return None
@@ -114,7 +115,7 @@ class Models:
 
 
 def _first_parameter(module: Any) -> tuple[Any, str, Any] | None:
-    # Not module.parameters(): it needs modules that can be hashed.
+    # Not module.parameters(): it requires hashable modules.
     for name, parameter in module._parameters.items():
         if parameter is not None:
             return module, name, parameter

@@ -1,121 +1,98 @@
-"""The wrappers: plain functions, because torch.compile and torch.jit look through nothing else."""
+"""The wrappers: plain functions, the only kind that torch.compile and torch.jit trace through."""
 
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable
-from threading import get_ident
-from types import MethodType
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sandscope.instrumentation import Recorder
-from sandscope_instrumentation_torch._forward import known_implementation
+from sandscope.instrumentation import Execution, Recorder, Site, Value
+from sandscope_instrumentation_torch._load_attributes import load_attributes
 from sandscope_instrumentation_torch._sites import load_site, site_finder
-from sandscope_instrumentation_torch._source import load_attributes
 
 _Function = Callable[..., Any]
-
-# Threads in which a call, or a load, runs: only the outermost is an execution. A set is read and written in a
-# fraction of the time that a thread's local or a context variable takes; neither is suspended halfway.
-_calling: set[int] = set()
-# One for the three functions: torch.load calls torch.jit.load, and torch.export.load calls torch.load.
-_loading: set[int] = set()
-
-
-def _forget_other_threads() -> None:
-    for threads in (_calling, _loading):
-        threads.intersection_update({get_ident()})
-
-
-# They are not there, and their numbers are used again.
-os.register_at_fork(after_in_child=_forget_other_threads)
+_Begin = Callable[[Site], "Execution | None"]
+_Found = tuple[Site, "Mapping[str, Value] | None"]
+_Run = Callable[[_Found, _Function, "tuple[Any, ...]", "dict[str, Any]"], Any]
 
 
 def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function]:
     """Return what wraps ``torch.nn.Module.__call__``."""
-    find, begin, calling = site_finder(torch), recorder.begin, _calling
-    # The cheapest check that torch.compile and torch.export know; they trace nothing of what follows it.
-    is_compiled, is_traced = torch.compiler.is_dynamo_compiling, torch._C._is_tracing
-    shared = torch.nn.modules.module
+    find, state = site_finder(torch), threading.local()
+    run = _recording(recorder.begin, state)
+    # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
+    is_compiled = torch.compiler.is_dynamo_compiling
 
     def make(original: _Function) -> _Function:
-        impl = known_implementation(torch, original)
-
+        # torch.profiler reads a local `self` in the frame of `Module.__call__`, and crashes where there is none.
         @functools.wraps(original)
         def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            if is_compiled() or is_traced():
+            if is_compiled():
                 return original(self, *args, **kwargs)
             try:
-                # Torch's own would do nothing but call the forward: two frames less.
-                only_forward = (
-                    not kwargs
-                    and len(args) == 1
-                    and self._compiled_call_impl is None
-                    and type(own := self._call_impl) is MethodType
-                    and own.__func__ is impl
-                    and not (
-                        self._forward_hooks
-                        or self._forward_pre_hooks
-                        or self._backward_hooks
-                        or self._backward_pre_hooks
-                        or shared._global_forward_hooks
-                        or shared._global_forward_pre_hooks
-                        or shared._global_backward_hooks
-                        or shared._global_backward_pre_hooks
-                    )
-                )
-            except AttributeError:  # A module that is not set up yet: torch's own says so.
-                only_forward = False
-            thread = get_ident()
-            if thread in calling:
-                return self.forward(args[0]) if only_forward else original(self, *args, **kwargs)
-            found = find(self, args, kwargs)
-            if found is None or (execution := begin(found[0])) is None:
+                inside = state.inside
+            except AttributeError:  # the first call in this thread
+                inside = False
+            if inside or (found := find(self, args, kwargs)) is None:
                 return original(self, *args, **kwargs)
-            if found[1] is not None:
-                execution.set_attributes(found[1])
-            try:
-                calling.add(thread)
-                result = self.forward(args[0]) if only_forward else original(self, *args, **kwargs)
-            except BaseException as error:
-                execution.fail(error)
-                raise
-            finally:
-                calling.discard(thread)
-            execution.finish()
-            return result
+            return run(found, original, (self, *args), kwargs)
 
         return call
 
     return make
 
 
-def wrap_load(torch: Any, recorder: Recorder, api: str) -> Callable[[_Function], _Function]:
-    """Return what wraps the ``load`` of ``api``."""
-    site, begin, is_compiling = load_site(api), recorder.begin, torch.compiler.is_compiling
+def wrap_load(torch: Any, recorder: Recorder) -> Callable[[str], Callable[[_Function], _Function]]:
+    """Return what makes, for the name of a module, a wrapper of its ``load``.
 
-    def make(original: _Function) -> _Function:
-        @functools.wraps(original)
-        def load(*args: Any, **kwargs: Any) -> Any:
-            if is_compiling() or (thread := get_ident()) in _loading:
-                return original(*args, **kwargs)
-            attributes = load_attributes(torch, api, args, kwargs)
-            execution = begin(site)
-            if execution is None:
-                return original(*args, **kwargs)
+    The functions share one state: torch.load calls torch.jit.load, and torch.export.load calls torch.load.
+    """
+    state, is_compiling = threading.local(), torch.compiler.is_compiling
+    run = _recording(recorder.begin, state)
+
+    def wrapper_of(api: str) -> Callable[[_Function], _Function]:
+        site = load_site(api)
+
+        def make(original: _Function) -> _Function:
+            @functools.wraps(original)
+            def load(*args: Any, **kwargs: Any) -> Any:
+                if is_compiling() or getattr(state, "inside", False):
+                    return original(*args, **kwargs)
+                return run((site, load_attributes(torch, api, args, kwargs)), original, args, kwargs)
+
+            return load
+
+        return make
+
+    return wrapper_of
+
+
+def _recording(begin: _Begin, state: threading.local) -> _Run:
+    """Return what calls a function as one execution, unless instrumentation is suppressed.
+
+    Args:
+        begin: of the recorder.
+        state: its ``inside`` is true while the current thread is inside the execution: only the outermost call of
+            a thread is one. A forked child keeps the state of its own thread only.
+    """
+
+    def run(found: _Found, function: _Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        site, attributes = found
+        execution = begin(site)
+        if execution is None:
+            return function(*args, **kwargs)
+        if attributes is not None:
             execution.set_attributes(attributes)
-            try:
-                _loading.add(thread)
-                result = original(*args, **kwargs)
-            except BaseException as error:
-                execution.fail(error)
-                raise
-            finally:
-                _loading.discard(thread)
-            execution.finish()
-            return result
+        try:
+            state.inside = True
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            execution.fail(error)
+            raise
+        finally:
+            state.inside = False
+        execution.finish()
+        return result
 
-        return load
-
-    return make
+    return run

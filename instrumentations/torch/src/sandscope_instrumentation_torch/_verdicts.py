@@ -1,4 +1,4 @@
-"""Verdicts from the exception that ended a call or a load; torch's own messages are the evidence."""
+"""Verdicts from the exception that ended a call or a load; the evidence is its class and torch's message."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import zipfile
 
 from sandscope.instrumentation import Verdict
 
-_EXCEPTION = Verdict("RE", "runtime", "re_python_exception")
-_FILE_MISSING = Verdict("RE", "runtime", "re_file_missing")
-_FILE_UNREADABLE = Verdict("RE", "runtime", "re_file_unreadable")
-_INTERRUPTED = Verdict("IE", "judge", "ie_interrupted")
-_CUDA_MEMORY = Verdict("MLE", "kernel", "mle_cuda_oom", "memory")
-_CPU_MEMORY = Verdict("MLE", "kernel", "mle_cpu_allocator", "memory")
-_PYTHON_MEMORY = Verdict("MLE", "kernel", "mle_memory_error", "memory")
-# Not the file's code ended the load, but the limit that torch's restricted unpickler sets to it: kernel.
-_UNSAFE_PICKLE = Verdict("SV", "kernel", "sv_unsafe_pickle")
-_UNSAFE_SCRIPT = Verdict("SV", "kernel", "sv_unsafe_script")
+_EXCEPTION = Verdict("RE", "guest", "re_python_exception")
+_FILE_MISSING = Verdict("RE", "host", "re_file_missing")
+_FILE_UNREADABLE = Verdict("RE", "guest", "re_file_unreadable")
+_INTERRUPTED = Verdict("IE", "host", "ie_interrupted")
+_CUDA_MEMORY = Verdict("MLE", "engine", "mle_cuda_oom", "memory")
+_CPU_MEMORY = Verdict("MLE", "engine", "mle_cpu_allocator", "memory")
+_PYTHON_MEMORY = Verdict("MLE", "engine", "mle_memory_error", "memory")
+_UNSAFE_PICKLE = Verdict("SV", "engine", "sv_unsafe_pickle")
+_UNSAFE_SCRIPT = Verdict("SV", "engine", "sv_unsafe_script")
 
 _CPU_MESSAGES = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
 _CUDA_MESSAGES = ("CUDA out of memory", "CUDA error: out of memory")
 _SCRIPT_MESSAGE = "Cannot use ``weights_only=True`` with TorchScript archives"
 _PICKLE_MESSAGE = "Weights only load failed"
-# The same message also heads what random bytes give: these are its parts that name a refused object.
+# An unreadable file gives the same message: only these parts of it show that an object was refused.
 _REFUSALS = (
     "unsupported GLOBAL",
     "Unsupported global",

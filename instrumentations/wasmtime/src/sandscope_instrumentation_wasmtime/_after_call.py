@@ -1,4 +1,4 @@
-"""What follows a method of wasmtime's that is off the hot path: its success or its failure."""
+"""Wrap methods of wasmtime, off the hot path, so that a callback runs after their success or failure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from sandscope.instrumentation import report_error
 
 
-def following(place: str, note: Callable[..., None]) -> Callable[[Any], Any]:
-    """Return what wraps a method so that ``note(result, self, *args, **kwargs)`` follows its success.
+def after_success(component: str, callback: Callable[..., None]) -> Callable[[Any], Any]:
+    """Return a wrapper for a method that calls ``callback(result, self, *args, **kwargs)`` after it returned.
 
     Args:
-        place: where an error of ``note`` is counted; it goes no further.
-        note: what follows.
+        component: under which errors of the callback are counted; they are not raised.
+        callback: gets the method's result and arguments.
     """
 
     def wrap(original: Any) -> Any:
@@ -27,9 +27,9 @@ def following(place: str, note: Callable[..., None]) -> Callable[[Any], Any]:
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = plain(self, *args, **kwargs)
             try:
-                note(result, self, *args, **kwargs)
+                callback(result, self, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-                report_error(place, error)
+                report_error(component, error)
             return result
 
         return classmethod(method) if isinstance(original, classmethod) else method
@@ -37,12 +37,14 @@ def following(place: str, note: Callable[..., None]) -> Callable[[Any], Any]:
     return wrap
 
 
-def failing(place: str, note: Callable[..., None]) -> Callable[[Any], Any]:
-    """Return what wraps a method so that ``note(error, self, *args, **kwargs)`` follows its failure.
+def after_failure(component: str, callback: Callable[..., None]) -> Callable[[Any], Any]:
+    """Return a wrapper for a method that calls ``callback(error, self, *args, **kwargs)`` after it raised.
+
+    The exception is raised again, unchanged.
 
     Args:
-        place: where an error of ``note`` is counted; it goes no further.
-        note: what follows before the program gets the exception.
+        component: under which errors of the callback are counted; they are not raised.
+        callback: gets the exception and the method's arguments.
     """
 
     def wrap(original: Any) -> Any:
@@ -52,11 +54,11 @@ def failing(place: str, note: Callable[..., None]) -> Callable[[Any], Any]:
                 return original(*args, **kwargs)
             except Exception as error:
                 try:
-                    note(error, *args, **kwargs)
+                    callback(error, *args, **kwargs)
                 except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
-                    report_error(place, broken)
+                    report_error(component, broken)
                 raise
 
-        return classmethod(method) if isinstance(original, classmethod) else method
+        return method
 
     return wrap

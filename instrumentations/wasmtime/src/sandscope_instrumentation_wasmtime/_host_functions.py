@@ -1,4 +1,4 @@
-"""Host functions: what they raise is noted, and each call of one is a span if asked."""
+"""Host functions: their exceptions are remembered for the verdict, and their calls are spans if requested."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, Site, report_error
-from sandscope_instrumentation_wasmtime._evidence._host_errors import note_raised
+from sandscope_instrumentation_wasmtime._evidence._host_errors import remember_host_error
 from sandscope_instrumentation_wasmtime._sites import host_site
 
-_OURS = {__name__.partition(".")[0], "sandscope"}
+_OWN_PACKAGES = {__name__.partition(".")[0], "sandscope"}
 
 
 def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder | None) -> None:
-    """Wrap the host functions of core modules where a program registers them.
+    """Wrap the host functions of core modules when the program registers them.
 
     Args:
         wasmtime: the module.
-        patches: takes what is replaced.
-        recorder: gets an execution for each call of a host function, if it is not None.
+        patches: records the replaced methods.
+        recorder: gets an execution for each call of a host function, unless it is None.
     """
-    registering = _Registering(patches, recorder)
-    patches.replace(wasmtime.Func, "__init__", registering.at(3))
-    patches.replace(wasmtime.Linker, "define_func", registering.at(4, module=1, name=2))
+    registration = _Registration(patches, recorder)
+    patches.replace(wasmtime.Func, "__init__", registration.wrapper(3))
+    patches.replace(wasmtime.Linker, "define_func", registration.wrapper(4, module=1, name=2))
 
 
 def patch_component(component: Any, patches: Patches, recorder: Recorder | None) -> None:
     """Wrap the host functions of components; see `patch_module`."""
-    registering = _Registering(patches, recorder)
-    patches.replace(component.LinkerInstance, "add_func", registering.at(2, name=1))
+    registration = _Registration(patches, recorder)
+    patches.replace(component.LinkerInstance, "add_func", registration.wrapper(2, name=1))
 
 
-class _Registering:
-    """Makes what replaces a method that registers a host function."""
+class _Registration:
+    """Wraps the methods of wasmtime that register a host function."""
 
     def __init__(self, patches: Patches, recorder: Recorder | None) -> None:
         self._patches = patches
         self._recorder = recorder
 
-    def at(self, position: int, **names: int) -> Callable[[Any], Any]:
+    def wrapper(self, position: int, **names: int) -> Callable[[Any], Any]:
         """Return what wraps a method.
 
         Args:
-            position: of the argument ``func`` of the method.
-            names: of the arguments that together name the host function, with their positions.
+            position: of the method's argument ``func``.
+            names: the arguments that together are the host function's name, with their positions.
         """
 
         def wrap(original: Any) -> Any:
@@ -55,9 +55,10 @@ class _Registering:
                         str(kwargs.get(key, args[at] if at < len(args) else "")) for key, at in names.items()
                     )
                     if len(args) > position:
-                        args = (*args[:position], self._watched(args[position], name), *args[position + 1 :])
+                        func = self._wrap_function(args[position], name)
+                        args = (*args[:position], func, *args[position + 1 :])
                     elif "func" in kwargs:
-                        kwargs["func"] = self._watched(kwargs["func"], name)
+                        kwargs["func"] = self._wrap_function(kwargs["func"], name)
                 except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                     report_error("wasmtime.host", error)
                 return original(*args, **kwargs)
@@ -66,38 +67,39 @@ class _Registering:
 
         return wrap
 
-    def _watched(self, func: Any, name: str) -> Any:
-        if not callable(func) or str(getattr(func, "__module__", "")).partition(".")[0] in _OURS:
-            return func  # what cannot be called fails as ever; what is ours is not the program's
+    def _wrap_function(self, func: Any, name: str) -> Any:
+        own = str(getattr(func, "__module__", "")).partition(".")[0] in _OWN_PACKAGES
+        if own or not callable(func):  # wasmtime raises its own error for what is not callable
+            return func
         if self._recorder is None:
-            return _noting(func, self._patches)
+            return _remembering_errors(func, self._patches)
         site = host_site(name or getattr(func, "__name__", None))
-        return _recording(func, self._patches, self._recorder, site)
+        return _recorded(func, self._patches, self._recorder, site)
 
 
-def _noting(func: Callable[..., Any], patches: Patches) -> Callable[..., Any]:
+def _remembering_errors(func: Callable[..., Any], patches: Patches) -> Callable[..., Any]:
     def host_function(*args: Any) -> Any:
         try:
             return func(*args)
         except Exception as error:
             if not patches.undone:
-                note_raised(error)
+                remember_host_error(error)
             raise
 
     return host_function
 
 
-def _recording(
+def _recorded(
     func: Callable[..., Any], patches: Patches, recorder: Recorder, site: Site
 ) -> Callable[..., Any]:
-    noting = _noting(func, patches)
+    call = _remembering_errors(func, patches)
 
     def host_function(*args: Any) -> Any:
         execution = None if patches.undone else recorder.begin(site)
         if execution is None:
-            return noting(*args)
+            return call(*args)
         try:
-            result = noting(*args)
+            result = call(*args)
         except BaseException as error:
             execution.fail(error)
             raise

@@ -9,7 +9,7 @@ from typing import Any
 
 from sandscope.instrumentation import Recorder
 from sandscope_instrumentation_wasmtime._measures._calls import measuring
-from sandscope_instrumentation_wasmtime._settings import Settings
+from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 from sandscope_instrumentation_wasmtime._sites import COUNTED, TAG, UNNAMED
 
 _NO_TAG = "_sandscope_none"
@@ -25,7 +25,7 @@ class _Nesting(threading.local):
 _nesting = _Nesting()
 
 
-def recording(recorder: Recorder, settings: Settings) -> Callable[[Any], Any]:
+def recording(recorder: Recorder, settings: WasmtimeSettings) -> Callable[[Any], Any]:
     """Return what wraps ``Func.__call__``, of modules and of components.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sandscope.instrumentation import Site, Value
 from sandscope_instrumentation_wasmtime._evidence._host_errors import verdict_of_call, verdict_of_host
-from sandscope_instrumentation_wasmtime._evidence._violations import failed
+from sandscope_instrumentation_wasmtime._evidence._violations import report_failed_call
 from sandscope_instrumentation_wasmtime._names._traits import Traits
 
 TAG = "_sandscope"
@@ -45,14 +45,16 @@ def call_site(module: str | None, function: str | None, *, isolated: bool = Fals
         attributes=attributes,
         verdict_of=verdict_of_call,
         current=not isolated,
-        failed=failed,
+        failed=report_failed_call,
     )
 
 
 UNNAMED = call_site(None, None)
 """A function of unknown origin: one that no guest exports."""
 
-COUNTED = Site("wasmtime", "call", UNNAMED.name, verdict_of=verdict_of_call, traced=False, failed=failed)
+COUNTED = Site(
+    "wasmtime", "call", UNNAMED.name, verdict_of=verdict_of_call, traced=False, failed=report_failed_call
+)
 """Any function's calls where they have no spans: metrics know no names."""
 
 
@@ -75,15 +77,15 @@ class Guest:
     Attributes:
         name: from its name section, else its file's name, else None.
         traits: what its type says; None until a module is instantiated, and for components.
-        wanted: the functions for telemetry that it imports, by module and name; None until it is linked.
+        telemetry_imports: the host functions for telemetry that it imports; None until it is linked.
     """
 
-    __slots__ = ("_sites", "name", "traits", "wanted")
+    __slots__ = ("_sites", "name", "telemetry_imports", "traits")
 
     def __init__(self, name: str | None) -> None:
         self.name = name
         self.traits: Traits | None = None
-        self.wanted: tuple[tuple[str, str], ...] | None = None
+        self.telemetry_imports: tuple[tuple[str, str], ...] | None = None
         self._sites: dict[str | None, Site] = {}
 
     def site(self, function: str | None) -> Site:

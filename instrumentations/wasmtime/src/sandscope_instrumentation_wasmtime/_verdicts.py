@@ -1,53 +1,38 @@
-"""The verdict on what the engine raised: by the trap's code, else by the class, else by its words."""
+"""The verdict on an exception of wasmtime: by the trap's code, else by its class, else by its message."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Literal
 
-from sandscope.instrumentation import MISSING_EVIDENCE, OK, Verdict
+from sandscope.instrumentation import MISSING_EVIDENCE, OK, Patches, Verdict
+from sandscope_instrumentation_wasmtime._evidence._limit_messages import LIMIT_MESSAGES
 from sandscope_instrumentation_wasmtime._evidence._traps import (
     BY_CODE,
-    BY_WORDS,
+    BY_MESSAGE,
     COMPONENT_VALUE,
     EXCEPTION,
     MEMORY_BOUNDS,
     TABLE_BOUNDS,
 )
 
-HOST_ERROR = Verdict("IE", "judge", "ie_host_error")
-EXIT_CODE = Verdict("RE", "runtime", "re_exit_code")
-UNKNOWN_IMPORT = Verdict("SV", "kernel", "sv_unknown_import")
+HOST_ERROR = Verdict("IE", "host", "ie_host_error")
+EXIT_CODE = Verdict("RE", "guest", "re_exit_code")
+UNKNOWN_IMPORT = Verdict("SV", "engine", "sv_unknown_import")
 
-FAILURES = {
-    MEMORY_BOUNDS: Verdict("RE", "runtime", "re_memory_bounds"),
-    TABLE_BOUNDS: Verdict("RE", "runtime", "re_table_bounds"),
+OUT_OF_BOUNDS_FAILURES = {
+    MEMORY_BOUNDS: Verdict("RE", "guest", "re_memory_bounds"),
+    TABLE_BOUNDS: Verdict("RE", "guest", "re_table_bounds"),
 }
-"""What an access out of bounds is to a user who calls it no violation."""
+"""Verdicts on accesses out of bounds with the setting ``bounds=failure``."""
 
-_TRAP_WORDS = re.compile(r"^\s*(?:\d+: )?wasm trap: (.+)$", re.MULTILINE)
-# Complete messages, without a trap. A command that the linker instantiates inside the call may pass limits.
-MESSAGES = (
+_TRAP_MESSAGE = re.compile(r"^\s*(?:\d+: )?wasm trap: (.+)$", re.MULTILINE)
+MESSAGES = (  # messages of errors that are not traps
     (re.compile(r"\s*thrown Wasm exception"), EXCEPTION),
-    (
-        re.compile(r"memory minimum size of \d+ pages exceeds memory limits"),
-        Verdict("MLE", "kernel", "mle_store_limit", "memory"),
-    ),
-    (
-        re.compile(r"table minimum size of \d+ elements exceeds table limits"),
-        Verdict("MLE", "kernel", "mle_store_limit", "table"),
-    ),
-    (
-        re.compile(r"resource limit exceeded: instance count too high at \d+"),
-        Verdict("MLE", "kernel", "mle_store_limit", "instance"),
-    ),
-    (
-        re.compile(r"resource limit exceeded: memory count too high at \d+"),
-        Verdict("MLE", "kernel", "mle_store_limit", "memory"),
-    ),
-    (
-        re.compile(r"resource limit exceeded: table count too high at \d+"),
-        Verdict("MLE", "kernel", "mle_store_limit", "table"),
+    # Of a command module that the linker instantiates during the call.
+    *(
+        (message.pattern, Verdict("MLE", "engine", "mle_store_limit", message.limit))
+        for message in LIMIT_MESSAGES
     ),
     (re.compile(r"(?:string|list) pointer/length out of bounds of memory"), MEMORY_BOUNDS),
     (re.compile(r"converted integer out of range for `char`"), COMPONENT_VALUE),
@@ -58,27 +43,31 @@ MESSAGES = (
     (re.compile(r"too (?:few|many) parameters provided: "), HOST_ERROR),
     (re.compile(r"\s*python exception$", re.MULTILINE), HOST_ERROR),
 )
-_bounds = "violation"
 
 
-def judge_bounds(setting: Literal["violation", "failure"]) -> None:
-    """Choose what an access out of bounds is from now on."""
-    global _bounds  # noqa: PLW0603 -- there is one instrumentation of wasmtime
-    _bounds = setting
+class _Bounds:
+    """What an access out of bounds is: a violation or a failure."""
+
+    setting: Literal["violation", "failure"] = "violation"
+
+
+def patch(patches: Patches, bounds: Literal["violation", "failure"]) -> None:
+    """Set the verdict on accesses out of bounds, until the patches are undone."""
+    patches.replace(_Bounds, "setting", lambda _default: bounds)
 
 
 def verdict_of(error: BaseException) -> Verdict:
     """Return the verdict on a call that ended with an exception.
 
     Args:
-        error: what the engine raised for it; another than wasmtime's is the host's.
+        error: the exception; one that is not of a class of wasmtime is an error of the host.
     """
     verdict = _verdict_of(error)
-    return verdict if _bounds == "violation" else FAILURES.get(verdict, verdict)
+    return verdict if _Bounds.setting == "violation" else OUT_OF_BOUNDS_FAILURES.get(verdict, verdict)
 
 
 def has_code(error: BaseException) -> bool:
-    """Return whether it is a trap or an exit that no host function can have made by itself."""
+    """Return whether it has the code of a trap or exit: only the engine makes such exceptions."""
     from wasmtime import ExitTrap, Trap
 
     if isinstance(error, ExitTrap):
@@ -87,7 +76,7 @@ def has_code(error: BaseException) -> bool:
 
 
 def _code_of(trap: Any) -> str | None:
-    """Return the name of a trap's code; empty where this version's enumeration lacks it."""
+    """Return the name of a trap's code; empty if the enumeration of this version of wasmtime lacks it."""
     try:
         code = trap.trap_code
     except ValueError:
@@ -99,21 +88,21 @@ def _verdict_of(error: BaseException) -> Verdict:
     from wasmtime import ExitTrap, Trap, WasmtimeError
 
     if isinstance(error, ExitTrap):
-        code = getattr(error, "code", None)  # a host function that makes one gives it none
+        code = getattr(error, "code", None)  # missing if a host function made it
         return HOST_ERROR if code is None else OK if code == 0 else EXIT_CODE
     if isinstance(error, Trap):
         name = _code_of(error)
-        return BY_CODE.get(name, MISSING_EVIDENCE) if name else _by_words(error)
-    return _by_words(error) if isinstance(error, WasmtimeError) else HOST_ERROR
+        return BY_CODE.get(name, MISSING_EVIDENCE) if name else _by_message(error)
+    return _by_message(error) if isinstance(error, WasmtimeError) else HOST_ERROR
 
 
-def _by_words(error: BaseException) -> Verdict:
+def _by_message(error: BaseException) -> Verdict:
     message = str(error).rstrip()
-    if message.endswith("` has not been defined"):  # after a name that a hostile guest chooses
+    if message.endswith("` has not been defined"):  # the name before it is chosen by the guest
         return UNKNOWN_IMPORT
-    # What comes before the last cause is a backtrace: a hostile guest chooses the names in it.
+    # Only the last cause: the backtrace before it contains names that are chosen by the guest.
     cause = message.rpartition("Caused by:")[2]
-    trap = _TRAP_WORDS.search(cause)
+    trap = _TRAP_MESSAGE.search(cause)
     if trap is not None:
-        return BY_WORDS.get(trap.group(1), MISSING_EVIDENCE)
-    return next((verdict for words, verdict in MESSAGES if words.match(cause)), MISSING_EVIDENCE)
+        return BY_MESSAGE.get(trap.group(1), MISSING_EVIDENCE)
+    return next((verdict for pattern, verdict in MESSAGES if pattern.match(cause)), MISSING_EVIDENCE)

@@ -1,7 +1,8 @@
-"""The way into a WASI guest: the current trace context in its environment.
+"""Propagate the trace context to WASI guests, by environment variables.
 
-`WasiConfig` can only be added to, and the first of two variables with one name wins. So a variable that
-the user set stays as it is, and a stale one of this process is left out where the user inherits all.
+Variables can only be appended to a `WasiConfig`, and if two have the same name, the first counts. Therefore a
+variable that the user set is never replaced, and the process's own trace context is omitted from what
+``inherit_env`` passes on.
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sandscope.instrumentation import Patches, environment_names, inject_environment, report_error
 from sandscope_instrumentation_wasmtime._sites import TAG
 
-_CARRIED = "_sandscope_carried"
-"""The attribute of a store: what was put into its guests' environment."""
+_PROPAGATED = "_sandscope_propagated"
+"""An attribute of a store: the variables that were added to its guests' environment."""
 
 _Append = Callable[[Any, Iterable[tuple[str, str]]], None]
 
 
 def patch(wasmtime: Any, patches: Patches) -> None:
-    """Put the context that is current at ``Store.set_wasi`` into the guest's environment."""
+    """Add the context that is current at ``Store.set_wasi`` to the guest's environment."""
     append = wasmtime.WasiConfig.env.fset
-    patches.replace(wasmtime.WasiConfig, "env", _noting)
-    patches.replace(wasmtime.WasiConfig, "inherit_env", _without_stale(append))
-    patches.replace(wasmtime.Store, "set_wasi", _carrying(append))
+    patches.replace(wasmtime.WasiConfig, "env", _remember_names)
+    patches.replace(wasmtime.WasiConfig, "inherit_env", _without_own_context(append))
+    patches.replace(wasmtime.Store, "set_wasi", _propagating(append))
 
 
 class _Variables:
-    """What is known of a configuration's environment, which cannot be read back.
+    """What is known of the environment of a configuration, which cannot be read back.
 
     Attributes:
-        user: names that the user set.
-        stale: this process's own trace context, left out of what was inherited.
+        set_by_user: the names of variables that the user set.
+        omitted: variables with the process's own trace context that were not inherited.
     """
 
-    __slots__ = ("stale", "user")
+    __slots__ = ("omitted", "set_by_user")
 
     def __init__(self) -> None:
-        self.user: set[str] = set()
-        self.stale: dict[str, str] = {}
+        self.set_by_user: set[str] = set()
+        self.omitted: dict[str, str] = {}
 
 
 def _variables(config: Any) -> _Variables:
@@ -54,33 +55,35 @@ def _variables(config: Any) -> _Variables:
     return variables
 
 
-def _noting(original: property) -> property:
+def _remember_names(original: property) -> property:
     def set_env(self: Any, pairs: Any) -> None:
         names = []
 
-        def noted() -> Iterator[tuple[Any, Any]]:
+        def remembered() -> Iterator[tuple[Any, Any]]:  # the user's pairs may be readable only once
             for name, value in pairs:
                 names.append(name)
                 yield name, value
 
-        original.fset(self, noted())  # type: ignore[misc] # wasmtime's properties can be set
-        _variables(self).user.update(names)
+        original.fset(self, remembered())  # type: ignore[misc] # wasmtime's properties can be set
+        _variables(self).set_by_user.update(names)
 
     return original.setter(set_env)
 
 
-def _without_stale(append: _Append) -> Callable[[Any], Any]:
+def _without_own_context(append: _Append) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
         @wraps(original)
         def inherit_env(self: Any) -> Any:
-            stale = {name: os.environ[name] for name in environment_names() if name in os.environ}
-            if not stale or not is_instrumentation_enabled():
+            own = {name: os.environ[name] for name in environment_names() if name in os.environ}
+            if not own or not is_instrumentation_enabled():
                 return original(self)
             try:
-                append(self, [(name, value) for name, value in os.environ.items() if name not in stale])
-            except UnicodeEncodeError:  # not appended: what to do with it is wasmtime's own choice
+                append(self, [(name, value) for name, value in os.environ.items() if name not in own])
+            except (
+                UnicodeEncodeError
+            ):  # nothing was appended; wasmtime's own method may handle such variables
                 return original(self)
-            _variables(self).stale.update(stale)
+            _variables(self).omitted.update(own)
             return None
 
         return inherit_env
@@ -88,12 +91,12 @@ def _without_stale(append: _Append) -> Callable[[Any], Any]:
     return wrap
 
 
-def _carrying(append: _Append) -> Callable[[Any], Any]:
+def _propagating(append: _Append) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
         @wraps(original)
         def set_wasi(self: Any, *args: Any, **kwargs: Any) -> Any:
             try:
-                _carry(append, self, *args, **kwargs)
+                _propagate(append, self, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 report_error("wasmtime.wasi", error)
             return original(self, *args, **kwargs)
@@ -103,29 +106,30 @@ def _carrying(append: _Append) -> Callable[[Any], Any]:
     return wrap
 
 
-def _carry(append: _Append, store: Any, wasi: Any = None) -> None:
+def _propagate(append: _Append, store: Any, wasi: Any = None) -> None:
     try:
         store._context()
         wasi.ptr()
     except (AttributeError, ValueError):
-        return  # closed, used up or no configuration at all: wasmtime says so
+        return  # the store is closed, or the configuration invalid or already used: wasmtime raises its own error
     variables = _variables(wasi)
     environment: dict[str, str] = {}
-    free = is_instrumentation_enabled() and variables.user.isdisjoint(environment_names())
-    if free:
+    enabled = is_instrumentation_enabled() and variables.set_by_user.isdisjoint(environment_names())
+    if enabled:
         inject_environment(environment, get_current())
-    if not environment:
-        environment = {name: value for name, value in variables.stale.items() if name not in variables.user}
+    if not environment:  # as without instrumentation
+        omitted = variables.omitted.items()
+        environment = {name: value for name, value in omitted if name not in variables.set_by_user}
     if environment:
         append(wasi, environment.items())
-    setattr(store, _CARRIED, environment if free else None)
+    setattr(store, _PROPAGATED, environment if enabled else None)
 
 
 def carried_by(store: Any) -> dict[str, str] | None:
-    """Return what stands at the end of a store's environment in place of the user's, or None.
+    """Return the variables that were added to the end of a store's environment.
 
-    Args:
-        store: one without WASI, or where the user has set such variables, has nothing that may be replaced.
+    Returns:
+        None if the store has no WASI configuration, or if the user has set such variables.
     """
-    carried: dict[str, str] | None = getattr(store, _CARRIED, None)
-    return carried
+    added: dict[str, str] | None = getattr(store, _PROPAGATED, None)
+    return added

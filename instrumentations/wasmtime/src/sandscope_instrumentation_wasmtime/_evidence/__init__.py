@@ -1,1 +1,1 @@
-"""What a verdict is decided by: traps, refusals, capabilities, errors of host functions."""
+"""What decides a verdict: traps, violations, limits, capabilities, and errors of host functions."""

@@ -1,4 +1,4 @@
-"""What guests ask for by their imports, and what their WASI configuration gives them of it."""
+"""The capabilities that guests request by their imports, and those that their WASI configuration grants."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sandscope.instrumentation import CAPABILITY_REQUESTS, Patches, Recorder, Value
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
 CAPABILITY = "sandbox.capability"
 GRANTED = "sandbox.capability.granted"
+_COMPONENT = "wasmtime.capabilities"
 
-_WANTED = "_sandscope_capabilities"
-"""The attribute of a module, component or prepared instance that keeps what it asks for."""
+_REQUESTED = "_sandscope_capabilities"
+"""An attribute of a module, component or prepared instance: the capabilities that it requests."""
 _GRANTED = "_sandscope_granted"
-"""The attribute of a WASI configuration that keeps what it gives."""
+"""An attribute of a WASI configuration: the capabilities that it grants."""
 
-_BY_PREVIEW_1 = (  # the first prefix of a function's name that fits
+_BY_PREVIEW_1 = (  # by prefix of the function's name; the first match counts
     ("fd_write", "stdio"),
     ("fd_readdir", "filesystem"),
     ("fd_read", "stdio"),
@@ -32,7 +33,7 @@ _BY_PREVIEW_1 = (  # the first prefix of a function's name that fits
     ("proc_", "process"),
     ("sched_", "process"),
 )
-_BY_INTERFACE = (  # the first prefix of a component's import that fits
+_BY_INTERFACE = (  # by prefix of the component's import; the first match counts
     ("wasi:cli/environment", "environment"),
     ("wasi:cli/exit", "process"),
     ("wasi:cli/", "stdio"),
@@ -43,10 +44,10 @@ _BY_INTERFACE = (  # the first prefix of a component's import that fits
     ("wasi:sockets/", "network"),
 )
 _PREVIEW_1 = {"wasi_snapshot_preview1", "wasi_unstable"}
-_MECHANISMS = ("wasi:io/",)
-"""Interfaces that give nothing by themselves."""
+_WITHOUT_CAPABILITY = ("wasi:io/",)
+"""Prefixes of interfaces that give access to nothing by themselves."""
 _CONFIGURED = {"arguments", "environment", "filesystem", "network", "stdio"}
-"""What a linked guest has only if its store's WASI configuration gives it; it always has all else."""
+"""Capabilities that the store's WASI configuration has to grant; a linked guest has all others in any case."""
 
 _GRANTS = {
     "preopen_dir": "filesystem",
@@ -68,34 +69,34 @@ _REQUESTS: dict[tuple[str, bool], dict[str, Value]] = {
 
 
 def patch(wasmtime: Any, patches: Patches) -> None:
-    """Note what WASI configurations give, and to which store."""
+    """Record what WASI configurations grant, and to which store."""
     for name, capability in _GRANTS.items():
-        patches.replace(wasmtime.WasiConfig, name, following("wasmtime.capabilities", _giving(capability)))
-    patches.replace(wasmtime.Store, "set_wasi", following("wasmtime.capabilities", _given))
-    patches.replace(wasmtime.Store, "set_wasi_http", following("wasmtime.capabilities", _given_http))
-    patches.replace(wasmtime.Linker, "instantiate_pre", following("wasmtime.capabilities", _prepared))
+        patches.replace(wasmtime.WasiConfig, name, after_success(_COMPONENT, _grant(capability)))
+    patches.replace(wasmtime.Store, "set_wasi", after_success(_COMPONENT, _wasi_set))
+    patches.replace(wasmtime.Store, "set_wasi_http", after_success(_COMPONENT, _wasi_http_set))
+    patches.replace(wasmtime.Linker, "instantiate_pre", after_success(_COMPONENT, _prepared))
 
 
-def requested(
+def count_requests(
     recorder: Recorder, state: StoreState | None, linker: Any, source: Any, *, linked: bool
 ) -> None:
-    """Count what a guest asks for when it gets an instance.
+    """Count the capabilities that a guest requests when it is instantiated.
 
     Args:
         recorder: gets the counts.
-        state: of its store, if that is known.
-        linker: that looks its imports up, if one does.
+        state: of its store, if it is known.
+        linker: the linker that resolves its imports, if there is one.
         source: a module, a component, or an instance that was prepared from a module.
-        linked: all its imports were there.
+        linked: whether all its imports are defined.
     """
-    given = () if state is None else state.granted
-    for capability in _wanted_by(source, linker):
-        granted = linked and (capability not in _CONFIGURED or capability in given)
+    configured = () if state is None else state.granted
+    for capability in _requested_by(source, linker):
+        granted = linked and (capability not in _CONFIGURED or capability in configured)
         recorder.measure(CAPABILITY_REQUESTS, 1, _REQUESTS[capability, granted])
 
 
 def capability_of(module: str, name: str) -> str | None:
-    """Return what a guest asks for by an import, or None if it is nothing by itself.
+    """Return the capability that a guest requests by an import, or None if the import gives access to nothing.
 
     Args:
         module: of a core module's import; empty for a component's.
@@ -103,19 +104,19 @@ def capability_of(module: str, name: str) -> str | None:
     """
     if module in _PREVIEW_1:
         return next((found for prefix, found in _BY_PREVIEW_1 if name.startswith(prefix)), "process")
-    interface = module or name  # a component's core modules import interfaces as modules
-    if interface.startswith(_MECHANISMS):
+    interface = module or name  # core modules of a component import an interface as a module
+    if interface.startswith(_WITHOUT_CAPABILITY):
         return None
     return next((found for prefix, found in _BY_INTERFACE if interface.startswith(prefix)), "host")
 
 
-def _wanted_by(source: Any, linker: Any = None) -> frozenset[str]:
-    wanted: frozenset[str] | None = getattr(source, _WANTED, None)
-    if wanted is None:
+def _requested_by(source: Any, linker: Any = None) -> frozenset[str]:
+    requested: frozenset[str] | None = getattr(source, _REQUESTED, None)
+    if requested is None:
         found = {capability_of(module, name) for module, name in _imports(source, linker)}
-        wanted = frozenset(capability for capability in found if capability is not None)
-        setattr(source, _WANTED, wanted)
-    return wanted
+        requested = frozenset(capability for capability in found if capability is not None)
+        setattr(source, _REQUESTED, requested)
+    return requested
 
 
 def _imports(source: Any, linker: Any) -> Iterable[tuple[str, str]]:
@@ -127,23 +128,23 @@ def _imports(source: Any, linker: Any) -> Iterable[tuple[str, str]]:
 
 
 def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
-    setattr(prepared, _WANTED, _wanted_by(module))
+    setattr(prepared, _REQUESTED, _requested_by(module))
 
 
-def _giving(capability: str) -> Callable[..., None]:
-    def giving(_: None, config: Any, *_args: Any, **_kwargs: Any) -> None:
+def _grant(capability: str) -> Callable[..., None]:
+    def grant(_: None, config: Any, *_args: Any, **_kwargs: Any) -> None:
         config.__dict__.setdefault(_GRANTED, set()).add(capability)
 
-    return giving
+    return grant
 
 
-def _given(_: None, store: Any, wasi: Any) -> None:
+def _wasi_set(_: None, store: Any, wasi: Any) -> None:
     state = state_of(store)
     if state is not None:
         state.granted |= getattr(wasi, _GRANTED, set())
 
 
-def _given_http(_: None, store: Any) -> None:
+def _wasi_http_set(_: None, store: Any) -> None:
     state = state_of(store)
     if state is not None:
         state.granted.add("network")

@@ -1,6 +1,6 @@
-"""Exceptions that cross from host to guest: noted where a host function raises, judged where the call ends.
+"""Exceptions of host functions: remembered where they are raised, so that the verdict on the call is right.
 
-wasmtime keeps one last exception for the whole process: what a call raises may be another thread's.
+wasmtime keeps the last exception of the process in one global variable, so a call may raise another thread's.
 """
 
 from __future__ import annotations
@@ -16,64 +16,67 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sandscope.instrumentation import Verdict
 from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, has_code, verdict_of
 
-_HANDS_OVER = {
+_RERAISING = {
     ("wasmtime._func", "maybe_raise_last_exn"),
     ("wasmtime.component._enter", "maybe_raise_last_exn"),
 }
+"""wasmtime's functions (module and name) that raise the last exception of the process."""
 
 
 class _Thread(threading.local):
-    """What the calls of one thread know of each other.
+    """What is known of the calls of one thread.
 
     Attributes:
-        raised: what to say of the exception that a host function raised; the call around it takes it.
-        ended: the exception that a call ended with, and the verdict; host functions may pass it on.
+        host_error: the verdict on the exception that a host function raised, until the call around it ends.
+        last_failure: the exception of the last failed call, and its verdict: a host function may let it propagate.
     """
 
-    raised: Verdict | None = None
-    ended: tuple[Callable[[], Any], Verdict] | None = None
+    host_error: Verdict | None = None
+    last_failure: tuple[Callable[[], Any], Verdict] | None = None
 
 
 _thread = _Thread()
 
 
-def note_raised(error: BaseException) -> None:
-    """Note what a host function raised: its exception ends the guest's call around it."""
-    if is_instrumentation_enabled():  # else nobody will ask
-        _thread.raised = verdict_of_host(error)
+def remember_host_error(error: BaseException) -> None:
+    """Remember that a host function raised an exception, which ends the guest's call around it."""
+    if is_instrumentation_enabled():  # otherwise the call is not recorded, and nothing would clear it
+        _thread.host_error = verdict_of_host(error)
 
 
 def verdict_of_host(error: BaseException) -> Verdict:
-    """Return the verdict on a host function that raised: if it let a guest's trap pass, that guest's."""
-    ended = _thread.ended
-    if ended is not None and ended[0]() is error:
-        return ended[1]
+    """Return the verdict on a host function that raised; if it let a guest's trap propagate, the trap's verdict."""
+    last = _thread.last_failure
+    if last is not None and last[0]() is error:
+        return last[1]
     return verdict_of(error) if has_code(error) else HOST_ERROR
 
 
 def verdict_of_call(error: BaseException) -> Verdict:
-    """Return the verdict on a guest's call or instantiation that raised, from what happened in it.
+    """Return the verdict on a call or an instantiation that raised.
 
     Args:
-        error: what it raised.
+        error: the exception; what happened in the call decides, even if wasmtime raised another exception.
     """
-    verdict, _thread.raised = _thread.raised, None
+    verdict, _thread.host_error = _thread.host_error, None
     if verdict is None:
-        verdict = verdict_of(_what_the_engine_said(error))
+        verdict = verdict_of(_engine_error(error))
     try:
-        _thread.ended = weakref.ref(error), verdict
-    except TypeError:  # of no class of wasmtime's, and so a host error in whichever call it crosses
-        _thread.ended = None
+        _thread.last_failure = weakref.ref(error), verdict
+    except (
+        TypeError
+    ):  # not a class of wasmtime, so it is a host error in all calls that it propagates through
+        _thread.last_failure = None
     return verdict
 
 
-def _what_the_engine_said(error: BaseException) -> BaseException:
-    """Return the trap or error of this call, where wasmtime raises the last exception in its stead."""
+def _engine_error(error: BaseException) -> BaseException:
+    """Return the trap or error of this call, in case wasmtime raised the last exception of the process instead."""
     caller = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if (frame.f_globals.get("__name__"), frame.f_code.co_name) in _HANDS_OVER:
-            inside: dict[str, Any] = {} if caller is None else caller.f_locals
-            said = inside.get("trap_obj") or inside.get("error") or error.__context__
-            return said if isinstance(said, BaseException) else error
+        if (frame.f_globals.get("__name__"), frame.f_code.co_name) in _RERAISING:
+            variables: dict[str, Any] = {} if caller is None else caller.f_locals
+            found = variables.get("trap_obj") or variables.get("error") or error.__context__
+            return found if isinstance(found, BaseException) else error
         caller = frame
     return error

@@ -1,38 +1,38 @@
-"""The engine's traps: what each says of the guest, by its code's name and by the engine's words for it."""
+"""The verdict on each trap of the engine, by the name of its code and by its message."""
 
 from __future__ import annotations
 
 from sandscope.instrumentation import Verdict
 
-MEMORY_BOUNDS = Verdict("SV", "kernel", "sv_memory_bounds")
-TABLE_BOUNDS = Verdict("SV", "kernel", "sv_table_bounds")
-COMPONENT_VALUE = Verdict("SV", "kernel", "sv_component_value")
-EXCEPTION = Verdict("RE", "runtime", "re_exception")
+MEMORY_BOUNDS = Verdict("SV", "engine", "sv_memory_bounds")
+TABLE_BOUNDS = Verdict("SV", "engine", "sv_table_bounds")
+COMPONENT_VALUE = Verdict("SV", "engine", "sv_component_value")
+EXCEPTION = Verdict("RE", "guest", "re_exception")
 
-_TRAPS: dict[Verdict, dict[str, str]] = {
-    Verdict("TLE", "kernel", "tle_fuel", "fuel"): {"OUT_OF_FUEL": "all fuel consumed by WebAssembly"},
-    Verdict("TLE", "kernel", "tle_epoch", "epoch"): {"INTERRUPT": "interrupt"},
-    Verdict("MLE", "kernel", "mle_stack", "stack"): {"STACK_OVERFLOW": "call stack exhausted"},
-    Verdict("MLE", "kernel", "mle_allocation", "memory"): {
+_TRAPS: dict[Verdict, dict[str, str]] = {  # messages by code
+    Verdict("TLE", "engine", "tle_fuel", "fuel"): {"OUT_OF_FUEL": "all fuel consumed by WebAssembly"},
+    Verdict("TLE", "engine", "tle_epoch", "epoch"): {"INTERRUPT": "interrupt"},
+    Verdict("MLE", "engine", "mle_stack", "stack"): {"STACK_OVERFLOW": "call stack exhausted"},
+    Verdict("MLE", "engine", "mle_allocation", "memory"): {
         "ALLOCATION_TOO_LARGE": "allocation size too large"
     },
-    Verdict("RE", "runtime", "re_unreachable"): {"UNREACHABLE": "wasm `unreachable` instruction executed"},
-    Verdict("RE", "runtime", "re_arithmetic"): {
+    Verdict("RE", "guest", "re_unreachable"): {"UNREACHABLE": "wasm `unreachable` instruction executed"},
+    Verdict("RE", "guest", "re_arithmetic"): {
         "INTEGER_OVERFLOW": "integer overflow",
         "INTEGER_DIVISION_BY_ZERO": "integer divide by zero",
         "BAD_CONVERSION_TO_INTEGER": "invalid conversion to integer",
     },
-    Verdict("RE", "runtime", "re_reference"): {
+    Verdict("RE", "guest", "re_reference"): {
         "NULL_REFERENCE": "null reference",
         "CAST_FAILURE": "cast failure",
         "ARRAY_OUT_OF_BOUNDS": "out of bounds array access",
     },
     EXCEPTION: {"UNCAUGHT_EXCEPTION": "uncaught exception propagated out of component"},
-    Verdict("RE", "runtime", "re_stack_switching"): {
+    Verdict("RE", "guest", "re_stack_switching"): {
         "UNHANDLED_TAG": "unhandled tag",
         "CONTINUATION_ALREADY_CONSUMED": "continuation already consumed",
     },
-    Verdict("RE", "runtime", "re_async"): {
+    Verdict("RE", "guest", "re_async"): {
         "ATOMIC_WAIT_NON_SHARED_MEMORY": "atomic wait on non-shared memory",
         "NO_ASYNC_RESULT": "async-lifted export failed to produce a result",
         "ASYNC_DEADLOCK": "deadlock detected: event loop cannot make further progress",
@@ -63,12 +63,12 @@ _TRAPS: dict[Verdict, dict[str, str]] = {
         "LIST_OUT_OF_BOUNDS": "list content out-of-bounds",
     },
     TABLE_BOUNDS: {"TABLE_OUT_OF_BOUNDS": "undefined element: out of bounds table access"},
-    Verdict("SV", "kernel", "sv_indirect_call"): {
+    Verdict("SV", "engine", "sv_indirect_call"): {
         "INDIRECT_CALL_TO_NULL": "uninitialized element",
         "BAD_SIGNATURE": "indirect call type mismatch",
     },
-    Verdict("SV", "kernel", "sv_misaligned"): {"HEAP_MISALIGNED": "unaligned atomic"},
-    Verdict("SV", "kernel", "sv_component_boundary"): {
+    Verdict("SV", "engine", "sv_misaligned"): {"HEAP_MISALIGNED": "unaligned atomic"},
+    Verdict("SV", "engine", "sv_component_boundary"): {
         "CANNOT_ENTER_COMPONENT": "cannot enter component instance",
         "CANNOT_LEAVE_COMPONENT": "cannot leave component instance",
     },
@@ -77,7 +77,7 @@ _TRAPS: dict[Verdict, dict[str, str]] = {
         "INVALID_CHAR": "invalid `char` bit pattern",
         "INVALID_DISCRIMINANT": "invalid variant discriminant",
     },
-    Verdict("IE", "runtime", "ie_engine"): {
+    Verdict("IE", "engine", "ie_engine"): {
         "DISABLED_OPCODE": "pulley opcode disabled at compile time was executed",
         "DEBUG_ASSERT_STRING_ENCODING_FINISHED": "should have finished string encoding",
         "DEBUG_ASSERT_EQUAL_CODE_UNITS": "code units should be equal",
@@ -87,4 +87,4 @@ _TRAPS: dict[Verdict, dict[str, str]] = {
 }
 
 BY_CODE = {code: verdict for verdict, traps in _TRAPS.items() for code in traps}
-BY_WORDS = {words: verdict for verdict, traps in _TRAPS.items() for words in traps.values()}
+BY_MESSAGE = {message: verdict for verdict, traps in _TRAPS.items() for message in traps.values()}

@@ -1,1 +1,1 @@
-"""The functions by which guests emit telemetry of their own."""
+"""The host functions by which guests emit their own telemetry."""

@@ -1,8 +1,7 @@
-"""The way out of a guest: host functions for its telemetry, where its module asks for them.
+"""Define the host functions for guests' telemetry when a linker instantiates a module that imports them.
 
-They are offered at `wasmtime.Linker.instantiate` to a module that imports them from a linker without them.
-The program's linker stays as it is; other threads may be using it. For this one instantiation there is a linker
-of our own, with the rest of what the module imports taken out of the program's.
+The program's linker is not changed, because other threads may be using it. If it lacks some of these functions, the
+instantiation uses a new linker that has them and all other imports of the module, copied from the program's linker.
 """
 
 from __future__ import annotations
@@ -14,44 +13,50 @@ from typing import Any
 
 from sandscope.instrumentation import GuestTelemetry, Patches, Refusal, report_error
 from sandscope_instrumentation_wasmtime._guest_telemetry import _observe, _otel
-from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import Offered, Offers, stock_of
+from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import (
+    HostFunction,
+    HostFunctions,
+    linker_with,
+)
 from sandscope_instrumentation_wasmtime._sites import TAG, guest_of
 
 Name = tuple[str, str]
 
 
 def patch(wasmtime: Any, patches: Patches, guest: GuestTelemetry) -> None:
-    """Offer the functions. To be the last patch, so that all others see a linker that is complete.
+    """Define the functions. This has to be the last patch, so that all others get the complete linker.
 
     Args:
         wasmtime: the module.
-        patches: takes what is replaced.
-        guest: takes what guests emit.
+        patches: records the replaced methods.
+        guest: gets the telemetry that guests emit.
     """
-    functions = {**_otel.functions(guest), **_observe.functions(guest)}
-    offers = {name: offered._replace(call=_until(patches, offered)) for name, offered in functions.items()}
-    patches.replace(wasmtime.Linker, "instantiate", _offering(offers))
+    functions = {
+        name: function._replace(call=_until_undone(patches, function))
+        for name, function in {**_otel.functions(guest), **_observe.functions(guest)}.items()
+    }
+    patches.replace(wasmtime.Linker, "instantiate", _with_functions(functions))
 
 
-def _until(patches: Patches, offered: Offered) -> Callable[..., int | None]:
-    """Return the function, which a guest may call for ever, so that it does nothing once patches are undone."""
+def _until_undone(patches: Patches, function: HostFunction) -> Callable[..., int | None]:
+    """Return a call that does nothing after uninstrumentation: a guest may keep calling the function."""
 
     def call(*args: Any) -> int | None:
         if patches.undone:
-            return int(Refusal.OFF) if offered.results else None
-        return offered.call(*args)
+            return int(Refusal.OFF) if function.results else None
+        return function.call(*args)
 
     return call
 
 
-def _offering(offers: Offers) -> Callable[[Any], Any]:
+def _with_functions(functions: HostFunctions) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
         @wraps(original)
         def instantiate(self: Any, *args: Any, **kwargs: Any) -> Any:
             linker = self
             try:
-                linker = _complete(offers, self, *args, **kwargs)
-            except ValueError:  # something is closed: wasmtime says so
+                linker = _complete(functions, self, *args, **kwargs)
+            except ValueError:  # linker, store or module is closed: wasmtime raises its own error
                 pass
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 report_error("wasmtime.guest", error)
@@ -62,60 +67,66 @@ def _offering(offers: Offers) -> Callable[[Any], Any]:
     return wrap
 
 
-def _complete(offers: Offers, linker: Any, store: Any = None, module: Any = None, *_: Any, **__: Any) -> Any:
-    """Return a linker that has all that the module imports; the program's own where it needs nothing of ours."""
+def _complete(
+    functions: HostFunctions, linker: Any, store: Any = None, module: Any = None, *_: Any, **__: Any
+) -> Any:
+    """Return a linker with all imports of a module; the program's linker if it lacks none of the functions."""
     from wasmtime import Linker, Module, Store
 
     if not (isinstance(store, Store) and isinstance(module, Module) and store.engine is linker.engine):
-        return linker  # wasmtime says what is wrong; to link the items of another engine, it would abort
-    wanted = _wanted(module, offers)
-    missing = set(wanted).difference(_found(linker, store, wanted))
+        return (
+            linker  # wasmtime raises its own error; linking items of another engine would abort the process
+        )
+    imported = _imported(module, functions)
+    missing = set(imported).difference(_defined(linker, store, imported))
     if not missing:
         return linker
     names = {(each.module, each.name or "") for each in module.imports}
-    found = _found(linker, store, names - missing)
-    stock = stock_of(linker.engine, offers)
-    found.update((name, stock.get(store, *name)) for name in missing)
-    if len({_owner(item) for item in found.values()} - {None}) > 1:
-        return linker  # nor would it survive items of another store
-    own = Linker(linker.engine)
-    for name, item in found.items():
-        own.define(store, *name, item)
-    vars(own).update({name: value for name, value in vars(linker).items() if name.startswith(TAG)})
-    return own
+    items = _defined(linker, store, names - missing)
+    provider = linker_with(functions, linker.engine)
+    items.update((name, provider.get(store, *name)) for name in missing)
+    if len({_store_id(item) for item in items.values()} - {None}) > 1:
+        return linker  # linking items of another store would abort the process, too
+    complete = Linker(linker.engine)
+    for name, item in items.items():
+        complete.define(store, *name, item)
+    vars(complete).update({name: value for name, value in vars(linker).items() if name.startswith(TAG)})
+    return complete
 
 
-def _wanted(module: Any, offers: Offers) -> Sequence[Name]:
-    """Return which of the functions a module imports, with just these types."""
+def _imported(module: Any, functions: HostFunctions) -> Sequence[Name]:
+    """Return which of the functions a module imports with the right type."""
     guest = guest_of(module)
-    if guest.wanted is None:
+    if guest.telemetry_imports is None:
         imports = {(each.module, each.name or ""): each.type for each in module.imports}
-        guest.wanted = tuple(name for name, type_ in imports.items() if _fits(type_, offers.get(name)))
-    return guest.wanted
+        guest.telemetry_imports = tuple(
+            name for name, type_ in imports.items() if _has_type(type_, functions.get(name))
+        )
+    return guest.telemetry_imports
 
 
-def _fits(type_: Any, offered: Offered | None) -> bool:
+def _has_type(type_: Any, function: HostFunction | None) -> bool:
     from wasmtime import FuncType
 
-    if offered is None or not isinstance(type_, FuncType):
+    if function is None or not isinstance(type_, FuncType):
         return False
     types = (tuple(map(str, type_.params)), tuple(map(str, type_.results)))
-    return types == (offered.parameters, offered.results)
+    return types == (function.parameters, function.results)
 
 
-def _found(linker: Any, store: Any, names: Iterable[Name]) -> dict[Name, Any]:
-    """Return what a linker has under some names."""
+def _defined(linker: Any, store: Any, names: Iterable[Name]) -> dict[Name, Any]:
+    """Return the items that a linker defines under some names."""
     from wasmtime import WasmtimeError
 
-    found = {}
+    items = {}
     for name in names:
         with suppress(WasmtimeError):  # it is not defined
-            found[name] = linker.get(store, *name)
-    return found
+            items[name] = linker.get(store, *name)
+    return items
 
 
-def _owner(item: Any) -> int | None:
-    """Return the engine's id of the store that an item belongs to; None for memory that is shared."""
+def _store_id(item: Any) -> int | None:
+    """Return the engine's number of the store that an item belongs to; None for shared memory."""
     from wasmtime import SharedMemory
 
     return None if isinstance(item, SharedMemory) else item._as_extern().of.func.store_id

@@ -1,4 +1,4 @@
-"""Reads what a guest points at; it may point anywhere."""
+"""Reads from the memory of a guest, at an address that it chooses."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ _UNSIGNED = 2**32
 
 
 def read(caller: Any, address: int, length: int, most: int) -> bytes | None:
-    """Return a piece of the memory that the calling guest exports as ``memory``.
+    """Return bytes from the memory that the calling guest exports as ``memory``.
 
     Args:
         caller: wasmtime's `Caller`.
-        address: of the first byte; wasmtime hands numbers of 32 bits over as signed.
-        length: in bytes, likewise.
-        most: bytes to return; what is beyond is left out.
+        address: of the first byte; wasmtime passes 32-bit numbers as signed.
+        length: in bytes, also signed.
+        most: how many bytes to return at most; the rest is omitted.
 
     Returns:
-        None if some of it is outside of the memory, or there is no such memory.
+        None if a part is outside of the memory, or if the guest exports no such memory.
     """
     from wasmtime import Memory
 

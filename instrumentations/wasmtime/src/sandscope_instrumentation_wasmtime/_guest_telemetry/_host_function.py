@@ -1,24 +1,24 @@
-"""Host functions that guests may import to emit telemetry, and the linkers that have them."""
+"""Host functions that guests may import to emit telemetry, and the linkers that define them."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from sandscope.instrumentation import new_lock
 from sandscope_instrumentation_wasmtime._sites import TAG
 
-_STOCK = f"{TAG}_stock"
+_LINKER = f"{TAG}_linker"
+"""An attribute of an engine: its `_DefinedLinker`."""
 
 
-class Offered(NamedTuple):
-    """One function.
+class HostFunction(NamedTuple):
+    """A host function.
 
     Attributes:
         parameters: their wasm types, such as ``i32``.
-        results: likewise.
-        call: gets wasmtime's `Caller` and the arguments. It holds no store, which wasmtime would then keep.
+        results: their wasm types.
+        call: gets wasmtime's `Caller` and the arguments. It must not refer to a store: wasmtime would keep it alive.
     """
 
     parameters: tuple[str, ...]
@@ -26,53 +26,47 @@ class Offered(NamedTuple):
     call: Callable[..., int | None]
 
 
-Offers: TypeAlias = "Mapping[tuple[str, str], Offered]"
-"""By the module and name that guests import them by."""
+HostFunctions: TypeAlias = "Mapping[tuple[str, str], HostFunction]"
+"""Host functions by the module and name of their import."""
 
 
-class _Stock(NamedTuple):
-    """A linker of ours, and what it has been filled with."""
+class _DefinedLinker(NamedTuple):
+    """A linker, and the host functions that it defines."""
 
     linker: Any
-    offers: Offers
+    functions: HostFunctions
 
 
-_lock = threading.RLock()  # a finaliser may instantiate, too
+_lock = new_lock()
 
 
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 -- another thread may have held it, and is not in the child
-    _lock = threading.RLock()
+def linker_with(functions: HostFunctions, engine: Any) -> Any:
+    """Return the engine's linker that defines host functions; it can be used with any store.
 
-
-os.register_at_fork(after_in_child=_renew_lock)
-
-
-def stock_of(engine: Any, offers: Offers) -> Any:
-    """Return an engine's linker that has all of the functions, for any store.
-
-    It is made once, as older versions of wasmtime cannot register functions in two threads at a time.
+    It is made once for each engine: older versions of wasmtime cannot register functions on two threads at a time.
 
     Args:
-        engine: keeps it.
-        offers: the functions.
+        functions: the host functions.
+        engine: the engine, which keeps the linker.
     """
     from wasmtime import Linker
 
     with _lock:
-        stock = getattr(engine, _STOCK, None)
-        if stock is None or stock.offers is not offers:
-            stock = _Stock(Linker(engine), offers)
-            del stock.linker.engine  # a cycle would keep the engine
-            for name, offered in offers.items():
-                stock.linker.define_func(*name, _type(offered), offered.call, access_caller=True)
-            setattr(engine, _STOCK, stock)
-    return stock.linker
+        defined: _DefinedLinker | None = getattr(engine, _LINKER, None)
+        if defined is None or defined.functions is not functions:
+            defined = _DefinedLinker(Linker(engine), functions)
+            del defined.linker.engine  # a reference cycle would keep the engine alive
+            for name, function in functions.items():
+                defined.linker.define_func(*name, _type(function), function.call, access_caller=True)
+            setattr(engine, _LINKER, defined)
+    return defined.linker
 
 
-def _type(offered: Offered) -> Any:
+def _type(function: HostFunction) -> Any:
     from wasmtime import FuncType, ValType
 
     kinds = {str(kind): kind for kind in (ValType.i32(), ValType.i64(), ValType.f64())}
-    parameters, results = ([kinds[each] for each in types] for types in (offered.parameters, offered.results))
+    parameters, results = (
+        [kinds[each] for each in types] for types in (function.parameters, function.results)
+    )
     return FuncType(parameters, results)

@@ -1,4 +1,4 @@
-"""The host functions of Dylibso's Observe API, by its present names and by those that it had before."""
+"""The host functions of Dylibso's Observe API, by their current and by their former names."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 from sandscope.instrumentation import GuestTelemetry, Refusal
 from sandscope_instrumentation_wasmtime._guest_telemetry._guest_memory import read
-from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import Offered, Offers
+from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import HostFunction, HostFunctions
 
 MODULE = "dylibso:observe/api"
-OLD_MODULE = "dylibso_observe"
+FORMER_MODULE = "dylibso_observe"
 
 _SEVERITIES = {1: 17, 2: 13, 3: 9, 4: 5, 5: 1}
-"""From the API's levels, error to trace, to OpenTelemetry's numbers."""
+"""OpenTelemetry's severity numbers by the API's levels, which go from error to trace."""
 _STATSD = 1
 _COUNTER = re.compile(rb"([^:|@]{1,63}):([0-9.eE+-]{1,32})\|c(?:\|#[^|]*)?\n?")
 
 
-def functions(guest: GuestTelemetry) -> Offers:
-    """Return the functions by the module and name that guests import them by.
+def functions(guest: GuestTelemetry) -> HostFunctions:
+    """Return the host functions.
 
     Args:
-        guest: takes what they emit.
+        guest: gets the telemetry that guests emit.
     """
     most = guest.limits.text
 
@@ -63,23 +63,23 @@ def functions(guest: GuestTelemetry) -> Offers:
         else:
             guest.count(counter[1], _number(counter[2]))
 
-    offers: dict[str, tuple[str, Callable[..., None]]] = {
+    named: dict[str, tuple[str, Callable[..., None]]] = {
         "span-enter": ("pointer i32", span_enter),
         "span-exit": ("", span_exit),
         "span-tags": ("pointer i32", span_tags),
         "log": ("i32 pointer i32", log),
         "metric": ("i32 pointer i32", metric),
     }
-    present = {(MODULE, name): _offered(types, "i32", call) for name, (types, call) in offers.items()}
+    current = {(MODULE, name): _host_function(types, "i32", call) for name, (types, call) in named.items()}
     former = {
-        (OLD_MODULE, name.replace("-", "_")): _offered(types, "i64", call)
-        for name, (types, call) in offers.items()
+        (FORMER_MODULE, name.replace("-", "_")): _host_function(types, "i64", call)
+        for name, (types, call) in named.items()
     }
-    return {**present, **former}
+    return {**current, **former}
 
 
-def _offered(types: str, pointer: str, call: Callable[..., None]) -> Offered:
-    return Offered(tuple(types.replace("pointer", pointer).split()), (), call)
+def _host_function(types: str, pointer: str, call: Callable[..., None]) -> HostFunction:
+    return HostFunction(tuple(types.replace("pointer", pointer).split()), (), call)
 
 
 def _number(text: bytes) -> float:

@@ -1,4 +1,4 @@
-"""The host functions that guests import from ``otel``; the README says what they do."""
+"""The host functions that guests import from the module ``otel``; the README documents them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from sandscope.instrumentation import GuestTelemetry, Refusal
 from sandscope_instrumentation_wasmtime._guest_telemetry._guest_memory import read
-from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import Offered, Offers
+from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import HostFunction, HostFunctions
 
 MODULE = "otel"
 
 
-def functions(guest: GuestTelemetry) -> Offers:
-    """Return the functions by the module and name that guests import them by.
+def functions(guest: GuestTelemetry) -> HostFunctions:
+    """Return the host functions.
 
     Args:
-        guest: takes what they emit.
+        guest: gets the telemetry that guests emit.
     """
     most = guest.limits.text
 
@@ -27,7 +27,7 @@ def functions(guest: GuestTelemetry) -> Offers:
     def span_end(_caller: Any, span: int) -> int:
         return guest.end_span(span)
 
-    def span_set_attribute(  # noqa: PLR0917 -- wasm has no other arguments
+    def span_set_attribute(  # noqa: PLR0917 -- the guest passes these arguments
         caller: Any, span: int, key: int, key_size: int, value: int, value_size: int
     ) -> int:
         name, text = read(caller, key, key_size, most), read(caller, value, value_size, most)
@@ -43,7 +43,7 @@ def functions(guest: GuestTelemetry) -> Offers:
         text = read(caller, name, name_size, most)
         return guest.refuse("count", Refusal.ADDRESS) if text is None else guest.count(text, value)
 
-    offers: dict[str, tuple[str, Callable[..., int]]] = {
+    named: dict[str, tuple[str, Callable[..., int]]] = {
         "span_start": ("i32 i32", span_start),
         "span_end": ("i32", span_end),
         "span_set_attribute": ("i32 i32 i32 i32 i32", span_set_attribute),
@@ -51,6 +51,6 @@ def functions(guest: GuestTelemetry) -> Offers:
         "counter_add": ("i32 i32 f64", counter_add),
     }
     return {
-        (MODULE, name): Offered(tuple(types.split()), ("i32",), call)
-        for name, (types, call) in offers.items()
+        (MODULE, name): HostFunction(tuple(types.split()), ("i32",), call)
+        for name, (types, call) in named.items()
     }

@@ -1,7 +1,7 @@
-"""The interface ``wasi:otel/tracing`` for components: the proposal's spans, by `add_wasi_otel`.
+"""The interface ``wasi:otel/tracing`` of the proposal, for the spans of components; see `add_wasi_otel`.
 
-A component linker can be neither read nor copied, so this cannot be offered without the program's asking: what
-it has defined would be defined twice, and other threads may be using the linker.
+It is not added to linkers automatically: a component linker can be neither read nor copied, an interface that the
+program has defined would be defined twice, and other threads may be using the linker.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from sandscope.instrumentation import GuestTelemetry, Patches
 INTERFACE = "wasi:otel/tracing@0.2.0-rc.2"
 
 _PENDING = "span"
-"""The name of a span until its guest says it, at the end."""
+"""The name of a span until it ends: only then does the guest pass its name."""
 
 
-class _Taker:
-    """Takes what components emit."""
+class _Destination:
+    """Where the spans of components go: None while wasmtime is not instrumented."""
 
     guest: GuestTelemetry | None = None
 
 
 def patch(patches: Patches, guest: GuestTelemetry) -> None:
-    """Let what components emit be taken, for as long as the patches last."""
-    patches.replace(_Taker, "guest", lambda _nobody: guest)
+    """Record the spans that components emit, until the patches are undone."""
+    patches.replace(_Destination, "guest", lambda _none: guest)
 
 
 def add_wasi_otel(linker: Any) -> None:
-    """Define the interface ``wasi:otel/tracing@0.2.0-rc.2`` in a component linker, as ``add_wasip2`` does its own.
+    """Define the interface ``wasi:otel/tracing@0.2.0-rc.2`` in a component linker.
 
-    A component that imports it links in any case; its spans are taken while wasmtime is instrumented.
+    The spans of components are recorded only while wasmtime is instrumented.
 
     Args:
         linker: a `wasmtime.component.Linker`.
 
     Raises:
-        wasmtime.WasmtimeError: if the interface is defined already, or the linker is in use.
+        wasmtime.WasmtimeError: if the interface is already defined, or the linker is in use.
     """
     with linker.root() as root, root.add_instance(INTERFACE) as interface:
         interface.add_func("on-start", _on_start)
@@ -48,12 +48,12 @@ def add_wasi_otel(linker: Any) -> None:
 
 
 def _on_start(_store: Any, context: Any) -> None:
-    if _Taker.guest is not None:
-        _Taker.guest.start_span(_PENDING, getattr(context, "span-id"))
+    if _Destination.guest is not None:
+        _Destination.guest.start_span(_PENDING, getattr(context, "span-id"))
 
 
 def _on_end(_store: Any, span: Any) -> None:
-    guest = _Taker.guest
+    guest = _Destination.guest
     if guest is None:
         return
     handle = getattr(getattr(span, "span-context"), "span-id")
@@ -66,7 +66,7 @@ def _on_end(_store: Any, span: Any) -> None:
 def _current_span_context(_store: Any) -> Any:
     from wasmtime.component import Record
 
-    guest = _Taker.guest
+    guest = _Destination.guest
     context = INVALID_SPAN_CONTEXT if guest is None else guest.span_context()
     record = Record()
     vars(record).update(
@@ -82,7 +82,7 @@ def _current_span_context(_store: Any) -> Any:
 
 
 def _text(value: str, most: int) -> str:
-    """Return an attribute's text: that of a JSON string, else the JSON itself."""
+    """Return the text of an attribute: the value of a JSON string, or any other JSON as it is."""
     if value[:1] != '"' or len(value) > most:
         return value
     try:

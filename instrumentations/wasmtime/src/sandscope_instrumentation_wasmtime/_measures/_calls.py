@@ -14,7 +14,7 @@ from sandscope.instrumentation import Execution, Recorder, Site, report_error
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
 from sandscope_instrumentation_wasmtime._measures._cpu import CpuTime, thread_measures
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, STATE, StoreState
-from sandscope_instrumentation_wasmtime._settings import Settings
+from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 
 FIRST = 16
 """Calls of a store that are measured one by one."""
@@ -23,7 +23,11 @@ EVERY = 64
 
 
 def measuring(
-    original: Callable[..., Any], recorder: Recorder, settings: Settings, attribute: str, default: Site
+    original: Callable[..., Any],
+    recorder: Recorder,
+    settings: WasmtimeSettings,
+    attribute: str,
+    default: Site,
 ) -> Callable[..., Any]:
     """Return what to patch ``Func.__call__`` with.
 
@@ -66,7 +70,7 @@ class Measurement:
 
     __slots__ = ("_cpu", "_fuel", "_settings", "_state", "_store")
 
-    def __init__(self, settings: Settings, state: StoreState, store: Any) -> None:
+    def __init__(self, settings: WasmtimeSettings, state: StoreState, store: Any) -> None:
         """Start; what comes inside is part of it."""
         self._settings, self._state, self._store = settings, state, store
         self._fuel: int | None = None

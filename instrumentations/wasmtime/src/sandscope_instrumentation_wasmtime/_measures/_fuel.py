@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Metric, Patches, Recorder, report_error
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
 CONSUMED = Metric("wasm.fuel.consumed", "counter", "{fuel}", "Fuel that calls and instantiations consumed")
@@ -25,7 +25,7 @@ def patch(wasmtime: Any, patches: Patches, *, measured: bool) -> None:
         measured: fuel is to be measured, and not only known when it is out.
     """
     if measured:
-        patches.replace(wasmtime.Store, "__init__", following("wasmtime.fuel", _made))
+        patches.replace(wasmtime.Store, "__init__", after_success("wasmtime.fuel", _made))
     patches.replace(wasmtime.Store, "set_fuel", _set)
 
 

@@ -100,14 +100,14 @@ class _Making:
             state.instances += 1
             state.recorder.measure(ACTIVE, 1)
         self._stop()
-        self._after(_capabilities.requested, state, self._owner, self._source, linked=True)
+        self._after(_capabilities.count_requests, state, self._owner, self._source, linked=True)
 
     def failed(self, error: BaseException) -> None:
         """End without an instance."""
         self._stop()
-        self._after(_violations.refused, self._state, error)
+        self._after(_violations.report_failed_instantiation, self._state, error)
         if _violations.unknown_import(error) is not None:
-            self._after(_capabilities.requested, self._state, self._owner, self._source, linked=False)
+            self._after(_capabilities.count_requests, self._state, self._owner, self._source, linked=False)
 
     def _start(self, state: StoreState) -> None:
         state.running = True

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Metric, Patches
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
 USAGE = Metric("wasm.memory.usage", "updowncounter", "By", "Memory that living guests export")
@@ -26,9 +26,9 @@ _MOST = 1 << 48
 def patch(wasmtime: Any, patches: Patches) -> None:
     """Follow the memories of stores."""
     exports = wasmtime._instance.InstanceExports
-    patches.replace(exports, "__init__", following("wasmtime.memory", _exported(wasmtime.Memory)))
-    patches.replace(wasmtime.Store, "set_limits", following("wasmtime.memory", _limited))
-    patches.replace(wasmtime.Memory, "grow", following("wasmtime.memory", _grown))
+    patches.replace(exports, "__init__", after_success("wasmtime.memory", _exported(wasmtime.Memory)))
+    patches.replace(wasmtime.Store, "set_limits", after_success("wasmtime.memory", _limited))
+    patches.replace(wasmtime.Memory, "grow", after_success("wasmtime.memory", _grown))
 
 
 def read(state: StoreState, store: Any) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandscope.instrumentation import Metric, Patches, Recorder, report_error
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 
 HITS = Metric("wasm.module.cache.hits", "counter", "{hit}", "Modules that the engine's cache had")
 MISSES = Metric("wasm.module.cache.misses", "counter", "{miss}", "Modules that were compiled into the cache")
@@ -24,8 +24,8 @@ _DIRECTORY = re.compile(r"""^\s*directory\s*=\s*(?:'([^'\n]+)'|"([^"\\\n]+)")"""
 
 def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
     """Follow the compilation of core modules, and which engine has a cache."""
-    patches.replace(wasmtime.Config, "cache", following("wasmtime.cache", _configured))
-    patches.replace(wasmtime.Engine, "__init__", following("wasmtime.cache", _made))
+    patches.replace(wasmtime.Config, "cache", after_success("wasmtime.cache", _configured))
+    patches.replace(wasmtime.Engine, "__init__", after_success("wasmtime.cache", _made))
     patches.replace(wasmtime.Module, "__init__", _compiling(recorder))
 
 

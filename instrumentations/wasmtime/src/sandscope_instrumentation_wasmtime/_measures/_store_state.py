@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 
 STATE = "_sandscope_store"
 """The attribute. A `Caller` has none, nor has a store that is older than the instrumentation."""
@@ -76,8 +76,8 @@ def patch(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
     def made(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:
         setattr(store, STATE, StoreState(recorder))
 
-    patches.replace(wasmtime.Store, "__init__", following("wasmtime.store", made))
-    patches.replace(wasmtime.Store, "set_limits", following("wasmtime.store", _limited))
+    patches.replace(wasmtime.Store, "__init__", after_success("wasmtime.store", made))
+    patches.replace(wasmtime.Store, "set_limits", after_success("wasmtime.store", _limited))
 
 
 def state_of(store: Any) -> StoreState | None:

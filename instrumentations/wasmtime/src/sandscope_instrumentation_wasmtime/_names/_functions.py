@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandscope.instrumentation import Patches, Site
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 from sandscope_instrumentation_wasmtime._names._references import Tag, remember
 from sandscope_instrumentation_wasmtime._names._traits import traits_of
@@ -57,7 +57,7 @@ def _patch_source(source: Any, patches: Patches) -> None:
 
 
 def _then(note: Callable[..., None]) -> Callable[[Any], Any]:
-    return following("wasmtime.names", note)
+    return after_success("wasmtime.names", note)
 
 
 # Each of the following has the arguments of the method that it follows, after that method's result.

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._probe import _binary, _limits, _linkers
 from sandscope_instrumentation_wasmtime._probe._insert import Insertion
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
@@ -37,9 +37,9 @@ def patch(wasmtime: Any, patches: Patches, recorder: Recorder, *, output: bool) 
     _binary.patch(wasmtime, patches)
     _linkers.patch(wasmtime, patches)
     _limits.patch(wasmtime, patches)
-    patches.replace(wasmtime.Store, "set_wasi", following(PLACE, _streams_renewed))
+    patches.replace(wasmtime.Store, "set_wasi", after_success(PLACE, _streams_renewed))
     patches.replace(wasmtime.Linker, "instantiate", insertion.wrap)
-    patches.replace(wasmtime.Linker, "instantiate_pre", following(PLACE, insertion.prepared))
+    patches.replace(wasmtime.Linker, "instantiate_pre", after_success(PLACE, insertion.prepared))
     patches.replace(wasmtime.Func, "__call__", lambda original: reading(original, wasmtime.WasmtimeError))
 
 

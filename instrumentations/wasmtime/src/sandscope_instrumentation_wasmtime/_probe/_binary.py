@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Patches
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._names._name_section import read_number
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
 
@@ -37,7 +37,7 @@ def patch(wasmtime: Any, patches: Patches) -> None:
         text = isinstance(wasm, str) or bytes(wasm[:4]) != _MAGIC
         setattr(module, SECTIONS, sections_of(wasmtime.wat2wasm(wasm) if text else wasm))
 
-    patches.replace(wasmtime.Module, "__init__", following(PLACE, compiled))
+    patches.replace(wasmtime.Module, "__init__", after_success(PLACE, compiled))
 
 
 def sections_of(binary: bytes | bytearray) -> Sections:

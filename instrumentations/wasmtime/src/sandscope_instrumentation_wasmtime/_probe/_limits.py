@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Patches
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._probe import _layout
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE
 from sandscope_instrumentation_wasmtime._probe._syscalls import NAMES
@@ -39,7 +39,7 @@ class _Limits:
 
 def patch(wasmtime: Any, patches: Patches) -> None:
     """Note the limits of each store."""
-    patches.replace(wasmtime.Store, "__init__", following(PLACE, _made))
+    patches.replace(wasmtime.Store, "__init__", after_success(PLACE, _made))
     patches.replace(wasmtime.Store, "set_limits", _limiting)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Patches
-from sandscope_instrumentation_wasmtime._after_call import following
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._probe._noting import PLACE, before
 from sandscope_instrumentation_wasmtime._probe._syscalls import WASI
 
@@ -16,7 +16,7 @@ _WASMTIMES, _PROGRAMS = "wasmtime", "program"
 
 def patch(wasmtime: Any, patches: Patches) -> None:
     """Note what is defined under WASI's name."""
-    patches.replace(wasmtime.Linker, "define_wasi", following(PLACE, _defined_wasi))
+    patches.replace(wasmtime.Linker, "define_wasi", after_success(PLACE, _defined_wasi))
     patches.replace(wasmtime.Linker, "define_func", before(_defined_at(0)))
     for method in ("define", "define_instance", "define_module"):
         patches.replace(wasmtime.Linker, method, before(_defined_at(1)))

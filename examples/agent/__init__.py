@@ -1,0 +1,1 @@
+"""An agent whose tools run code in sandboxes, and the table that says how each tool call ended."""

@@ -1,0 +1,48 @@
+"""An agent's loop with a scripted model, and spans by OpenTelemetry's conventions for generative AI."""
+
+from opentelemetry import baggage, context, trace
+from tools import TOOLS
+
+# What the model answers, turn by turn: a call of a tool, and at last a text.
+SCRIPT = [
+    ("run_python", "print(sum(range(101)))"),
+    ("run_python", "while True: pass"),
+    ("run_wasm", '(module (func (export "run") (result i32) (i32.const 5050)))'),
+    ("run_wasm", '(module (func (export "run") (loop (br 0))))'),
+    ("run_wasm", '(module (memory 1) (func (export "run") (drop (i32.load (i32.const 65536)))))'),
+    "The sum is 5050.",
+]
+tracer = trace.get_tracer("agent")
+
+
+def ask_model(messages: list[str]) -> tuple[str, str] | str:
+    """Return the model's next tool call, or its answer."""
+    return SCRIPT[len(messages) - 1]
+
+
+def execute_tool(number: int, name: str, code: str) -> str:
+    """Run one tool; what it starts carries the attributes of this span."""
+    attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": name,
+        "gen_ai.tool.call.id": f"call_{number}",
+    }
+    with tracer.start_as_current_span(f"execute_tool {name}", attributes=attributes):
+        return TOOLS[name](code)
+
+
+def invoke_agent(question: str, conversation: str) -> str:
+    """Ask the model, and do what it asks for until it answers."""
+    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "adder"}
+    # As baggage, the conversation reaches every execution inside, however deep.
+    context.attach(baggage.set_baggage("gen_ai.conversation.id", conversation))
+    with tracer.start_as_current_span("invoke_agent adder", attributes=attributes) as span:
+        span.set_attribute("gen_ai.conversation.id", conversation)
+        messages = [question]
+        while not isinstance(asked := ask_model(messages), str):
+            messages.append(execute_tool(len(messages), *asked))
+            print("tool:", messages[-1].strip())
+        return asked
+
+
+print("agent:", invoke_agent("What is the sum of the numbers up to 100?", "conversation_1"))

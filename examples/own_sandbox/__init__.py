@@ -1,0 +1,1 @@
+"""A sandbox that no instrumentation patches: bubblewrap, with `sandscope.execution`."""

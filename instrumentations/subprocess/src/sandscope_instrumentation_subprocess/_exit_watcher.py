@@ -1,0 +1,187 @@
+"""One thread that observes the exits of children, and never reaps them."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from sandscope.instrumentation import report_error
+from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._evidence import read_memory_peak, wait_without_reaping
+from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, move_up
+
+GRACE_PERIOD = 0.25
+"""Seconds from a child's exit until its execution ends if nobody reaps it."""
+
+_SAMPLE_INTERVAL = 0.01
+"""Seconds between two readings of the memory of a child with a memory limit."""
+
+
+class ExitWatcher:
+    """Records the time at which children exit, and ends the executions of those that nobody waits for.
+
+    No method takes a lock: some are called from ``Popen.__del__``, which any code may trigger.
+    """
+
+    def __init__(self, end_if_exited: Callable[[Child], None]) -> None:
+        """Open the file descriptors; the thread starts with the first child.
+
+        Args:
+            end_if_exited: ends the execution of a child that has exited.
+
+        Raises:
+            OSError: if the system has no pidfds or no descriptors are left.
+        """
+        os.close(os.pidfd_open(os.getpid()))
+        self._end_if_exited = end_if_exited
+        self._epoll = select.epoll.fromfd(move_up(_detach(select.epoll())))
+        self._wake_descriptor = move_up(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self._epoll.register(self._wake_descriptor, select.EPOLLIN)
+        self._children: dict[int, Child] = {}
+        self._pidfds: dict[Child, int] = {}
+        self._exited: list[tuple[float, Child]] = []
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def add(self, child: Child) -> None:
+        """Watch a child from now on; does nothing if file descriptors are short."""
+        if child in self._pidfds:
+            return
+        try:
+            pidfd = move_up(os.pidfd_open(child.pid))
+        except OSError:
+            return
+        self._children[pidfd] = child
+        self._pidfds[child] = pidfd
+        try:
+            self._epoll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
+        except OSError:
+            del self._children[pidfd], self._pidfds[child]
+            os.close(pidfd)
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="sandscope-subprocess", daemon=True)
+            self._thread.start()
+        elif child.memory_limit is not None:
+            self._wake_up()
+
+    def remove(self, child: Child) -> None:
+        """Stop watching a child."""
+        pidfd = self._pidfds.pop(child, None)
+        if pidfd is not None:
+            self._children.pop(pidfd, None)
+            self._close(pidfd)
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Call something on the watcher's thread, soon."""
+        if self._thread is None or not self._thread.is_alive():
+            task()
+            return
+        self._tasks.put(task)
+        self._wake_up()
+
+    def close(self) -> None:
+        """End the thread once it has done all submitted tasks, and close the file descriptors."""
+        if self._thread is not None:
+            self._tasks.put(None)
+            self._wake_up()
+            self._thread.join(timeout=1)
+        for child in list(self._pidfds):
+            self.remove(child)
+        self._close(self._wake_descriptor)
+        self._epoll.close()
+
+    def abandon(self) -> None:
+        """Close the file descriptors in a forked process, which has neither the thread nor the children."""
+        # The parent still uses the same epoll instance: nothing may be unregistered from it.
+        self._epoll.close()
+        close_if_still("eventfd", self._wake_descriptor)
+        for pidfd in self._children:
+            close_if_still("pidfd", pidfd)
+
+    def _close(self, descriptor: int) -> None:
+        try:
+            self._epoll.unregister(descriptor)
+        except (OSError, ValueError):
+            return  # the program has closed it, and may have reused its number
+        os.close(descriptor)
+
+    def _wake_up(self) -> None:
+        try:
+            os.eventfd_write(self._wake_descriptor, 1)
+        except OSError as error:
+            report_error("subprocess.watcher", error)
+
+    def _run(self) -> None:
+        # The program's signals are for its own threads, which may block them or wait for them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            while self._run_once():
+                pass
+        except (OSError, ValueError) as error:
+            report_error("subprocess.watcher", error)
+
+    def _run_once(self) -> bool:
+        """Wait for events and handle them; return whether to go on."""
+        events = self._epoll.poll(self._timeout())
+        for descriptor, _ in events:
+            if descriptor == self._wake_descriptor:
+                os.eventfd_read(descriptor)
+            else:
+                self._on_exit(descriptor)
+        self._sample_memory()
+        self._end_unreaped()
+        return self._run_tasks()
+
+    def _timeout(self) -> float | None:
+        timeouts = [deadline - time.monotonic() for deadline, _ in self._exited[:1]]
+        if self._children_with_memory_limit():
+            timeouts.append(_SAMPLE_INTERVAL)
+        return max(0.0, min(timeouts)) if timeouts else None
+
+    def _on_exit(self, pidfd: int) -> None:
+        child = self._children.get(pidfd)
+        if child is None:
+            return
+        try:
+            if wait_without_reaping(child.pid, os.WNOHANG) is None:
+                return  # the event is about an earlier child whose pidfd had the same number
+        except ChildProcessError:
+            pass  # it has been reaped already
+        child.mark_exited()
+        self._exited.append((time.monotonic() + GRACE_PERIOD, child))
+
+    def _sample_memory(self) -> None:
+        for child in self._children_with_memory_limit():
+            child.memory_peak = read_memory_peak(child.pid) or child.memory_peak
+
+    def _children_with_memory_limit(self) -> list[Child]:
+        children = list(self._children.values())
+        return [child for child in children if child.memory_limit is not None and child.exit_time is None]
+
+    def _end_unreaped(self) -> None:
+        while self._exited and self._exited[0][0] <= time.monotonic():
+            self._end_if_exited(self._exited.pop(0)[1])
+
+    def _run_tasks(self) -> bool:
+        """Run what was submitted; return False once the watcher is closed."""
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except Empty:
+                return True
+            if task is None:
+                return False
+            task()
+
+
+def _detach(epoll: select.epoll) -> int:
+    """Return a file descriptor of an epoll object that no longer depends on that object."""
+    descriptor = os.dup(epoll.fileno())
+    epoll.close()
+    return descriptor

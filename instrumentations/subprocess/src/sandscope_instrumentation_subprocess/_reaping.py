@@ -1,0 +1,100 @@
+"""Wrappers around ``os.waitpid``: the end of a child, where the program itself reaps it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, TypeAlias
+
+from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._evidence import (
+    CAN_INSPECT_ZOMBIES,
+    NOT_INSPECTED,
+    SUCCESS,
+    ExitStatus,
+    decode_status,
+    inspect_zombie,
+    wait_without_reaping,
+)
+from sandscope_instrumentation_subprocess._registry import Registry
+
+_Waitpid: TypeAlias = "Callable[[int, int], tuple[int, int]]"
+
+
+def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[[_Waitpid], _Waitpid]:
+    """Make a ``waitpid`` that inspects a registered child between its exit and its reaping.
+
+    Args:
+        registry: of the children.
+        on_watcher_thread: end executions there: ``Popen.__del__`` polls, and may be called from any other
+            code, even while that holds a lock of the SDK.
+    """
+
+    def make(original: _Waitpid) -> _Waitpid:
+        def waitpid(pid: int, options: int, /) -> tuple[int, int]:
+            child = registry.get(pid)
+            if child is None:
+                reaped, status = original(pid, options)
+                child = registry.get(reaped)
+                exit_status = None if child is None else decode_status(status)
+                if child is not None and exit_status is not None:
+                    registry.on_reaped(child, exit_status, None, on_watcher_thread=on_watcher_thread)
+                return reaped, status
+            zombie = NOT_INSPECTED
+            if CAN_INSPECT_ZOMBIES and options in (0, os.WNOHANG):
+                try:
+                    exited = _poll(registry, child) if options else _wait(registry, child)
+                except ChildProcessError:
+                    registry.on_status_lost(child)
+                    return original(pid, options)  # raises the error that the program expects
+                if exited is None:
+                    return 0, 0
+                child.mark_exited()
+                if exited == SUCCESS:
+                    result = original(pid, options)
+                    registry.on_reaped(child, exited, None, on_watcher_thread=on_watcher_thread)
+                    return result
+                zombie = inspect_zombie(pid, exited)
+            reaped, status, usage = os.wait4(pid, options)
+            exit_status = decode_status(status) if reaped else None
+            if exit_status is not None:
+                registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)
+            return reaped, status
+
+        return waitpid
+
+    return make
+
+
+def _poll(registry: Registry, child: Child) -> ExitStatus | None:
+    """Check whether a child has exited; a program that polls does not wait, so the watcher has to."""
+    registry.watch(child)
+    return wait_without_reaping(child.pid, os.WNOHANG)
+
+
+def _wait(registry: Registry, child: Child) -> ExitStatus | None:
+    """Wait for a child's exit without the watcher: waking two threads for one exit slows both down."""
+    registry.unwatch(child)
+    try:
+        return wait_without_reaping(child.pid)
+    except BaseException:
+        registry.watch(child)
+        raise
+
+
+def rebind_default(replaced: Any, replacement: Any) -> Callable[[Any], Any]:
+    """Make a copy of a function in which one default value is replaced by another object."""
+
+    def make(original: FunctionType) -> FunctionType:
+        defaults = tuple(
+            replacement if default is replaced else default for default in original.__defaults__ or ()
+        )
+        copy = FunctionType(
+            original.__code__, original.__globals__, original.__name__, defaults, original.__closure__
+        )
+        copy.__kwdefaults__, copy.__doc__ = original.__kwdefaults__, original.__doc__
+        copy.__qualname__, copy.__module__ = original.__qualname__, original.__module__
+        return copy
+
+    return make

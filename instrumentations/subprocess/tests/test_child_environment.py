@@ -1,0 +1,203 @@
+"""Children get the trace context; everything else in their environment stays the same."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+SHOW = [sys.executable, "-c", "import os; print(dict(os.environ))"]
+INHERITED = "00-11111111111111111111111111111111-2222222222222222-01"
+
+
+def _shown(**options: Any) -> dict[str, str]:
+    result = subprocess.run(SHOW, stdout=subprocess.PIPE, check=True, **options)
+    shown: dict[str, str] = ast.literal_eval(result.stdout.decode())
+    shown.pop("LC_CTYPE", None)  # Python's own
+    return shown
+
+
+def _traceparent(ended: Any) -> str:
+    ended.one()
+    (span,) = ended.telemetry.spans()
+    flags = int(span.context.trace_flags)
+    return f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-{flags:02x}"
+
+
+class OnlyItems(Mapping[Any, Any]):
+    def __init__(self, variables: dict[Any, Any]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: Any) -> Any:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def test_an_inherited_environment_has_the_context_in_addition(
+    ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    monkeypatch.setenv("KEPT", "\udcff")  # not decodable
+    before = dict(os.environ)
+    shown = _shown()
+    assert shown.pop("TRACEPARENT") == _traceparent(ended)
+    before.pop("LC_CTYPE", None)
+    assert shown == before
+    assert "TRACEPARENT" not in os.environ
+
+
+def test_an_inherited_context_is_stale_and_replaced(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEPARENT", INHERITED)
+    monkeypatch.setenv("TRACESTATE", "inherited=1")
+    shown = _shown()
+    assert shown["TRACEPARENT"] == _traceparent(ended)
+    assert "TRACESTATE" not in shown
+
+
+def test_a_copy_of_an_inherited_context_is_stale_as_well(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEPARENT", INHERITED)
+    monkeypatch.setenv("TRACESTATE", "inherited=1")
+    shown = _shown(env={**os.environb, b"MORE": b"1"})
+    assert shown["TRACEPARENT"] == _traceparent(ended)
+    assert "TRACESTATE" not in shown
+    assert shown["MORE"] == "1"
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"A": "1"}, {b"A": b"1"}, {"A": b"1"}, OnlyItems({"A": "1"})],
+    ids=["str", "bytes", "mixed", "not a dict"],
+)
+def test_an_environment_from_the_user_is_copied(ended: Any, env: Any) -> None:
+    before = dict(env)
+    shown = _shown(env=env)
+    assert shown.pop("TRACEPARENT") == _traceparent(ended)
+    assert shown == {"A": "1"}
+    assert dict(env) == before
+
+
+@pytest.mark.parametrize("name", ["TRACEPARENT", b"TRACEPARENT"], ids=["str", "bytes"])
+def test_a_context_from_the_user_is_kept(ended: Any, name: Any) -> None:
+    env = {name: INHERITED, "TRACESTATE": "inherited=1"}
+    assert _shown(env=env) == {"TRACEPARENT": INHERITED, "TRACESTATE": "inherited=1"}
+    assert ended.verdict()[0] == "OK"
+
+
+def test_an_empty_environment_stays_empty(ended: Any) -> None:
+    assert _shown(env={}) == {}
+    assert ended.verdict()[0] == "OK"
+
+
+@pytest.mark.parametrize("env", [["A=1"], {1: "A"}, {"A": None}], ids=["list", "int name", "None value"])
+def test_an_invalid_environment_raises_the_same_error(ended: Any, env: Any) -> None:
+    with pytest.raises((TypeError, AttributeError)) as caught:
+        subprocess.Popen(["true"], env=env)
+    with suppress_instrumentation(), pytest.raises(type(caught.value)) as plain:
+        subprocess.Popen(["true"], env=env)
+    assert str(caught.value) == str(plain.value)
+    assert ended.verdict()[2] == "ie_supervisor_failure"
+
+
+def test_children_get_what_putenv_sets(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHANGED", "by os.environ")
+    monkeypatch.setenv("REMOVED", "1")
+    os.putenv("PUT", "1")
+    os.putenv(b"CHANGED", b"by os.putenv")
+    os.unsetenv("REMOVED")
+    try:
+        shown = _shown()
+    finally:
+        os.unsetenv("PUT")
+    assert (shown["PUT"], shown["CHANGED"], shown.get("REMOVED")) == ("1", "by os.putenv", None)
+    assert shown["TRACEPARENT"] == _traceparent(ended)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_each_child_gets_the_current_environment(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEASON", "spring")
+    first = _shown()
+    monkeypatch.setenv("SEASON", "summer")
+    second = _shown()
+    assert (first["SEASON"], second["SEASON"]) == ("spring", "summer")
+    assert first["TRACEPARENT"] != second["TRACEPARENT"]
+    assert len(ended.all(2)) == 2
+
+
+def test_no_context_is_left_over_from_a_failed_spawn(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    with pytest.raises(ValueError, match="null byte"):
+        subprocess.Popen(["true\0"])
+    with suppress_instrumentation():
+        assert "TRACEPARENT" not in _shown()
+    assert ended.verdict()[0] == "IE"
+
+
+def test_an_audit_hook_gets_the_environment_that_the_program_gave() -> None:
+    code = """
+import subprocess, sys
+from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+SubprocessInstrumentor().instrument()
+sys.addaudithook(lambda name, args: print(args[3]) if name == "subprocess.Popen" else None)
+subprocess.run(["true"], check=True)
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "None\n"
+
+
+def test_children_get_what_preexec_fn_sets_by_putenv(ended: Any) -> None:
+    shown = _shown(preexec_fn=lambda: os.putenv("FRUIT", "apple"))
+    assert shown["FRUIT"] == "apple"
+    assert shown["TRACEPARENT"] == _traceparent(ended)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_an_error_in_preexec_fn(ended: Any) -> None:
+    def broken() -> None:
+        raise ValueError
+
+    with pytest.raises(subprocess.SubprocessError, match="Exception occurred in preexec_fn"):
+        subprocess.run(["true"], preexec_fn=broken, check=False)
+    assert ended.verdict()[2] == "ie_supervisor_failure"
+
+
+def test_posix_spawn(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def posix_spawn(*args: Any, **options: Any) -> int:
+        calls.append(args)
+        return original(*args, **options)
+
+    original = os.posix_spawn
+    monkeypatch.setattr(os, "posix_spawn", posix_spawn)
+    shown = _shown(close_fds=False)
+    assert len(calls) == 1
+    assert shown["TRACEPARENT"] == _traceparent(ended)
+
+
+def test_a_shell_started_by_asyncio(ended: Any) -> None:
+    async def shell() -> bytes:
+        process = await asyncio.create_subprocess_shell("echo $TRACEPARENT", stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+        return output
+
+    assert asyncio.run(shell()).decode().strip() == _traceparent(ended)
+
+
+def test_the_current_span_is_the_parent(ended: Any) -> None:
+    tracer = ended.telemetry.tracer_provider.get_tracer("user")
+    with tracer.start_as_current_span("outer") as outer:
+        subprocess.run(["true"], check=True)
+    child, _ = ended.telemetry.spans()
+    assert child.parent.span_id == outer.get_span_context().span_id

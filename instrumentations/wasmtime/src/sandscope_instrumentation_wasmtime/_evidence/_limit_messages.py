@@ -1,0 +1,65 @@
+"""The engine's messages about the limits of a store, with the numbers that they contain."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from sandscope.instrumentation import Limit, Value
+
+_LARGEST = (1 << 63) - 1
+"""The largest integer in OTLP."""
+_PAGE = 65536
+"""Bytes of a page of memory."""
+
+
+class LimitMessage(NamedTuple):
+    """One message.
+
+    Attributes:
+        pattern: matches it; its group is the number that was requested.
+        limit: the resource.
+        argument: the argument of ``Store.set_limits`` that sets the limit.
+        unit: what the number has to be multiplied by to be in the argument's unit.
+    """
+
+    pattern: re.Pattern[str]
+    limit: Limit
+    argument: str
+    unit: int = 1
+
+
+LIMIT_MESSAGES = (
+    LimitMessage(
+        re.compile(r"memory minimum size of (\d+) pages exceeds memory limits"),
+        "memory",
+        "memory_size",
+        _PAGE,
+    ),
+    LimitMessage(
+        re.compile(r"table minimum size of (\d+) elements exceeds table limits"), "table", "table_elements"
+    ),
+    LimitMessage(
+        re.compile(r"resource limit exceeded: instance count too high at (\d+)"), "instance", "instances"
+    ),
+    LimitMessage(
+        re.compile(r"resource limit exceeded: memory count too high at (\d+)"), "memory", "memories"
+    ),
+    LimitMessage(re.compile(r"resource limit exceeded: table count too high at (\d+)"), "table", "tables"),
+)
+
+
+def limit_attributes(limit: str, usage: int | None = None, given: int | None = None) -> dict[str, Value]:
+    """Return the attributes of a resource event.
+
+    Args:
+        limit: the resource.
+        usage: what was used or requested, if it is known.
+        given: the limit, if it is known, in the same unit.
+    """
+    attributes: dict[str, Value] = {"sandbox.limit": limit}
+    if usage is not None:
+        attributes["sandbox.resource.usage"] = min(usage, _LARGEST)
+    if given is not None:
+        attributes["sandbox.resource.limit"] = min(given, _LARGEST)
+    return attributes

@@ -1,0 +1,15 @@
+"""What the tests of an instrumentation need: an SDK in memory, and the comparison with a ``telemetry.yaml``.
+
+    def test_what_is_emitted_is_declared():
+        telemetry = Telemetry("deferred")
+        instrumentor.instrument(recorder=telemetry.recorder(instrumentor.scope))
+        ...
+        assert Contract(Path("telemetry.yaml")).violations(telemetry) == []
+
+It needs PyYAML: ``pip install sandscope[testing]``.
+"""
+
+from sandscope.instrumentation.testing._contract import Contract
+from sandscope.instrumentation.testing._telemetry import Telemetry
+
+__all__ = ["Contract", "Telemetry"]

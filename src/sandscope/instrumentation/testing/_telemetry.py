@@ -1,0 +1,118 @@
+"""An SDK in memory: what was recorded, without globals and without a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from sandscope._deferred import DeferredRecorder, Pipeline
+from sandscope._recording._direct_recorder import DirectRecorder
+from sandscope._recording._recorder import Recorder
+from sandscope._scope import Scope
+
+
+class Telemetry:
+    """Providers to hand to an instrumentor, and what arrived in them."""
+
+    def __init__(self, kind: str = "direct") -> None:
+        """Make providers.
+
+        Args:
+            kind: of the recorders that `recorder` makes: ``direct`` or ``deferred``.
+        """
+        self._spans = InMemorySpanExporter()
+        self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # untyped upstream
+        self._reader = InMemoryMetricReader()
+        self.tracer_provider = TracerProvider(shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
+        self.logger_provider = LoggerProvider(shutdown_on_exit=False)
+        self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
+        self.pipeline: Pipeline | None = None
+        if kind == "deferred":
+            self.pipeline = Pipeline(
+                self.tracer_provider,
+                self.meter_provider,
+                self._spans,
+                self._logs,
+                logger_provider=self.logger_provider,
+            )
+
+    @property
+    def providers(self) -> dict[str, Any]:
+        """The keyword arguments of ``instrument()`` and `get_recorder`."""
+        return {
+            "tracer_provider": self.tracer_provider,
+            "meter_provider": self.meter_provider,
+            "logger_provider": self.logger_provider,
+        }
+
+    def recorder(self, scope: Scope, **_providers: Any) -> Recorder:
+        """Return a recorder into these providers; it takes the place of `get_recorder`."""
+        if self.pipeline is not None:
+            return DeferredRecorder(scope, self.pipeline)
+        return DirectRecorder(scope, **self.providers)
+
+    def flush(self) -> None:
+        """Let all that has ended arrive."""
+        if self.pipeline is not None:
+            self.pipeline.flush()
+
+    def spans(self, name: str | None = None) -> list[ReadableSpan]:
+        """Return the ended spans, the first ended first."""
+        self.flush()
+        found = [span for span in self._spans.get_finished_spans() if name in (None, span.name)]
+        return sorted(found, key=lambda span: span.end_time or 0)
+
+    def logs(self, event: str | None = None) -> list[ReadableLogRecord]:
+        """Return the log records, all or those of an event's name."""
+        self.flush()
+        found = self._logs.get_finished_logs()
+        return [log for log in found if event in (None, log.log_record.event_name)]
+
+    def metrics(self) -> dict[str, Metric]:
+        """Collect once and return the metrics by name."""
+        self.flush()
+        data = self._reader.get_metrics_data()
+        return (
+            {}
+            if data is None
+            else {
+                metric.name: metric
+                for resource in data.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            }
+        )
+
+    def points(self, name: str) -> list[tuple[dict[str, Any], float]]:
+        """Return a metric's points as (attributes, value); a histogram's value is its count."""
+        metric = self.metrics().get(name)
+        return (
+            [] if metric is None else [(dict(p.attributes or {}), _value(p)) for p in metric.data.data_points]
+        )
+
+    def clear(self) -> None:
+        """Forget spans and log records; metrics go on counting."""
+        self.flush()
+        self._spans.clear()
+        self._logs.clear()
+
+    def shutdown(self) -> None:
+        """Release what the providers hold."""
+        if self.pipeline is not None:
+            self.pipeline.close()
+        self.tracer_provider.shutdown()
+        self.meter_provider.shutdown()
+        self.logger_provider.shutdown()
+
+
+def _value(point: Any) -> float:
+    return float(point.count if hasattr(point, "count") else point.value)
