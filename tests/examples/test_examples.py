@@ -17,6 +17,7 @@ from harness import (
     ROOT,
     OtlpSink,
     clean_environment,
+    collector_ports,
     lacking,
     requires_otelcol,
     run_program,
