@@ -1,20 +1,19 @@
 # Everything goes through .venv; a machine needs Python 3.10 or later, and nothing else.
 PYTHON ?= python3
-TORCH ?= 1
+WORKERS ?= auto
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 CACHE := $(or $(SANDSCOPE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sandscope)
 export SANDSCOPE_CACHE := $(CACHE)
-SOURCES := src instrumentations tests examples benchmarks docs conftest.py collector-config
 INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/*/pyproject.toml) \
 	$(wildcard src/sandscope/_deferred/native/*) \
 	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test check bench collector stores docs lock clean
+.PHONY: help setup torch demo test test-pythons check bench collector stores docs lock clean
 
 help: ## list the recipes
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 setup: .venv/.ready ## install everything into .venv (the Collector is compiled: 3 minutes the first time)
 
@@ -30,18 +29,19 @@ setup: .venv/.ready ## install everything into .venv (the Collector is compiled:
 	$(UV) install --quiet --no-deps --no-build-isolation --reinstall-package sandscope-collector -e ./collector-config
 	@touch $@
 
-torch: setup # 5 GB with CUDA; UV_TORCH_BACKEND=cpu makes it small; uv's cache holds it for the next clone
-ifeq ($(TORCH),1)
+torch: setup ## install torch (5 GB with CUDA; UV_TORCH_BACKEND=cpu makes it small)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo 'installing torch (large)'; $(UV) install --group torch; }
-endif
 
 demo: setup ## run examples/one_trace and show what arrived (STORES=native, TORCH=1)
-	@$(if $(filter command line environment,$(origin TORCH)),$(MAKE) --no-print-directory torch,:)
+	$(if $(filter 1,$(TORCH)),@$(MAKE) --no-print-directory torch)
 	$(if $(filter native,$(STORES)),@$(MAKE) --no-print-directory stores)
 	$(BIN)/python -m examples.one_trace $(if $(STORES),--stores $(STORES))
 
-test: torch stores ## run all tests (TORCH=0 leaves torch out)
-	TORCH=$(TORCH) $(BIN)/python -m pytest $(ARGS)
+test: setup ## run the tests; those of the stores and of torch after `make stores torch` (ARGS=path)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+test-pythons: setup ## run the tests on the oldest and the newest Python, and with the oldest dependencies
+	$(BIN)/nox $(ARGS)
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

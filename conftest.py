@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from opentelemetry import context
-from opentelemetry.context import Context
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
@@ -19,11 +18,27 @@ from sandscope import _guard
 from sandscope.instrumentation import _instrumentor
 
 __all__ = ["stores"]
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def pytest_configure() -> None:
     """Listen to Ctrl-C even where a shell has started this in the background, deaf to it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Share the tests out to the workers of pytest-xdist: the longest first, a file's tests to one worker.
+
+    One worker has all tests of the stores, which start once. Slow tests go to whichever worker is free.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if item.get_closest_marker("stores"):
+            item.add_marker(pytest.mark.xdist_group("stores"))
+        elif not (item.get_closest_marker("slow") or item.get_closest_marker("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(config.rootpath).as_posix()))
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +48,26 @@ def _no_errors_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _context_of_its_own() -> Iterator[None]:
-    """Let no test see a span that another one, perhaps one that failed, has left current."""
-    token = context.attach(Context())
+def _own_context() -> Iterator[None]:
+    """Let each test begin in an empty context, and leave the context as it was."""
+    token = context.attach(context.Context())
+    own = context.get_current()
     yield
+    left = context.get_current()
     context.detach(token)
+    if left is not own:
+        pytest.fail(f"the test leaves this current: {left}")
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Let children inherit no signal that is ignored, as SIGHUP is under nohup."""
+    ignored = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(params=["direct", "deferred"])

@@ -9,7 +9,8 @@ from collections import defaultdict
 
 import pytest
 
-MAX_SECONDS = 60.0
+from harness import PATIENCE
+
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 _LINE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="[^"]*",?)*)\})? ([^\s#]+)', re.MULTILINE)
 
@@ -18,9 +19,9 @@ def wait_for_page(port: int, word: str) -> str:
     """Return what Prometheus would scrape, once a word is on it."""
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=accept)
-    deadline = time.monotonic() + MAX_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - http, as written above
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - http, as written above
             page: str = response.read().decode()
         if word in page:
             return page

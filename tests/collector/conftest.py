@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness._requires import requires_otelcol
-from sandscope._collector import CollectorProcess, Composition, Ports
+from harness import collector_ports, requires_otelcol
+from sandscope._collector import CollectorProcess, Composition
 
 Start = Callable[..., CollectorProcess]
 
@@ -25,7 +25,7 @@ def start(otelcol: Path, tmp_path: Path) -> Iterator[Start]:
         def start(*overlays: str | Path) -> CollectorProcess:
             composition = Composition.of(*overlays)
             collector = CollectorProcess(
-                composition, data=tmp_path / "data", ports=Ports.free(), otelcol=otelcol
+                composition, data=tmp_path / "data", ports=collector_ports(), otelcol=otelcol
             )
             return running.enter_context(collector)
 

@@ -5,14 +5,14 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from collector.test_signals import send_all, wait_for
+from harness import collector_ports, wait_until
 from sandscope._cli.main import main
-from sandscope._collector import Composition, Ports
+from sandscope._collector import Composition
 from sandscope._collector._collector_process import is_ready
 
 pytestmark = pytest.mark.collector
@@ -25,10 +25,7 @@ COMMAND = [
 
 
 def wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + 15
-    while not is_ready(port):
-        assert time.monotonic() < deadline, "the Collector is not ready"
-        time.sleep(0.05)
+    assert wait_until(lambda: is_ready(port)), "the Collector is not ready"
 
 
 def test_path_prints_the_binary(otelcol: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +61,7 @@ def test_a_broken_file_ends_the_command_with_its_name(
 def test_a_taken_port_ends_the_command_with_the_flag(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for variable, port in Ports.free().environment.items():
+    for variable, port in collector_ports().environment.items():
         monkeypatch.setenv(variable, port)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -77,7 +74,7 @@ def test_a_taken_port_ends_the_command_with_the_flag(
 
 @pytest.mark.usefixtures("otelcol")
 def test_run_becomes_the_collector_and_says_where_it_listens_and_writes(tmp_path: Path) -> None:
-    ports, data = Ports.free(), tmp_path / "data"
+    ports, data = collector_ports(), tmp_path / "data"
     command = [*COMMAND, "run", "--data", str(data), "--otlp-http-port", str(ports.otlp_http)]
     environment = {**os.environ, **ports.environment, "SANDSCOPE_OTLP_HTTP_PORT": "1"}
     log = tmp_path / "stderr"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from collector._prometheus_page import MAX_SECONDS, Samples, samples, wait_for_page
-from harness import ROOT, clean_environment, run_program
+from collector._prometheus_page import Samples, samples, wait_for_page
+from harness import PATIENCE, ROOT, clean_environment, run_program
 from sandscope._collector import CollectorProcess
 
 Start = Callable[..., CollectorProcess]
@@ -71,7 +71,7 @@ def run(start: Start, program: Path | str, *overlays: str) -> Samples:
     done = run_program(program, environment=environment, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     found: Samples = {}
-    deadline = time.monotonic() + MAX_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while values(found, "rustbox_active_executions") != {(): 0.0} and time.monotonic() < deadline:
         found = samples(wait_for_page(collector.ports.prometheus, "rustbox_active_executions"))
     return found

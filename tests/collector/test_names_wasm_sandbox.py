@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from collector._prometheus_page import MAX_SECONDS, Samples, samples, total, wait_for_page
-from harness import ROOT, Contract, clean_environment, run_program
-from sandscope._collector import CollectorProcess
+from collector._prometheus_page import Samples, samples, total, wait_for_page
+from harness import ROOT, Contract, clean_environment, collector_ports, run_program, wait_until
+from sandscope._collector import CollectorProcess, Composition
 
 Start = Callable[..., CollectorProcess]
 pytestmark = pytest.mark.collector
@@ -52,30 +51,31 @@ def test_the_page_names_each_of_them() -> None:
             assert any(known.startswith(name) for known in NAMES), name
 
 
-def run(start: Start, folder: Path, *overlays: str) -> tuple[CollectorProcess, Samples]:
-    """Run the program in front of a Collector; return the Collector and its page."""
-    collector = start(*overlays)
-    environment = clean_environment(
-        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
-        SANDSCOPE_WASMTIME_FUEL="true",
-        SANDSCOPE_WASMTIME_CPU="true",
-        SANDSCOPE_WASMTIME_PROBE="true",
-    )
-    done = run_program(PROGRAM, str(folder), environment=environment)
-    assert (done.returncode, done.stdout) == (0, SAID), done.stderr
-    page = wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes")
-    deadline = time.monotonic() + MAX_SECONDS
-    while (
-        not samples(page).keys() >= NAMES and time.monotonic() < deadline
-    ):  # one pipeline is behind the other
-        time.sleep(0.1)
-        page = wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes")
-    return collector, samples(page)
+@pytest.fixture(scope="module")
+def found(otelcol: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """Run the program once in front of a Collector; return what is on the Collector's page."""
+    folder = tmp_path_factory.mktemp("names")
+    composition = Composition.of("prometheus", "names-wasm-sandbox")
+    with CollectorProcess(
+        composition, data=folder / "data", ports=collector_ports(), otelcol=otelcol
+    ) as collector:
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+            SANDSCOPE_WASMTIME_FUEL="true",
+            SANDSCOPE_WASMTIME_CPU="true",
+            SANDSCOPE_WASMTIME_PROBE="true",
+        )
+        done = run_program(PROGRAM, str(folder), environment=environment)
+        assert (done.returncode, done.stdout) == (0, SAID), done.stderr
+
+        def page() -> Samples:
+            return samples(wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes"))
+
+        wait_until(lambda: page().keys() >= NAMES)  # one pipeline is behind the other
+        return page()
 
 
-def test_every_name_of_the_guide_is_on_the_page(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "names-wasm-sandbox")
-
+def test_every_name_of_the_guide_is_on_the_page(found: Samples) -> None:
     assert NAMES - found.keys() == set()
     for name, boundaries in HISTOGRAMS.items():
         bounds = {float(labels["le"]) for labels, _ in found[f"{name}_bucket"]}
@@ -114,8 +114,7 @@ def test_every_name_of_the_guide_is_on_the_page(start: Start, tmp_path: Path) ->
     assert total(found, "wasm_network_errors_total") == 1
 
 
-def test_the_originals_are_beside_the_copies(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "names-wasm-sandbox")
+def test_the_originals_are_beside_the_copies(found: Samples) -> None:
     for original, copy in [
         ("sandbox_executions_total", "wasm_executions_total"),
         ("sandbox_execution_duration_seconds_count", "wasm_execution_duration_seconds_count"),
@@ -128,13 +127,12 @@ def test_without_the_other_overlay_only_the_copies_are_there(start: Start, tmp_p
     collector = start("names-wasm-sandbox", "local")
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     assert run_program(PROGRAM, str(tmp_path), environment=environment).returncode == 0
-    found = samples(wait_for_page(collector.ports.prometheus, "wasm_executions_total"))
-    assert {name for name in found if name.startswith("sandbox_")} == set()
-    assert total(found, "wasm_executions_total") == 6
+    copies = samples(wait_for_page(collector.ports.prometheus, "wasm_executions_total"))
+    assert {name for name in copies if name.startswith("sandbox_")} == set()
+    assert total(copies, "wasm_executions_total") == 6
 
 
-def test_every_metric_that_is_declared_for_wasmtime_was_seen(start: Start, tmp_path: Path) -> None:
-    _, found = run(start, tmp_path, "prometheus", "names-wasm-sandbox")
+def test_every_metric_that_is_declared_for_wasmtime_was_seen(found: Samples) -> None:
     seen = {re.sub(r"_(?:total|bucket|count|sum|created)$", "", name) for name in found}
     declared = Contract(ROOT / "instrumentations" / "wasmtime" / "telemetry.yaml").metrics
     units = {"s": "_seconds", "By": "_bytes", "%": "_percent"}

@@ -5,15 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from collector.test_signals import send_all, wait_for
+from harness import PATIENCE, collector_ports, wait_until
 from sandscope import SandscopeError
-from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._collector import CollectorProcess, Composition
 
 Start = Callable[..., CollectorProcess]
 pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("otelcol")]
@@ -29,10 +29,14 @@ def is_running(pid: int) -> bool:
 
 def wait_until_gone(pid: int) -> None:
     """Wait until a process that is not our child has ended, whether or not somebody has collected it."""
-    deadline = time.monotonic() + 10
-    while is_running(pid) and ") Z " not in Path(f"/proc/{pid}/stat").read_text():
-        assert time.monotonic() < deadline, f"process {pid} still runs"
-        time.sleep(0.05)
+
+    def gone() -> bool:
+        try:
+            return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return True
+
+    assert wait_until(gone), f"process {pid} still runs"
 
 
 def test_it_takes_telemetry_once_started_and_is_gone_once_stopped(start: Start) -> None:
@@ -40,7 +44,7 @@ def test_it_takes_telemetry_once_started_and_is_gone_once_stopped(start: Start) 
     pid = collector.pid
     assert pid is not None
     for port in (collector.ports.otlp_http, collector.ports.otlp_grpc):
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
     send_all(collector.endpoint)
     assert wait_for(collector.data / "logs.jsonl")  # it is ready a little before it handles SIGTERM
     collector.stop()
@@ -50,7 +54,9 @@ def test_it_takes_telemetry_once_started_and_is_gone_once_stopped(start: Start) 
 
 
 def test_stopping_twice_or_before_the_start_does_no_harm(otelcol: Path, tmp_path: Path) -> None:
-    collector = CollectorProcess(Composition.of("local"), data=tmp_path, ports=Ports.free(), otelcol=otelcol)
+    collector = CollectorProcess(
+        Composition.of("local"), data=tmp_path, ports=collector_ports(), otelcol=otelcol
+    )
     collector.stop()
     collector.start()
     collector.stop()
@@ -71,7 +77,7 @@ def test_its_data_is_for_its_owner_only(start: Start) -> None:
 
 
 def test_a_taken_port_is_an_error_with_the_port_and_the_flag(otelcol: Path, tmp_path: Path) -> None:
-    ports = Ports.free()
+    ports = collector_ports()
     collector = CollectorProcess(Composition.of("local"), data=tmp_path, ports=ports, otelcol=otelcol)
     with (
         socket.create_server(("127.0.0.1", ports.otlp_grpc)),
@@ -98,7 +104,7 @@ def test_what_is_not_a_collector_is_an_error(tmp_path: Path) -> None:
     imitation.write_text("#!/bin/sh\n")
     imitation.chmod(0o755)
     collector = CollectorProcess(
-        Composition.of("local"), data=tmp_path, ports=Ports.free(), otelcol=imitation
+        Composition.of("local"), data=tmp_path, ports=collector_ports(), otelcol=imitation
     )
     with pytest.raises(SandscopeError, match="it exited without a message"):
         collector.start()

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sandscope._collector import Ports
+from collector.test_signals import send_all, wait_for
+from harness import PATIENCE, collector_ports
 from sandscope._collector._collector_process import is_ready
 from sandscope_collector.stores import STORES
 
-pytestmark = [pytest.mark.collector, pytest.mark.slow]
+pytestmark = [pytest.mark.collector, pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "collector-config"
 
@@ -38,9 +39,11 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a new environment with both wheels; only what `sandscope` depends on is borrowed."""
     folder = tmp_path_factory.mktemp("environment")
     sandscope = build_wheel(ROOT, tmp_path_factory.mktemp("sandscope"))
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, str(wheel), str(sandscope)], check=True)
+    uv = str(Path(sys.executable).with_name("uv"))
+    python = ["--python", str(folder / "bin" / "python")]
+    install = [uv, "pip", "install", "--quiet", "--no-index", "--no-deps", *python]
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    subprocess.run([*install, str(wheel), str(sandscope)], check=True)
     [packages] = folder.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     return folder
@@ -49,7 +52,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bare(environment: Path, tmp_path: Path) -> dict[str, str]:
     """Return variables with a PATH that holds nothing but the environment's own programs."""
-    return {"PATH": str(environment / "bin"), "HOME": str(tmp_path), **Ports.free().environment}
+    return {"PATH": str(environment / "bin"), "HOME": str(tmp_path), **collector_ports().environment}
 
 
 def files_of(folder: Path) -> Iterator[str]:
@@ -105,12 +108,16 @@ def test_it_needs_no_other_distribution(environment: Path, bare: dict[str, str])
 
 
 def test_it_runs_without_go(environment: Path, bare: dict[str, str], tmp_path: Path) -> None:
-    command = [str(environment / "bin" / "sandscope"), "collector", "run", "--data", str(tmp_path / "data")]
+    data = tmp_path / "data"
+    command = [str(environment / "bin" / "sandscope"), "collector", "run", "--data", str(data)]
     with subprocess.Popen(command, env=bare, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while not is_ready(int(bare["SANDSCOPE_HEALTH_PORT"])):
             assert run.poll() is None, "it ended"
             assert time.monotonic() < deadline, "it is not ready"
             time.sleep(0.05)
+        # It is ready before it listens to signals; once it has written, it does.
+        send_all(f"http://127.0.0.1:{bare['SANDSCOPE_OTLP_HTTP_PORT']}")
+        wait_for(data / "traces.jsonl")
         run.terminate()
-        assert run.wait(10) == 0
+        assert run.wait(PATIENCE) == 0

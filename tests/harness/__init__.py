@@ -1,14 +1,15 @@
 """What the tests of all packages share; never published."""
 
 from harness._contract import ROOT, Contract
-from harness._environments import environment
+from harness._ports import collector_ports, free_ports
 from harness._programs import BIN, SANDSCOPE_RUN, STOCK, clean_environment, run_program
 from harness._requires import lacking, requires_otelcol
-from harness._sink import OtlpSink, wait_until
+from harness._sink import PATIENCE, OtlpSink, wait_until
 from sandscope.instrumentation.testing import Telemetry
 
 __all__ = [
     "BIN",
+    "PATIENCE",
     "ROOT",
     "SANDSCOPE_RUN",
     "STOCK",
@@ -16,7 +17,8 @@ __all__ = [
     "OtlpSink",
     "Telemetry",
     "clean_environment",
-    "environment",
+    "collector_ports",
+    "free_ports",
     "lacking",
     "requires_otelcol",
     "run_program",

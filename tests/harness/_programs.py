@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness._sink import PATIENCE
+
 BIN = Path(sys.executable).parent
 _OURS = ("OTEL_", "SANDSCOPE_", "TRACE", "BAGGAGE")
 
@@ -26,7 +28,7 @@ def run_program(
     *arguments: str,
     way: Sequence[str] = STOCK,
     environment: Mapping[str, str] | None = None,
-    timeout: float = 60.0,
+    timeout: float = 2 * PATIENCE,
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python program one of the three ways and return what it printed and how it ended.
 

@@ -12,6 +12,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+PATIENCE = 60.0
+"""Seconds after which a test takes it that something hangs, however busy the machine is."""
+
 
 class OtlpSink:
     """Receives on a free loopback port while a ``with`` block lasts.
@@ -117,7 +120,7 @@ class OtlpSink:
         self.resources.append({a.key: a.value.string_value for a in resource.attributes})
 
 
-def wait_until(condition: Any, timeout: float = 10.0) -> bool:
+def wait_until(condition: Any, timeout: float = PATIENCE) -> bool:
     """Return whether a condition came true within ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

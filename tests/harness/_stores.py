@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import socket
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness._contract import ROOT
+from harness._ports import free_ports
 from harness._requires import lacking
 from sandscope_collector.stores import (
     STORES,
@@ -77,12 +77,3 @@ def requires_stores(*names: str) -> None:
             lacking(
                 f"{store.name} is not installed: `{'make stores' if store.packages else store.installation}`"
             )
-
-
-def free_ports(names: Iterable[str]) -> dict[str, int]:
-    """Return a different port for each name, on which no program is listening."""
-    with ExitStack() as held:
-        return {
-            name: held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for name in names
-        }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import PATIENCE
 from harness._requires import lacking
 from harness._stores import CONFIGURATION
 from sandscope_collector import stores
@@ -144,7 +145,7 @@ def test_an_interrupted_build_ends_go_and_leaves_nothing(
         while run.poll() is None and not (written.exists() and written.read_text().endswith("\n")):
             time.sleep(0.02)
         run.send_signal(signal.SIGINT)
-        run.wait(60)
+        run.wait(PATIENCE)
 
     assert start_time(int(written.read_text())) is None
     assert not list((configuration.parent / "cache" / "stores" / "tiny").glob(".building-*"))

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness._stores import CONFIGURATION, free_ports, requires_stores
+from harness import free_ports
+from harness._stores import CONFIGURATION, requires_stores
 from sandscope_collector import stores
 from sandscope_collector.stores import StoresError, _store_process
 from sandscope_collector.stores._state_file import locked

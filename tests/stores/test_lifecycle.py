@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness._stores import free_ports, requires_stores
+from harness import PATIENCE, free_ports
+from harness._stores import requires_stores
 from sandscope_collector import stores
 from sandscope_collector.stores._store_process import start_time
 
@@ -34,7 +35,7 @@ class Command:
 
     def run(self, action: str, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sandscope", "stores", action, "--data", str(self.data), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
 
     def pids(self) -> dict[str, int]:
         rows = [line.split() for line in self.run("status").stdout.splitlines()[1:]]
@@ -149,7 +150,7 @@ def test_an_interrupted_up_ends_what_it_started(command: Command) -> None:
         while process.poll() is None and not listens(port):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(PATIENCE)
 
     assert command.pids() == {}
     assert not listens(port)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from examples.read_back import get, jaeger_trace, loki_records
 
-from harness import ROOT, STOCK, clean_environment, requires_otelcol, wait_until
-from harness._stores import Stores, free_ports
+from harness import PATIENCE, ROOT, STOCK, clean_environment, collector_ports, requires_otelcol, wait_until
+from harness._stores import Stores
 from harness._toolchains import compiled
-from sandscope._collector import CollectorProcess, Composition, Ports
+from sandscope._collector import CollectorProcess, Composition
 from sandscope_collector.stores import GO_ENVIRONMENT, find_go
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow]
@@ -49,7 +49,7 @@ def run(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Run:
         lambda file: [find_go(source), "build", "-trimpath", "-o", file, "."],
         **(GO_ENVIRONMENT | {"GOOS": "wasip1", "GOARCH": "wasm"}),
     )
-    ports = Ports(**free_ports(["otlp_grpc", "otlp_http", "health"]), prometheus=stores.scraped)
+    ports = collector_ports(prometheus=stores.scraped)
     composition = Composition.of("prometheus", "names-wasm-sandbox", "jaeger", "loki")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stores.collector.items():
@@ -72,7 +72,9 @@ def _host(plugin: Path, data: Path, endpoint: str) -> str:
         TRACEPARENT=f"00-{TRACE}-b7ad6b7169203331-01",
     )
     command = [*STOCK, sys.executable, str(PLUGINS / "app.py"), str(plugin), str(data)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=4 * PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -23,9 +23,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
+from harness import PATIENCE, collector_ports, free_ports
 from harness._requires import requires_otelcol
-from harness._stores import Stores, free_ports
-from sandscope._collector import CollectorProcess, Composition, Ports
+from harness._stores import Stores
+from sandscope._collector import CollectorProcess, Composition
 
 pytestmark = pytest.mark.stores
 T = TypeVar("T")
@@ -48,11 +49,10 @@ def test_one_trace_id_is_found_in_all_stores_behind_the_collector(
 ) -> None:
     for name, value in stores.collector.items():
         monkeypatch.setenv(name, value)
-    free = free_ports(["otlp_grpc", "otlp_http", "health"])
     collector = CollectorProcess(
         Composition.of("prometheus", "jaeger", "loki"),
         data=tmp_path / "data",
-        ports=Ports(**free, prometheus=stores.scraped),
+        ports=collector_ports(prometheus=stores.scraped),
         otelcol=requires_otelcol(),
     )
     with collector:
@@ -138,8 +138,8 @@ def assert_arrived(stores: Stores, service: str, trace_id: str, *, series: str) 
 
 
 def eventually(ask: Callable[[], T], enough: Callable[[T], bool]) -> T:
-    """Ask until the answer suffices or 20 s have passed, for batches and scrapes; return the last answer."""
-    deadline = time.monotonic() + 20
+    """Ask until the answer suffices, for as long as batches and scrapes can take; return the last answer."""
+    deadline = time.monotonic() + PATIENCE
     while not enough(answer := ask()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return answer

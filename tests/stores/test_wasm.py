@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from examples.read_back import jaeger_trace, loki_records, prometheus_query
 
-from harness import ROOT, clean_environment, run_program
+from harness import ROOT, clean_environment, collector_ports, run_program, wait_until
 from harness._requires import requires_otelcol
-from harness._stores import Stores, free_ports
-from sandscope._collector import CollectorProcess, Composition, Ports
+from harness._stores import Stores
+from sandscope._collector import CollectorProcess, Composition
 
 pytestmark = pytest.mark.stores
 PROGRAM = ROOT / "tests" / "collector" / "programs" / "wasm.py"
@@ -19,7 +18,6 @@ NAMES = set(
     re.findall(r"^\| `(wasm_\w+)` \|", (ROOT / "docs" / "names-wasm-sandbox.md").read_text(), re.MULTILINE)
 )
 SETTINGS = {f"SANDSCOPE_WASMTIME_{name}": "true" for name in ("FUEL", "CPU", "PROBE")}
-SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +27,7 @@ def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
     collector = CollectorProcess(
         Composition.of("prometheus", "names-wasm-sandbox", "jaeger", "loki"),
         data=folder / "data",
-        ports=Ports(**free_ports(["otlp_grpc", "otlp_http", "health"]), prometheus=stores.scraped),
+        ports=collector_ports(prometheus=stores.scraped),
         otelcol=requires_otelcol(),
     )
     with pytest.MonkeyPatch.context() as environment:
@@ -39,9 +37,7 @@ def ran(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> None:
             variables = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **SETTINGS)
             done = run_program(PROGRAM, str(folder), environment=variables)
             assert done.returncode == 0, done.stderr
-            deadline = time.monotonic() + SECONDS
-            while NAMES - _known(stores) and time.monotonic() < deadline:  # until Prometheus has scraped it
-                time.sleep(0.2)
+            wait_until(lambda: not NAMES - _known(stores))  # until Prometheus has scraped it
 
 
 @pytest.mark.usefixtures("ran")

@@ -19,7 +19,7 @@ thread = threading.Thread(target=work, args=["thread"])
 thread.start(); thread.join()
 done = threading.Event()
 _thread.start_new_thread(lambda: (work("bare"), done.set()), ())
-done.wait(10)
+done.wait(60)
 subprocess.run(["true"])
 """
 PARENT = f"""

@@ -2,58 +2,59 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
 from harness import OtlpSink, clean_environment, run_program
 
-PROGRAM = "import subprocess, sys; subprocess.run(['true'], check=True); print('done'); sys.exit(3)"
+PROGRAM = """
+import subprocess, sys, time
+subprocess.run(["true"], check=True)
+print(time.monotonic())
+sys.exit(3)
+"""
+WAIT = 4.0
+"""Seconds that sending the rest may take at the end, by default."""
+MOST = 30.0
+"""Seconds until the end on a busy machine."""
 
 
-def _run(endpoint: str, protocol: str = "http/protobuf") -> tuple[subprocess.CompletedProcess[str], float]:
-    environment = clean_environment(
-        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_PROTOCOL=protocol
-    )
-    started = time.monotonic()
-    return run_program(PROGRAM, environment=environment), time.monotonic() - started
+def _run(endpoint: str, **variables: str) -> tuple[str, float]:
+    """Return what the program said on stderr, and the seconds from its last statement to its end."""
+    environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **variables)
+    run = run_program(PROGRAM, environment=environment)
+    ended = time.monotonic()
+    assert run.returncode == 3
+    return run.stderr, ended - float(run.stdout)
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_absent(protocol: str) -> None:
-    run, seconds = _run("http://127.0.0.1:9", protocol)
-    assert (run.returncode, run.stdout) == (3, "done\n")
-    assert run.stderr.count("\n") == 1, run.stderr
-    assert "sandscope: Cannot deliver telemetry to http://127.0.0.1:9" in run.stderr
-    assert "`sandscope collector run`" in run.stderr
-    assert seconds < 10
+    said, seconds = _run("http://127.0.0.1:9", OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+    assert said.count("\n") == 1, said
+    assert "sandscope: Cannot deliver telemetry to http://127.0.0.1:9" in said
+    assert "`sandscope collector run`" in said
+    assert seconds < MOST
 
 
 @pytest.mark.parametrize(
     "away",
-    [
-        pytest.param(OtlpSink(status=503), id="refusing-for-now"),
-        pytest.param(OtlpSink(status=401), id="refusing"),
-        pytest.param(OtlpSink(delay=60), id="slow"),
-    ],
+    [pytest.param(OtlpSink(status=503), id="for now"), pytest.param(OtlpSink(status=401), id="for good")],
 )
-def test_refusing_or_slow(away: OtlpSink) -> None:
+def test_refusing(away: OtlpSink) -> None:
     with away as sink:
-        run, seconds = _run(sink.endpoint)
+        said, seconds = _run(sink.endpoint)
         assert sink.requests > 0
-    assert (run.returncode, run.stdout) == (3, "done\n")
-    assert run.stderr.count("\n") <= 1, run.stderr
-    assert seconds < 10, "5 s after its own end, and time to start"
+    assert said.count("\n") <= 1, said
+    assert seconds < MOST
 
 
-def test_the_wait_at_the_end_can_be_chosen() -> None:
-    waits: AbstractContextManager[OtlpSink] = OtlpSink(delay=60)
-    with waits as sink, nullcontext():
-        environment = clean_environment(
-            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, SANDSCOPE_EXIT_TIMEOUT="0.1"
-        )
-        started = time.monotonic()
-        run_program(PROGRAM, environment=environment)
-        assert time.monotonic() - started < 4
+def test_slow_is_waited_for_for_a_time_that_can_be_chosen() -> None:
+    with OtlpSink(delay=120) as sink:
+        said, by_default = _run(sink.endpoint)
+        assert sink.requests > 0
+        _, shorter = _run(sink.endpoint, SANDSCOPE_EXIT_TIMEOUT="0.1")
+    assert said.count("\n") <= 1, said
+    assert WAIT <= by_default < MOST
+    assert shorter < by_default, "however busy the machine is"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import subprocess
 
-from harness import SANDSCOPE_RUN, OtlpSink, clean_environment
+from harness import PATIENCE, SANDSCOPE_RUN, OtlpSink, clean_environment
 
 DOCTOR = [SANDSCOPE_RUN[0], "doctor"]
 
 
 def _doctor(**variables: str) -> tuple[int, str]:
     run = subprocess.run(
-        DOCTOR, env=clean_environment(**variables), capture_output=True, text=True, check=False, timeout=60
+        DOCTOR,
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * PATIENCE,
     )
     assert run.stderr == ""
     return run.returncode, run.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -18,10 +17,7 @@ def torch() -> Any:
     try:
         import torch
     except ImportError:
-        reason = "torch is not installed. `make torch` installs it."
-        if os.environ.get("TORCH") == "0":
-            pytest.skip(reason)
-        lacking(reason)
+        lacking("torch is not installed: `make torch`")
     return torch
 
 

@@ -1,0 +1,112 @@
+"""The tests in other environments than `.venv`: `make test-pythons` runs all of these sessions.
+
+What needs torch, the stores or compilers of guests is left to `make test`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+"""What the packages claim to run on."""
+CORE = ("tests/core", "tests/deferred")
+ALL = (*CORE, "tests/contract", "tests/ways", "instrumentations/subprocess", "instrumentations/wasmtime")
+QUICK = "not slow and not stores"
+WITHOUT_GRPC = ("test_fork_exporters.py", "test_modes.py")
+"""What is not tested on a free-threaded Python, for which there is no gRPC."""
+
+cache = Path(os.environ.get("SANDSCOPE_CACHE") or ROOT / ".nox")
+nox.options.envdir = str(cache / "nox" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:8])
+nox.options.reuse_existing_virtualenvs = True
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = False
+# uv is where nox is; pyenv's own commands find no version but the one that is chosen.
+pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+places = [*pyenv.glob("versions/3.1*/bin"), Path(sys.executable).parent]
+os.environ["PATH"] = os.pathsep.join([*map(str, places), os.environ["PATH"]])
+
+
+def find(version: str) -> str | None:
+    """Return this machine's interpreter of a version."""
+    command = ["uv", "python", "find", "--system", "--no-python-downloads", version]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+
+
+HERE = [version for version in PYTHONS if find(version)]
+FREE_THREADED = find("3.14t") or find("3.13t")
+
+
+def build(session: nox.Session, *packages: str) -> list[str]:
+    """Build wheels, by way of source distributions: else the checkout's own builds would get into them."""
+    built = Path(session.create_tmp(), "built")
+    shutil.rmtree(built, ignore_errors=True)
+    for package in packages:
+        options = ("--no-build-isolation", "--python", session.virtualenv.location, "--out-dir", str(built))
+        session.run("uv", "build", "--quiet", *options, package, external=True)
+    return sorted(map(str, built.glob("*.whl")))
+
+
+def install(session: nox.Session) -> None:
+    """Install what `requirements.lock` pins, and our packages as users get them."""
+    session.install("--quiet", "--require-hashes", "-r", "requirements.lock")
+    packages = (".", *map(str, Path("instrumentations").iterdir()), "collector-config")
+    session.install("--quiet", "--no-deps", "--reinstall", *build(session, *packages))
+
+
+def run_tests(session: nox.Session, *arguments: str, **environment: str) -> None:
+    """Run tests on both cores."""
+    workers = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "-p", "no:cacheprovider")
+    python = sys.executable if session.venv_backend == "none" else "python"
+    session.run(python, "-m", "pytest", *workers, *(session.posargs or arguments), env=environment)
+
+
+@nox.session(python=HERE[0])
+def oldest(session: nox.Session) -> None:
+    """Run on the oldest Python with the oldest OpenTelemetry and wasmtime that the packages claim to support."""
+    absent = [version for version in PYTHONS if version not in HERE]
+    session.log(f"not on this machine and not tested: Python {', '.join(absent) or 'none'}")
+    install(session)
+    dependencies = nox.project.load_toml("pyproject.toml")["project"]["dependencies"]
+    wasmtime = nox.project.load_toml("instrumentations/wasmtime/pyproject.toml")
+    dependencies += wasmtime["project"]["optional-dependencies"]["instruments"]
+    at_least = (re.fullmatch(r"([a-z-]+) ?>= ?([\d.]+\w*).*", dependency) for dependency in dependencies)
+    session.install("--quiet", *(f"{found[1]}=={found[2]}" for found in at_least if found))
+    # Without backtraces, as those end with the host's own frames, and no two messages are the same.
+    run_tests(session, *ALL, "-m", QUICK, "-k", "not (any_address or same_answer)", RUST_BACKTRACE="0")
+
+
+@nox.session(python=HERE[-1])
+def newest(session: nox.Session) -> None:
+    """Run on the newest Python with what `requirements.lock` pins."""
+    if session.python == "{}.{}".format(*sys.version_info):
+        session.skip("`make test` runs on it")
+    install(session)
+    run_tests(session, *ALL, "-m", QUICK)
+
+
+@nox.session(venv_backend="none")
+def uncompiled(session: nox.Session) -> None:
+    """Run the deferred recorder's tests in `.venv` with the Python code that stands in for the compiled code."""
+    tests = (*CORE, "instrumentations/wasmtime", "--ignore=tests/deferred/test_native.py")
+    run_tests(session, *tests, "-m", QUICK, "-k", "not direct", SANDSCOPE_RECORDER="python")
+
+
+@nox.session(python=FREE_THREADED or "3.14t", download_python="never")
+def free_threaded(session: nox.Session) -> None:
+    """Run the recorder's tests where threads run at the same time: what is counted stays exact."""
+    packages = ("sdk", "exporter-otlp-proto-http", "exporter-prometheus", "instrumentation")
+    names = ["hypothesis", "pytest", "pytest-xdist", "pyyaml", "setuptools", "wrapt"]
+    names += [f"opentelemetry-{package}" for package in packages]
+    session.install("--quiet", "--constraint", "requirements.lock", *names)
+    session.install("--quiet", "--no-deps", "--no-build-isolation", "--reinstall", *build(session, "."))
+    without = (f"--ignore=tests/deferred/{name}" for name in WITHOUT_GRPC)
+    run_tests(session, *CORE, *without, PYTHON_GIL="0")
