@@ -89,10 +89,16 @@ def _shares(made: dict[str, Any]) -> str:
 
 def _accepted(port: int) -> list[int]:
     """Return how many spans and log records the Collector has accepted."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:  # noqa: S310
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         lines = response.read().decode().splitlines()
     return [
-        int(sum(float(line.split()[-1]) for line in lines if line.startswith(f"otelcol_receiver_accepted_{name}")))
+        int(
+            sum(
+                float(line.split()[-1])
+                for line in lines
+                if line.startswith(f"otelcol_receiver_accepted_{name}")
+            )
+        )
         for name in ("spans", "log_records")
     ]
 

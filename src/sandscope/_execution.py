@@ -18,6 +18,9 @@ from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
 
 Value: TypeAlias = "str | bool | int | float | tuple[str, ...] | tuple[int, ...]"
 
+Measurement: TypeAlias = "tuple[Metric, float, Mapping[str, Value] | None]"
+"""A metric, a value in its unit, and attributes with values of closed sets."""
+
 Severity = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 """Of log records, in OpenTelemetry's words."""
 
@@ -123,8 +126,9 @@ class SharedDetails(Details):
 
     key: str
     number: int
-    measurements = MappingProxyType({})  # type: ignore[assignment] # in place of the slots
-    events = on_end = ()  # type: ignore[assignment]
+    measurements: Any = MappingProxyType({})  # in place of the slots
+    events: Any = ()
+    on_end: Any = ()
     error_type = written = None
     error_message = ""
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
-
-if TYPE_CHECKING:
-    from sandscope._execution import Value
+from typing import Literal, NamedTuple
 
 
 class Metric(NamedTuple):
@@ -29,10 +25,6 @@ class Metric(NamedTuple):
     def __hash__(self) -> int:
         # Each measurement looks its metric up: not to hash the bounds of a histogram every time.
         return hash(self.name)
-
-
-Measurement: TypeAlias = "tuple[Metric, float, Mapping[str, Value] | None]"
-"""A metric, a value in its unit, and attributes with values of closed sets."""
 
 
 _SECONDS = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

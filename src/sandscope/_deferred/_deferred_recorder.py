@@ -14,8 +14,8 @@ from sandscope._deferred._compiled import HotPath
 from sandscope._deferred._deferred_execution import recorded_by
 from sandscope._deferred._encode import Encoder
 from sandscope._deferred._pipeline import Pipeline
-from sandscope._execution import Value
-from sandscope._metric import Measurement, Metric
+from sandscope._execution import Measurement, Value
+from sandscope._metric import Metric
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._recording._emitter import Emitter
 from sandscope._recording._recorder import Begin, recording_nothing

@@ -13,9 +13,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from sandscope import _guard
-from sandscope._execution import Execution, Severity, Value
+from sandscope._execution import Execution, Measurement, Severity, Value
 from sandscope._forking import watch_forks
-from sandscope._metric import Measurement, Metric
+from sandscope._metric import Metric
 from sandscope._recording import _instruments
 from sandscope._scope import Scope
 

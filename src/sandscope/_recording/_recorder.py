@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from sandscope._execution import Execution, Severity, SharedDetails, Site, Value
-from sandscope._metric import Measurement, Metric
+from sandscope._execution import Execution, Measurement, Severity, SharedDetails, Site, Value
+from sandscope._metric import Metric
 from sandscope._scope import Scope
 
 
@@ -105,7 +105,7 @@ def sharing(begin: Begin, details: SharedDetails) -> Begin:
     def begin_sharing(site: Site) -> Execution | None:
         execution = begin(site)
         if execution is not None:
-            execution.details = details
+            execution.details = details  # type: ignore[misc] # a slot of each recorder's class
         return execution
 
     return begin_sharing

@@ -23,7 +23,11 @@ EVERY = 64
 
 
 def measuring(
-    original: Callable[..., Any], recorder: Recorder, settings: WasmtimeSettings, attribute: str, default: Site
+    original: Callable[..., Any],
+    recorder: Recorder,
+    settings: WasmtimeSettings,
+    attribute: str,
+    default: Site,
 ) -> Callable[..., Any]:
     """Return what to patch ``Func.__call__`` with.
 
@@ -52,7 +56,7 @@ def measuring(
         if execution is None:
             return original(*args, **kwargs)
         if default.traced:
-            execution.details = state
+            execution.details = state  # type: ignore[misc] # a slot of each recorder's class
         state.running = True
         sums = _Sums(settings, state, args[1]) if state.fuel or measures_all else None
         try:
