@@ -17,7 +17,7 @@ a tutorial, "Write an instrumentation".
 """
 
 from sandscope._errors import SandscopeError
-from sandscope._execution import Execution, Site, Value, current_execution
+from sandscope._execution import Execution, Measurement, SharedDetails, Site, Value, current_execution
 from sandscope._forking import new_lock, watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
@@ -43,6 +43,7 @@ __all__ = [
     "GuestLimits",
     "GuestTelemetry",
     "Limit",
+    "Measurement",
     "Metric",
     "Patches",
     "Recorder",
@@ -51,6 +52,7 @@ __all__ = [
     "SandscopeError",
     "Scope",
     "Settings",
+    "SharedDetails",
     "Site",
     "Value",
     "Verdict",

@@ -127,6 +127,8 @@ def make_probed(wasmtime: Any, store: Any, recorder: Recorder, *, output: bool) 
     ledger = Ledger(wasmtime, store)
     _space.note(ledger)
     state = state_of(store)
-    made = Probed(recorder, ledger, Output(recorder) if output else None, None if state is None else state.id)
+    made = Probed(
+        recorder, ledger, Output(recorder) if output else None, None if state is None else state.number
+    )
     setattr(store, _ATTRIBUTE, made)
     return made
