@@ -20,8 +20,8 @@ from opentelemetry.trace import SpanContext
 
 from sandscope._deferred import _clock
 from sandscope._execution import Details, Execution, Logs, Site
-from sandscope._forking import new_lock
 from sandscope._internals import SPAN_KEY
+from sandscope._locks import new_lock
 from sandscope._recording._recorder import Begin, details_shared_by, recording, sharing
 from sandscope._verdict import OK, Verdict
 
