@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from sandscope._deferred import DeferredRecorder, Pipeline
 from sandscope._internals import Encoded
-from sandscope._recording import _recorder
+from sandscope._recording import _choice
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope.instrumentation import Recorder, Scope, Site
 
@@ -121,7 +121,7 @@ def for_instrumentations() -> Subject:
     subject = Subject("deferred")
     pipeline = subject.pipeline
     assert pipeline is not None
-    _recorder.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
+    _choice.prefer(lambda _scope: DeferredRecorder(SCOPE, pipeline))
     return subject
 
 

@@ -17,9 +17,6 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sandscope.instrumentation import Patches, environment_names, inject_environment, report_error
 from sandscope_instrumentation_wasmtime._sites import TAG
 
-_CARRIED = "_sandscope_carried"
-"""The attribute of a store: what was put into its guests' environment."""
-
 _Append = Callable[[Any, Iterable[tuple[str, str]]], None]
 
 
@@ -111,21 +108,9 @@ def _carry(append: _Append, store: Any, wasi: Any = None) -> None:
         return  # closed, used up or no configuration at all: wasmtime says so
     variables = _variables(wasi)
     environment: dict[str, str] = {}
-    free = is_instrumentation_enabled() and variables.user.isdisjoint(environment_names())
-    if free:
+    if is_instrumentation_enabled() and variables.user.isdisjoint(environment_names()):
         inject_environment(environment, get_current())
     if not environment:
         environment = {name: value for name, value in variables.stale.items() if name not in variables.user}
     if environment:
         append(wasi, environment.items())
-    setattr(store, _CARRIED, environment if free else None)
-
-
-def carried_by(store: Any) -> dict[str, str] | None:
-    """Return what stands at the end of a store's environment in place of the user's, or None.
-
-    Args:
-        store: one without WASI, or where the user has set such variables, has nothing that may be replaced.
-    """
-    carried: dict[str, str] | None = getattr(store, _CARRIED, None)
-    return carried

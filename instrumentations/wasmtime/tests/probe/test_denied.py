@@ -10,7 +10,7 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime._probe._probed_store import _DENIALS
+from sandscope_instrumentation_wasmtime._probe._store_probe import _DENIALS
 
 EPERM, ENOENT, ENOTCAPABLE = 63, 44, 76
 CREATE = 1

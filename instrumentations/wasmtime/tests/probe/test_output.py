@@ -10,7 +10,7 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime._probe._output import LINES, LONGEST
+from sandscope_instrumentation_wasmtime._probe._guest_output import LINES, LONGEST
 
 Start = Callable[..., Any]
 
@@ -95,11 +95,17 @@ def test_what_was_not_written_is_not_recorded(instrumented: Telemetry, start: St
 
 
 def test_a_long_line_becomes_several_records(instrumented: Telemetry, start: Start) -> None:
-    content = ("ä" * 3000).encode()
-    assert start().write(1, content + b"\n") == 0
-    found = [line for _, line in lines(instrumented)]
-    assert [len(line.encode()) for line in found] == [LONGEST, LONGEST, 6000 - 2 * LONGEST]
-    assert "".join(found) == "ä" * 3000, "no character is cut in two"
+    assert start().write(1, ("ä" * 3000 + "\n").encode()) == 0
+    assert [line for _, line in lines(instrumented)] == ["ä" * LONGEST, "ä" * (3000 - LONGEST)]
+
+
+def test_a_character_in_two_writes_is_one(
+    instrumented: Telemetry, start: Start, text: Callable[..., str]
+) -> None:
+    halves = PRINTS.replace("a line of text\\0a", "\\c3\\a4").replace("(i32.const 15)", "(i32.const 1)")
+    step = "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))"
+    start(text(["fd_write"], halves.replace("(local.set $n", f"{step} (local.set $n")))("many", 2)
+    assert lines(instrumented) == [("stdout", "ä")]
 
 
 def test_what_is_no_text_is_recorded_as_far_as_it_is(instrumented: Telemetry, start: Start) -> None:
@@ -187,15 +193,21 @@ def test_a_go_program_says_what_it_says(
         assert said
 
 
-def test_after_uninstrument_nothing_is_kept(telemetry: Telemetry, start: Start) -> None:
+def test_what_is_written_without_instrumentation_is_never_recorded(
+    telemetry: Telemetry, start: Start
+) -> None:
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-    from sandscope_instrumentation_wasmtime._probe._probed_store import probed
 
     WasmtimeInstrumentor().instrument(**telemetry.providers, output=True)
     guest = start()
     WasmtimeInstrumentor().uninstrument()
-    assert guest.write(1, b"later\n") == 0
-    found = probed(guest.store)
-    assert found is not None
-    assert found.ledger.take(guest.store) is None
+    assert guest.write(1, b"secret\n") == 0
+    assert guest.open(b"../up") != 0
     assert records(telemetry) == []
+    WasmtimeInstrumentor().instrument(**telemetry.providers, output=True)
+    try:
+        assert guest.write(1, b"again\n") == 0
+    finally:
+        WasmtimeInstrumentor().uninstrument()
+    assert lines(telemetry) == [("stdout", "again")]
+    assert telemetry.points("wasm.file.operations") == []
