@@ -167,6 +167,18 @@ def test_an_answer_written_over_the_array_misleads_nobody(instrumented: Telemetr
     assert len(records(instrumented)) <= 2
 
 
+def test_an_answer_that_makes_an_empty_piece_a_wrong_one_traps_nowhere(
+    instrumented: Telemetry, start: Start
+) -> None:
+    guest = start()
+    guest.put(1024, b"hello\n")
+    guest.put(0, 0xFFFFFFF0, 0, 1024, 6)
+    assert guest("fd_write", 1, 0, 2, 4) == 0
+    assert guest.get(4) == 6, "the number of bytes replaces the size of the empty piece"
+    assert guest.write(1, b"more\n") == 0
+    assert lines(instrumented)[-1] == ("stdout", "more")
+
+
 def test_what_a_guest_wrote_before_it_ended_is_recorded(
     instrumented: Telemetry, start: Start, text: Callable[..., str]
 ) -> None:

@@ -211,7 +211,8 @@ def test_wrong_arguments_fail_in_the_same_words(
 ) -> None:
     def run() -> list[Any]:
         guest = start()
-        linker = wasmtime.Linker(engine)
+        linker, complete = wasmtime.Linker(engine), wasmtime.Linker(engine)
+        complete.define_wasi()
         closed = wasmtime.Store(engine)
         closed.close()
         module = wasmtime.Module(engine, text(["fd_sync"]))
@@ -223,6 +224,7 @@ def test_wrong_arguments_fail_in_the_same_words(
             lambda: linker.instantiate(closed, module),
             lambda: linker.instantiate(guest.store, module),
             lambda: linker.instantiate(guest.store, closed_module),
+            lambda: complete.instantiate(wasmtime.Store(), module),
             lambda: linker.instantiate(guest.store, module=module, more=1),  # type: ignore[call-arg]
             lambda: linker.instantiate(guest.store),  # type: ignore[call-arg]
             lambda: linker.define_wasi(1),  # type: ignore[call-arg]
@@ -255,6 +257,16 @@ def test_an_instance_is_an_instance(instrumented: Telemetry, start: Start, engin
     instance = linker.instantiate(guest.store, wasmtime.Module(engine, '(module (func (export "f")))'))
     assert type(instance) is wasmtime.Instance
     assert set(guest.exports) == {*FUNCTIONS, "memory"}
+
+
+def test_the_probes_own_modules_are_not_in_the_metrics(instrumented: Telemetry, start: Start) -> None:
+    guest = start()
+    assert store_probe(guest.store) is not None
+    guest("fd_sync", 1)
+    assert instrumented.points("wasm.active.instances") == [({}, 1)]
+    assert instrumented.points("wasm.memory.usage") == [({}, 2 * 65536)]
+    assert len(instrumented.points("wasm.instance.creation.duration")) == 1
+    assert [span.name for span in instrumented.spans()] == ["wasm fd_sync"]
 
 
 def test_stores_die_as_ever(instrumented: Telemetry, start: Start) -> None:

@@ -12,9 +12,6 @@ from __future__ import annotations
 from sandscope_instrumentation_wasmtime._probe import _probe_memory as at
 from sandscope_instrumentation_wasmtime._probe._wasi_functions import DENIED, FUNCTIONS, NAMES
 
-_MOST_PARTS = 1024
-"""Parts of one write that are looked at: a guest may pass an array of any length."""
-
 
 def trampolines(names: tuple[str, ...]) -> str:
     """Return the module that is instantiated before the guest.
@@ -143,12 +140,11 @@ _DENIALS = f"""
 
 _OUTPUT = f"""
 (func $output (param $fd i32) (param $array i32) (param $count i32) (param $left i32)
-  (local $start i32) (local $size i32) (local $parts i32)
+  (local $start i32) (local $size i32)
   (if (i32.eqz (i32.load $probe (i32.const {at.ROOM}))) (then (return)))
   (block $done (loop $next
     (br_if $done (i32.eqz (local.get $left)))
-    (br_if $done (i32.ge_u (local.get $parts) (local.get $count)))
-    (br_if $done (i32.ge_u (local.get $parts) (i32.const {_MOST_PARTS})))
+    (br_if $done (i32.eqz (local.get $count)))
     (br_if $done (i32.eqz (call $is_inside (local.get $array) (i32.const 8))))
     (local.set $start (i32.load $guest (local.get $array)))
     (local.set $size (i32.load $guest offset=4 (local.get $array)))
@@ -157,7 +153,7 @@ _OUTPUT = f"""
     (if (local.get $size) (then (call $keep (local.get $fd) (local.get $start) (local.get $size))))
     (local.set $left (i32.sub (local.get $left) (local.get $size)))
     (local.set $array (i32.add (local.get $array) (i32.const 8)))
-    (local.set $parts (i32.add (local.get $parts) (i32.const 1)))
+    (local.set $count (i32.sub (local.get $count) (i32.const 1)))
     (br $next))))
 (func $keep (param $fd i32) (param $start i32) (param $size i32)
   (local $used i32) (local $room i32) (local $at i32)
