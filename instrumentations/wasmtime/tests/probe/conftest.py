@@ -1,4 +1,4 @@
-"""Guests that call WASI with whatever a test gives them."""
+"""Guests that call any WASI function with the arguments that a test chooses."""
 
 from __future__ import annotations
 

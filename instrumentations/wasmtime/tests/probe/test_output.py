@@ -1,4 +1,4 @@
-"""What a guest writes becomes log records of its execution, and goes where the user sent it as ever."""
+"""What a guest writes becomes log records of its execution; the streams that the program set receive all of it."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_lines_are_bounded_and_the_last_record_says_so(
     assert dict(last.attributes or {}) == {"wasm.output.truncated": True}
     instrumented.clear()
     guest("many", 2)
-    assert len(records(instrumented)) == 2, "each call has room of its own"
+    assert len(records(instrumented)) == 2, "the limit is for each call"
 
 
 def test_a_flood_is_kept_out_of_memory(
@@ -190,7 +190,7 @@ def test_what_a_guest_wrote_before_it_ended_is_recorded(
     assert lines(instrumented) == [("stderr", "last words")]
 
 
-def test_a_go_program_says_what_it_says(
+def test_the_output_of_a_go_program_is_recorded(
     instrumented: Telemetry, go_guest: Any, start: Start, tmp_path: Path
 ) -> None:
     def configure(config: wasmtime.WasiConfig) -> None:

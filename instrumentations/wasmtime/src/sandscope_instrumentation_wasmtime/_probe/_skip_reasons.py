@@ -1,4 +1,4 @@
-"""Why the probe leaves a guest alone: each reason is logged once, as a warning."""
+"""Why the probe skips a guest: each reason is logged once, as a warning."""
 
 from __future__ import annotations
 
