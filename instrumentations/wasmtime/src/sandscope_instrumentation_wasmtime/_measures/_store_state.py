@@ -94,4 +94,4 @@ def _limited(_: None, store: Any, *args: int, **kwargs: int) -> None:
     state = state_of(store)
     if state is not None:
         given = {**dict(zip(_LIMITS, args, strict=False)), **kwargs}
-        state.limits = {**state.limits, **{name: limit for name, limit in given.items() if limit >= 0}}
+        state.limits = {name: limit for name, limit in given.items() if limit >= 0}  # all are set anew
