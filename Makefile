@@ -43,10 +43,11 @@ test: setup ## run the tests; those of the stores and of torch after `make store
 test-pythons: setup ## run the tests on the oldest and the newest Python, and with the oldest dependencies
 	$(BIN)/nox $(ARGS)
 
-check: setup ## lint, format and types
+check: setup ## lint, format, types, and the order of the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: setup ## measure what instrumentation costs, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)

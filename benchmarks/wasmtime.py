@@ -16,6 +16,9 @@ from sandscope_instrumentation_wasmtime._measures._calls import FIRST
 
 MODES: dict[str, dict[str, Any] | None] = {"plain": None, "off": {"spans": "off"}, "all": {"spans": "all"}}
 WAT = '(module $tiny (func (export "f") (result i32) i32.const 42))'
+PLUGIN = """(module $plugin (import "host" "log" (func $log (param i32))) (memory (export "memory") 1)
+  (func (export "alloc") (param i32) (result i32) i32.const 0) (func (export "free") (param i32))
+  (func (export "f") (result i32) i32.const 42))"""
 CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f)))'
 
 
@@ -75,15 +78,29 @@ def _host_callback() -> Callable[[], Any]:
     return partial(wasmtime.Instance(store, module, [func]).exports(store)["run"], store)  # type: ignore[arg-type]
 
 
-def _instantiate() -> Callable[[], Any]:
+def request() -> Callable[[], Any]:
+    """Return what a plugin host does for each request: a store, an instance, its exports and one call."""
     engine = wasmtime.Engine()
     module = wasmtime.Module(engine, WAT)
 
-    def instantiate() -> None:
+    def serve() -> Any:
         store = wasmtime.Store(engine)
-        wasmtime.Instance(store, module, []).exports(store)
+        return wasmtime.Instance(store, module, []).exports(store)["f"](store)  # type: ignore[operator]
 
-    return instantiate
+    return serve
+
+
+def _plugin() -> Callable[[], Any]:
+    """Return the same with a memory, more exports and a host function, through a linker."""
+    engine = wasmtime.Engine()
+    module, linker = wasmtime.Module(engine, PLUGIN), wasmtime.Linker(engine)
+    linker.define_func("host", "log", wasmtime.FuncType([wasmtime.ValType.i32()], []), lambda _code: None)
+
+    def serve() -> Any:
+        store = wasmtime.Store(engine)
+        return linker.instantiate(store, module).exports(store)["f"](store)  # type: ignore[operator]
+
+    return serve
 
 
 def _compile() -> Callable[[], Any]:
@@ -94,7 +111,8 @@ _BUILDS: dict[str, Callable[[], Callable[[], Any]]] = {
     "nop": _nop,
     "add": _add,
     "host_callback": _host_callback,
-    "instantiate": _instantiate,
+    "instantiate": request,
+    "plugin": _plugin,
     "compile": _compile,
 }
 
@@ -113,7 +131,7 @@ def _memory_grown(ours: Subject, times: int) -> float:
         return _resident()
 
     WasmtimeInstrumentor().instrument()
-    instantiate = _instantiate()
+    instantiate = request()
     before = make(times // 5)
     after = make(times)
     WasmtimeInstrumentor().uninstrument()

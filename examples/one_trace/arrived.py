@@ -42,12 +42,16 @@ def from_files(data: Path, trace_id: str) -> Arrived:
         }
         for span in spans
     ]
+    counts: dict[tuple[str, str], int] = {}
     for metric in _items(data, "metrics", "Metrics"):
         if metric["name"] == "sandbox.executions":
-            points = metric["sum"]["dataPoints"]  # each process sends its counts once, when it ends
-            arrived.executions += sum(int(point.get("asInt", 0)) for point in points)
+            points = metric["sum"]["dataPoints"]
+            for point in points:  # cumulative: the last of each series counts
+                series = point["startTimeUnixNano"], json.dumps(point["attributes"])
+                counts[series] = int(point.get("asInt", 0))
             exemplars = [exemplar for point in points for exemplar in point.get("exemplars", [])]
             arrived.exemplars += sum(exemplar.get("traceId") == trace_id for exemplar in exemplars)
+    arrived.executions = sum(counts.values())
     arrived.logs = sum(record.get("traceId") == trace_id for record in _items(data, "logs", "LogRecords"))
     return arrived
 

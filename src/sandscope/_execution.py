@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from opentelemetry.context import Context, create_key, get_value
@@ -16,6 +17,9 @@ from sandscope._metric import Metric
 from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
 
 Value: TypeAlias = "str | bool | int | float | tuple[str, ...] | tuple[int, ...]"
+
+Measurement: TypeAlias = "tuple[Metric, float, Mapping[str, Value] | None]"
+"""A metric, a value in its unit, and attributes with values of closed sets."""
 
 Severity = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 """Of log records, in OpenTelemetry's words."""
@@ -106,6 +110,32 @@ class Details:
         self.error_message = ""
         self.written: Any = None
         self.on_end: list[OnEnd] = []
+
+
+class SharedDetails(Details):
+    """One attribute that many executions have in common, such as the number of their sandbox.
+
+    It never changes. An execution that gets details of its own copies it.
+
+    Attributes:
+        key: of the attribute.
+        number: its value.
+    """
+
+    __slots__ = ()
+
+    key: str
+    number: int
+    measurements: Any = MappingProxyType({})  # in place of the slots
+    events: Any = ()
+    on_end: Any = ()
+    error_type = written = None
+    error_message = ""
+
+    @property
+    def attributes(self) -> dict[str, Any]:  # type: ignore[override]
+        """The attribute, as those of other details."""
+        return {self.key: self.number}
 
 
 class Logs(Protocol):
@@ -284,8 +314,11 @@ class Execution:
 
     def _ensure_details(self) -> Details:
         details = self.details
-        if details is None:
+        if details is None or isinstance(details, SharedDetails):
+            shared = details
             details = self.details = Details()  # type: ignore[misc] # a slot of each recorder's class
+            if shared is not None:
+                details.attributes.update(shared.attributes)
         return details
 
     def _call_on_end(self) -> None:

@@ -1,24 +1,13 @@
-"""What a forked child begins anew: the one place that asks the interpreter to be told of forks."""
+"""What is told of forks, so that a forked child starts from zero."""
 
 from __future__ import annotations
 
 import os
-import threading
-from typing import Any
 from weakref import WeakSet
 
-_locks: WeakSet[Any] = WeakSet()
-_watchers: WeakSet[Any] = WeakSet()
+from sandscope import _guard
 
-
-def new_lock() -> threading.RLock:
-    """Return a reentrant lock that is free in a forked child, whoever has held it in the parent.
-
-    Reentrant, as finalisers and signal handlers may come where their own thread holds it already.
-    """
-    lock = threading.RLock()
-    _locks.add(lock)
-    return lock
+_watchers: WeakSet[object] = WeakSet()
 
 
 def watch_forks(watcher: object) -> None:
@@ -26,7 +15,7 @@ def watch_forks(watcher: object) -> None:
 
     Args:
         watcher: has one or more of the methods ``before_fork``, ``after_fork_in_parent`` and
-            ``after_fork_in_child``, without arguments.
+            ``after_fork_in_child``, without arguments. Locks of `new_lock` are free again by then.
     """
     _watchers.add(watcher)
 
@@ -38,19 +27,11 @@ def _tell(step: str) -> None:
             try:
                 method()
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-                from sandscope import _guard
-
                 _guard.report("fork", error)
-
-
-def _begin_child() -> None:
-    for lock in list(_locks):
-        lock._at_fork_reinit()  # as the standard library's own modules renew theirs
-    _tell("after_fork_in_child")
 
 
 os.register_at_fork(
     before=lambda: _tell("before_fork"),
     after_in_parent=lambda: _tell("after_fork_in_parent"),
-    after_in_child=_begin_child,
+    after_in_child=lambda: _tell("after_fork_in_child"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sandscope._forking import new_lock
+from sandscope._locks import new_lock
 
 _logger = logging.getLogger("sandscope")
 _lock = new_lock()

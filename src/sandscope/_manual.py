@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sandscope import _guard
 from sandscope._execution import Execution, Site, Value
-from sandscope._forking import new_lock
+from sandscope._locks import new_lock
 from sandscope._not_recorded import NotRecorded
 from sandscope._scope import Scope
 from sandscope._verdict import Verdict

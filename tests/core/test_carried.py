@@ -28,7 +28,9 @@ TOOL = {"gen_ai.tool.name": "python", "gen_ai.tool.call.id": "call_1"}
 @pytest.fixture
 def recorder(telemetry: Telemetry) -> Iterator[Recorder]:
     """Return a recorder; nothing must reach metrics, and telemetry must not fail."""
+    outside = context.attach(Context())
     yield telemetry.recorder(Scope("scope", "1"))
+    context.detach(outside)
     for metric in telemetry.metrics().values():
         for point in metric.data.data_points:
             assert not set(point.attributes or {}) & {*_settings.CARRIED, "tenant"}

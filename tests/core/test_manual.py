@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import wasmtime
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 import sandscope
@@ -31,8 +32,10 @@ SIZE = Metric("test.size", "histogram", "By", "A size")
 def recorded(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
     """Record into an SDK in memory; telemetry itself must not fail."""
     monkeypatch.setattr(_manual, "_recorder", telemetry.recorder(_manual.SCOPE))
+    outside = context.attach(Context())
     yield telemetry
     assert trace.get_current_span() is trace.INVALID_SPAN
+    context.detach(outside)
     assert telemetry.points("sandscope.errors") == []
 
 

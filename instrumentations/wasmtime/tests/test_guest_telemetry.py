@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -393,3 +396,45 @@ def test_threads_may_share_a_linker(instrumented: Telemetry) -> None:
     assert answers == [1] * 100
     calls = {span.context.span_id for span in instrumented.spans("wasm span")}
     assert {span.parent and span.parent.span_id for span in instrumented.spans("guest name")} == calls
+
+
+FORKS = """
+import os, threading, time, wasmtime
+from opentelemetry.sdk.trace import TracerProvider
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
+from sandscope_instrumentation_wasmtime._guest_telemetry import _host_function
+
+WasmtimeInstrumentor().instrument(tracer_provider=TracerProvider(shutdown_on_exit=False))
+linker = wasmtime.Linker(wasmtime.Engine())
+module = wasmtime.Module(linker.engine, '(module (import "otel" "span_end" (func (param i32) (result i32))))')
+held = threading.Event()
+
+def hold():
+    with _host_function._lock:
+        held.set()
+        time.sleep(300)
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    linker.instantiate(wasmtime.Store(linker.engine), module)
+    os._exit(0)
+deadline = time.monotonic() + 60
+status = None
+while status is None and time.monotonic() < deadline:
+    ended, code = os.waitpid(child, os.WNOHANG)
+    status = code if ended else None
+    time.sleep(0.01)
+if status is None:
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+print("ended", status, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_can_link_while_a_thread_of_its_parent_does() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False)
+    assert done.stdout == "ended 0\n", done.stderr

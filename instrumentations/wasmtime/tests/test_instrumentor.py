@@ -16,7 +16,7 @@ from wasmtime import component
 from harness import Contract, Telemetry
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _verdicts
 from sandscope_instrumentation_wasmtime._evidence import _traps
-from sandscope_instrumentation_wasmtime._probe import _denied
+from sandscope_instrumentation_wasmtime._probe import _denied_paths
 
 HERE = Path(__file__).parent
 
@@ -119,5 +119,5 @@ def test_every_cause_is_declared_with_its_status_and_actor() -> None:
     assert {verdict.cause: (verdict.status, verdict.actor) for verdict in verdicts} == {
         name: (cause["status"], cause["actor"])
         for name, cause in declared.items()
-        if name not in {"normal_exit", "ie_missing_evidence", _denied.CAUSE}
+        if name not in {"normal_exit", "ie_interrupted", "ie_missing_evidence", _denied_paths.CAUSE}
     }

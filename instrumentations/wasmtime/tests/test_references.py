@@ -124,6 +124,7 @@ import sys, wasmtime
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 store = wasmtime.Store()
 def made():

@@ -16,9 +16,9 @@ from sandscope._deferred import _clock
 from sandscope._deferred._compiled import Record
 from sandscope._deferred._hot_path import Owner
 from sandscope._execution import Execution
-from sandscope._forking import new_lock
 from sandscope._internals import SPAN_KEY
 from sandscope._internals._span_buffer import SpanBuffer
+from sandscope._locks import new_lock
 from sandscope._recording import _mapping
 from sandscope._recording._span import write_end, write_events
 

@@ -14,7 +14,7 @@ from sandscope._deferred._compiled import HotPath
 from sandscope._deferred._deferred_execution import recorded_by
 from sandscope._deferred._encode import Encoder
 from sandscope._deferred._pipeline import Pipeline
-from sandscope._execution import Value
+from sandscope._execution import Measurement, Value
 from sandscope._metric import Metric
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._recording._emitter import Emitter
@@ -63,6 +63,12 @@ class DeferredRecorder(HotPath, Emitter):
         Emitter.measure(self, metric, value, attributes)
         # Histograms are not measured in finalisers, which may start no threads.
         if metric.instrument == "histogram" and self.pipeline.idle:
+            self.pipeline.wake()
+
+    def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
+        """See `Emitter.measure_all` and `measure`."""
+        Emitter.measure_all(self, measurements)
+        if self.pipeline.idle and any(metric.instrument == "histogram" for metric, _, _ in measurements):
             self.pipeline.wake()
 
     def check_context(self, context: Context) -> Begin | None:

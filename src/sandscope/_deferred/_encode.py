@@ -161,9 +161,10 @@ class _Templates(Generic[_T, _Limits]):
         return template if template is None or details is None or template.fits(details) else None
 
     def pieces(self, execution: DeferredExecution) -> tuple[bytes, ...] | None:
-        """Return what an execution without details is put together from, or None."""
+        """Return what an execution is put together from that ended without an exception, or None."""
         template = self.find(execution)
-        return None if template is None else template.pieces
+        failed = execution.details is not None and execution.details.error_type is not None
+        return None if template is None or failed else template.pieces
 
     def _add(self, key: tuple[Site, Verdict | None, str | None]) -> _T | None:
         if len(self._made) >= _MOST_TEMPLATES:

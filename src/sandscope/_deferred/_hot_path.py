@@ -20,9 +20,9 @@ from opentelemetry.trace import SpanContext
 
 from sandscope._deferred import _clock
 from sandscope._execution import Details, Execution, Logs, Site
-from sandscope._forking import new_lock
 from sandscope._internals import SPAN_KEY
-from sandscope._recording._recorder import Begin, recording
+from sandscope._locks import new_lock
+from sandscope._recording._recorder import Begin, details_shared_by, recording, sharing
 from sandscope._verdict import OK, Verdict
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -171,7 +171,9 @@ class HotPath:
         execution.started = perf_counter_ns()
         return execution
 
-    def wrap_method(self, method: Callable[..., Any], attribute: str, default: Site) -> Callable[..., Any]:
+    def wrap_method(
+        self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
+    ) -> Callable[..., Any]:
         """See `Recorder.wrap_method`; `begin` and `finish` stand here once more, without their calls."""
         queue, high_water, record = self._queue, self._high_water, self._record
         get, put, reset, append = self._get, self._set, self._reset, queue.append
@@ -183,15 +185,18 @@ class HotPath:
                 site = getattr(args[0], attribute, default)
             except IndexError:  # no instance at all: the method itself says so
                 site = default
+            details = details_shared_by(args, kwargs, shared)
             context = get()
             if context is not self.checked:
                 begin = self.check_context(context)
                 if begin is not None:
+                    begin = begin if details is None else sharing(begin, details)
                     return recording(begin, site, method, *args, **kwargs)
             execution = _new(record)
             execution.site = site
             execution.parent_context = context
-            execution.verdict = execution.details = execution.identity = None
+            execution.details = details
+            execution.verdict = execution.identity = None
             start()
             token = None
             if site.current:

@@ -20,7 +20,8 @@ from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._identity import Identities
 from sandscope._deferred._outlet import Outlet
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
-from sandscope._forking import new_lock, watch_forks
+from sandscope._forking import watch_forks
+from sandscope._locks import new_lock
 from sandscope._recording import _instruments
 from sandscope._recording._carried import carry
 from sandscope._recording._direct_recorder import DirectRecorder

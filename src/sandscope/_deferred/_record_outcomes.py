@@ -8,7 +8,7 @@ from typing import Literal
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
-from sandscope._forking import new_lock
+from sandscope._locks import new_lock
 from sandscope._metric import RECORDS
 from sandscope._version import __version__
 

@@ -62,12 +62,13 @@ class SpanTemplate:
         self._before, after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_OWN,))
         self._after = after + _messages.status(example.status)
         self._flags = (_messages.span_flags(False), _messages.span_flags(True))
-        tail = self._before + self._after + self._flags[False]
+        after = self._after + self._flags[False]
+        tail = self._before + after
         length = len(_TRACE_ID + _SPAN_ID + self._head + _END_TIME + tail) + 16 + 8 + 8 + 8
         self._root = (_messages.record_of(length) + _TRACE_ID, tail)
         self._local = (_messages.record_of(length + len(_PARENT_ID) + 8) + _TRACE_ID, tail)
         starts = (self._root[0], self._local[0])
-        self.pieces = (*starts, _SPAN_ID, _PARENT_ID, self._head, _END_TIME, tail)
+        self.pieces = (*starts, _SPAN_ID, _PARENT_ID, self._head, _END_TIME, self._before, after)
 
     def fits(self, details: Details) -> bool:
         """Return whether an execution with these details can be filled in."""
@@ -134,11 +135,14 @@ class LogTemplate:
         duration = _wire.message(_messages.LOG_ATTRIBUTES, _wire.key_value(_mapping.SECONDS, 0.0))
         self._seconds = between + duration[:-8]
         self._head = _messages.log_head(_mapping.severity(verdict), _mapping.body(site, verdict))
-        middle = self._head + self._before + self._seconds
+        before = self._head + self._before
+        middle = before + self._seconds
         end = _LOG_FLAGS + _LOG_TRACE_ID + _LOG_SPAN_ID + _OBSERVED_TIME + _EVENT_NAME
         length = len(_LOG_TIME + middle + self._after + end) + 8 + 8 + 4 + 16 + 8 + 8
         self._plain = (_messages.record_of(length) + _LOG_TIME, middle, self._after + _LOG_FLAGS)
-        self.pieces = (*self._plain, _LOG_TRACE_ID, _LOG_SPAN_ID, _OBSERVED_TIME, _EVENT_NAME)
+        start, _, after = self._plain
+        ids = (_LOG_TRACE_ID, _LOG_SPAN_ID, _OBSERVED_TIME, _EVENT_NAME)
+        self.pieces = (start, before, self._seconds, after, *ids)
 
     def fits(self, details: Details) -> bool:
         """Return whether an execution with these details can be filled in."""

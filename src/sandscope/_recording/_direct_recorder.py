@@ -18,7 +18,7 @@ from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
 from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter
-from sandscope._recording._recorder import recording
+from sandscope._recording._recorder import details_shared_by, recording, sharing
 from sandscope._recording._span import write_end
 from sandscope._scope import Scope
 from sandscope._verdict import OK, Verdict
@@ -130,13 +130,17 @@ class DirectRecorder(Emitter):
             _guard.report("recorder.begin", error)
         return execution
 
-    def wrap_method(self, method: Callable[..., Any], attribute: str, default: Site) -> Callable[..., Any]:
+    def wrap_method(
+        self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
+    ) -> Callable[..., Any]:
         """See `Recorder.wrap_method`."""
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             site = getattr(args[0] if args else None, attribute, default)
-            return recording(self.begin, site, method, *args, **kwargs)
+            details = details_shared_by(args, kwargs, shared)
+            begin = self.begin if details is None else sharing(self.begin, details)
+            return recording(begin, site, method, *args, **kwargs)
 
         return call
 

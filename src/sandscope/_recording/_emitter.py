@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import WeakSet
 
 from opentelemetry import _logs, metrics, trace
@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from sandscope import _guard
-from sandscope._execution import Execution, Severity, Value
+from sandscope._execution import Execution, Measurement, Severity, Value
 from sandscope._forking import watch_forks
 from sandscope._metric import Metric
 from sandscope._recording import _instruments
@@ -23,8 +23,6 @@ _MOST = 10_000
 """Values that wait to be written: finalisers may not write, and not every program has a reader."""
 _SUMMED = frozenset(("counter", "updowncounter"))
 _NOWHERE = Context()
-
-_Measured: TypeAlias = "tuple[Metric, float, Mapping[str, Value] | None]"
 
 
 class Emitter:
@@ -47,8 +45,9 @@ class Emitter:
         """Ask the providers; None stands for a global one."""
         self.scope = scope
         self._providers = (tracer_provider, meter_provider, logger_provider)
-        self._counted: deque[_Measured] = deque()  # apart: none is ever lost, as they can be added up
-        self._measured: deque[_Measured] = deque()
+        self._counted: deque[Measurement] = deque()  # apart: none is ever lost, as they can be added up
+        self._measured: deque[Measurement] = deque()
+        self._together: deque[tuple[Measurement, ...]] = deque()
         self._crowded = False
         self.bind()
         _emitters.add(self)
@@ -89,9 +88,25 @@ class Emitter:
         else:
             _guard.report("metrics.queue", OverflowError(f"{_MOST} values wait: nobody collects metrics"))
 
+    def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
+        """Add several values as `measure` does; no dearer than one, also in finalisers. Never raises."""
+        self._together.append(measurements)
+        if len(self._together) > _MOST:
+            self._take_apart()
+
+    def _take_apart(self) -> None:
+        """Measure one by one what was measured together; without a lock, as finalisers come here, too."""
+        for _ in range(len(self._together)):
+            try:
+                measurements = self._together.popleft()
+            except IndexError:  # another thread, or a finaliser of this one, was faster
+                break
+            for metric, value, attributes in measurements:
+                Emitter.measure(self, metric, value, attributes)
+
     def _add_up(self) -> None:
         """Make one value of those of a counter that wait; without a lock, as finalisers come here, too."""
-        sums: dict[object, _Measured] = {}
+        sums: dict[object, Measurement] = {}
         for _ in range(len(self._counted)):
             try:
                 metric, value, attributes = self._counted.popleft()
@@ -105,6 +120,7 @@ class Emitter:
     def settle(self) -> None:
         """Write what was measured so far; not in a finaliser, which may interrupt the SDK itself."""
         self._crowded = False
+        self._take_apart()
         self._add_up()
         for waiting in (self._counted, self._measured):
             while waiting:
@@ -129,6 +145,7 @@ class Emitter:
 
     def after_fork_in_child(self) -> None:
         """Leave to the parent what it has measured."""
+        self._together.clear()
         self._counted.clear()
         self._measured.clear()
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from sandscope._execution import Execution, Severity, Site, Value
+from sandscope._execution import Execution, Measurement, Severity, SharedDetails, Site, Value
 from sandscope._metric import Metric
 from sandscope._scope import Scope
 
@@ -29,13 +29,16 @@ class Recorder(Protocol):
             None where instrumentation is suppressed. Never raises.
         """
 
-    def wrap_method(self, method: Callable[..., Any], attribute: str, default: Site) -> Callable[..., Any]:
+    def wrap_method(
+        self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
+    ) -> Callable[..., Any]:
         """Return what to patch a method with, so that each call is an execution.
 
         Args:
             method: a function whose first argument is the instance.
             attribute: of the instance; holds its site.
             default: the site of instances without that attribute.
+            shared: an attribute of the second argument; holds the `SharedDetails` of executions with it.
         """
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
@@ -46,6 +49,9 @@ class Recorder(Protocol):
             value: in the metric's unit.
             attributes: with values of closed sets.
         """
+
+    def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
+        """Add several values as `measure` does; no dearer than one, also in finalisers."""
 
     def log(
         self,
@@ -91,6 +97,35 @@ def recording(begin: Begin, site: Site, function: Callable[..., Any], /, *args: 
         raise
     execution.finish()
     return result
+
+
+def sharing(begin: Begin, details: SharedDetails) -> Begin:
+    """Return what begins executions with shared details."""
+
+    def begin_sharing(site: Site) -> Execution | None:
+        execution = begin(site)
+        if execution is not None:
+            execution.details = details  # type: ignore[misc] # a slot of each recorder's class
+        return execution
+
+    return begin_sharing
+
+
+def details_shared_by(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], attribute: str | None
+) -> SharedDetails | None:
+    """Return the details that executions with the same second argument of a method share, or None.
+
+    Args:
+        args: of the method.
+        kwargs: of the method.
+        attribute: see `Recorder.wrap_method`.
+    """
+    if attribute is None:
+        return None
+    second = args[1] if len(args) > 1 else next(iter(kwargs.values()), None)
+    details = getattr(second, attribute, None)
+    return details if isinstance(details, SharedDetails) else None
 
 
 def recording_nothing(_site: Site) -> None:

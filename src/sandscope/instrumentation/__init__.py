@@ -17,11 +17,12 @@ a tutorial, "Write an instrumentation".
 """
 
 from sandscope._errors import SandscopeError
-from sandscope._execution import Execution, Site, Value, current_execution
-from sandscope._forking import new_lock, watch_forks
+from sandscope._execution import Execution, Measurement, SharedDetails, Site, Value, current_execution
+from sandscope._forking import watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
+from sandscope._locks import new_lock
 from sandscope._metric import CAPABILITY_REQUESTS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
 from sandscope._propagation import environment_names, inject_environment
 from sandscope._recording._choice import get_recorder
@@ -43,6 +44,7 @@ __all__ = [
     "GuestLimits",
     "GuestTelemetry",
     "Limit",
+    "Measurement",
     "Metric",
     "Patches",
     "Recorder",
@@ -51,6 +53,7 @@ __all__ = [
     "SandscopeError",
     "Scope",
     "Settings",
+    "SharedDetails",
     "Site",
     "Value",
     "Verdict",

@@ -33,6 +33,7 @@ from sandscope_instrumentation_wasmtime._evidence import _capabilities, _violati
 from sandscope_instrumentation_wasmtime._guest_telemetry import _guest_functions, _wasi_otel
 from sandscope_instrumentation_wasmtime._guest_telemetry._wasi_otel import add_wasi_otel
 from sandscope_instrumentation_wasmtime._measures import (
+    _exports,
     _fuel,
     _instances,
     _memory,
@@ -81,6 +82,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
             _fuel.patch(module, patches, measured=settings.fuel)
             _memory.patch(module, patches)
             _instances.patch_module(module, patches, recorder)
+            _exports.patch(module, patches, named=settings.spans != "off")
             _violations.patch(module, patches, recorder)
             _module_cache.patch_module(module, patches, recorder)
             if settings.spans != "off":

@@ -6,12 +6,12 @@ its `Site`. No table here holds on to them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Site, Value
 from sandscope_instrumentation_wasmtime._evidence._host_errors import verdict_of_call, verdict_of_host
 from sandscope_instrumentation_wasmtime._evidence._violations import report_failed_call
-from sandscope_instrumentation_wasmtime._names._traits import Traits
+from sandscope_instrumentation_wasmtime._names._traits import Traits, traits_of
 
 TAG = "_sandscope"
 """The attribute of wasmtime's objects that carries what is known of them."""
@@ -71,20 +71,40 @@ def host_site(function: str | None) -> Site:
     )
 
 
+class Exports(NamedTuple):
+    """What a module exports, by position.
+
+    Attributes:
+        number: of exports.
+        functions: the sites of their calls.
+        reached: the guest or its host may hand them out, as values or in tables.
+        memories: each once, with the bytes that it may grow to by its declaration.
+        fixed: the memories are the same in each instance; otherwise they are to be looked up.
+    """
+
+    number: int
+    functions: tuple[tuple[int, Site], ...]
+    reached: bool
+    memories: tuple[tuple[int, int | None], ...]
+    fixed: bool
+
+
 class Guest:
-    """A module or component, and the sites of its exported functions.
+    """A module or component: what is known of all its instances, worked out once.
 
     Attributes:
         name: from its name section, else its file's name, else None.
         traits: what its type says; None until a module is instantiated, and for components.
+        exports: what its instances export; None until a program asks the first of them.
         telemetry_imports: the host functions for telemetry that it imports; None until it is linked.
     """
 
-    __slots__ = ("_sites", "name", "telemetry_imports", "traits")
+    __slots__ = ("_sites", "exports", "name", "telemetry_imports", "traits")
 
     def __init__(self, name: str | None) -> None:
         self.name = name
         self.traits: Traits | None = None
+        self.exports: Exports | None = None
         self.telemetry_imports: tuple[tuple[str, str], ...] | None = None
         self._sites: dict[str | None, Site] = {}
 
@@ -95,6 +115,14 @@ class Guest:
             isolated = self.traits is not None and self.traits.isolated
             site = self._sites[function] = call_site(self.name, function, isolated=isolated)
         return site
+
+
+def instantiated(module: Any) -> Guest:
+    """Return the guest of a core module, with its traits."""
+    guest = guest_of(module)
+    if guest.traits is None:
+        guest.traits = traits_of(module)
+    return guest
 
 
 def guest_of(holder: Any) -> Guest:

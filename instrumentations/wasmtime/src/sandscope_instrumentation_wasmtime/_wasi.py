@@ -18,9 +18,6 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sandscope.instrumentation import Patches, environment_names, inject_environment, report_error
 from sandscope_instrumentation_wasmtime._sites import TAG
 
-_PROPAGATED = "_sandscope_propagated"
-"""An attribute of a store: the variables that were added to its guests' environment."""
-
 _Append = Callable[[Any, Iterable[tuple[str, str]]], None]
 
 
@@ -114,22 +111,10 @@ def _propagate(append: _Append, store: Any, wasi: Any = None) -> None:
         return  # the store is closed, or the configuration invalid or already used: wasmtime raises its own error
     variables = _variables(wasi)
     environment: dict[str, str] = {}
-    enabled = is_instrumentation_enabled() and variables.set_by_user.isdisjoint(environment_names())
-    if enabled:
+    if is_instrumentation_enabled() and variables.set_by_user.isdisjoint(environment_names()):
         inject_environment(environment, get_current())
     if not environment:  # as without instrumentation
         omitted = variables.omitted.items()
         environment = {name: value for name, value in omitted if name not in variables.set_by_user}
     if environment:
         append(wasi, environment.items())
-    setattr(store, _PROPAGATED, environment if enabled else None)
-
-
-def carried_by(store: Any) -> dict[str, str] | None:
-    """Return the variables that were added to the end of a store's environment.
-
-    Returns:
-        None if the store has no WASI configuration, or if the user has set such variables.
-    """
-    added: dict[str, str] | None = getattr(store, _PROPAGATED, None)
-    return added

@@ -1,4 +1,4 @@
-"""Guests that call WASI with whatever a test gives them."""
+"""Guests that call any WASI function with the arguments that a test chooses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wasmtime
 
-from sandscope_instrumentation_wasmtime._probe._syscalls import SYSCALLS, WASI
+from sandscope_instrumentation_wasmtime._probe._wasi_functions import FUNCTIONS, WASI
 
 Configure = Callable[[wasmtime.WasiConfig], None]
 
@@ -54,7 +54,7 @@ def text_of(names: list[str], more: str = "", memory: str = '(memory (export "me
     """Return a module that exports a function for each WASI function that it imports."""
     imports, functions = [], []
     for name in names:
-        parameters = SYSCALLS[name].parameters
+        parameters = FUNCTIONS[name].parameters
         kind = f"(param {' '.join(parameters)}) (result i32)"
         arguments = " ".join(f"(local.get {index})" for index in range(len(parameters)))
         imports.append(f'(import "{WASI}" "{name}" (func $wasi_{name} {kind}))')
@@ -105,7 +105,7 @@ def start(engine: wasmtime.Engine, data: Path) -> Callable[..., Guest]:
         linker.define_wasi()
         prepare(linker, store)
         if not isinstance(source, wasmtime.Module):
-            source = wasmtime.Module(engine, source or text_of(list(SYSCALLS)))
+            source = wasmtime.Module(engine, source or text_of(list(FUNCTIONS)))
         return Guest(store, linker.instantiate(store, source))
 
     return start

@@ -131,6 +131,21 @@ def test_with_suppressed_instrumentation_nothing_is_counted(instrumented: Teleme
     assert counts(instrumented)["operations"] == 1
 
 
+def test_a_guest_with_a_memory_of_the_host_is_counted(
+    instrumented: Telemetry, start: Start, text: Callable[..., str], data: Path
+) -> None:
+    def prepare(linker: wasmtime.Linker, store: wasmtime.Store) -> None:
+        kind = wasmtime.MemoryType(wasmtime.Limits(1, 1))
+        linker.define(store, "host", "memory", wasmtime.Memory(store, kind))
+
+    memory = '(import "host" "memory" (memory 1)) (export "memory" (memory 0))'
+    guest = start(text(["path_open", "fd_write"], memory=memory), prepare=prepare)
+    assert guest.open(b"new", CREATE, WRITE) == 0
+    assert guest.write(guest.get(8), b"12345") == 0
+    assert (data / "new").read_bytes() == b"12345"
+    assert counts(instrumented) == {"operations": 2, "errors": 0, "bytes_read": 0, "bytes_written": 5}
+
+
 def test_guests_with_telemetry_of_their_own_are_counted(
     instrumented: Telemetry, start: Start, text: Callable[..., str]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime._probe._probed_store import _DENIALS
+from sandscope_instrumentation_wasmtime._probe._store_probe import _DENIALS
 
 EPERM, ENOENT, ENOTCAPABLE = 63, 44, 76
 CREATE = 1
@@ -68,13 +68,13 @@ def test_a_path_out_of_its_directory_is_an_event_of_the_call(instrumented: Telem
     assert (span.attributes or {})["sandbox.verdict.status"] == "OK", "the guest was told, and went on"
 
 
-def test_a_link_out_of_its_directory_is_one(instrumented: Telemetry, start: Start) -> None:
+def test_a_link_out_of_its_directory_is_an_event(instrumented: Telemetry, start: Start) -> None:
     assert start().open(b"link") == EPERM
     (record,) = events(instrumented)
     assert (record.attributes or {})["sandbox.violation.resource"] == "link"
 
 
-def test_a_path_that_does_not_exist_is_none(instrumented: Telemetry, start: Start) -> None:
+def test_a_path_that_does_not_exist_is_no_event(instrumented: Telemetry, start: Start) -> None:
     assert start().open(b"missing") == ENOENT
     assert events(instrumented) == []
     assert violations(instrumented) == 0
@@ -155,7 +155,7 @@ def test_records_are_bounded_and_counts_are_not(
     assert violations(instrumented) == 5000
     instrumented.clear()
     guest("many", 1)
-    assert len(events(instrumented)) == 1, "each call has room of its own"
+    assert len(events(instrumented)) == 1, "the limit is for each call"
 
 
 def test_inside_a_host_function_they_belong_to_the_inner_call(

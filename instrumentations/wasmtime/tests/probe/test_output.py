@@ -1,4 +1,4 @@
-"""What a guest writes becomes log records of its execution, and goes where the user sent it as ever."""
+"""What a guest writes becomes log records of its execution; the streams that the program set receive all of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import wasmtime
 
 from harness import Telemetry
-from sandscope_instrumentation_wasmtime._probe._output import LINES, LONGEST
+from sandscope_instrumentation_wasmtime._probe._guest_output import LINES, LONGEST
 
 Start = Callable[..., Any]
 
@@ -95,11 +95,17 @@ def test_what_was_not_written_is_not_recorded(instrumented: Telemetry, start: St
 
 
 def test_a_long_line_becomes_several_records(instrumented: Telemetry, start: Start) -> None:
-    content = ("ä" * 3000).encode()
-    assert start().write(1, content + b"\n") == 0
-    found = [line for _, line in lines(instrumented)]
-    assert [len(line.encode()) for line in found] == [LONGEST, LONGEST, 6000 - 2 * LONGEST]
-    assert "".join(found) == "ä" * 3000, "no character is cut in two"
+    assert start().write(1, ("ä" * 3000 + "\n").encode()) == 0
+    assert [line for _, line in lines(instrumented)] == ["ä" * LONGEST, "ä" * (3000 - LONGEST)]
+
+
+def test_a_character_in_two_writes_is_one(
+    instrumented: Telemetry, start: Start, text: Callable[..., str]
+) -> None:
+    halves = PRINTS.replace("a line of text\\0a", "\\c3\\a4").replace("(i32.const 15)", "(i32.const 1)")
+    step = "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))"
+    start(text(["fd_write"], halves.replace("(local.set $n", f"{step} (local.set $n")))("many", 2)
+    assert lines(instrumented) == [("stdout", "ä")]
 
 
 def test_what_is_no_text_is_recorded_as_far_as_it_is(instrumented: Telemetry, start: Start) -> None:
@@ -123,7 +129,7 @@ def test_lines_are_bounded_and_the_last_record_says_so(
     assert dict(last.attributes or {}) == {"wasm.output.truncated": True}
     instrumented.clear()
     guest("many", 2)
-    assert len(records(instrumented)) == 2, "each call has room of its own"
+    assert len(records(instrumented)) == 2, "the limit is for each call"
 
 
 def test_a_flood_is_kept_out_of_memory(
@@ -161,6 +167,18 @@ def test_an_answer_written_over_the_array_misleads_nobody(instrumented: Telemetr
     assert len(records(instrumented)) <= 2
 
 
+def test_an_answer_that_makes_an_empty_piece_a_wrong_one_traps_nowhere(
+    instrumented: Telemetry, start: Start
+) -> None:
+    guest = start()
+    guest.put(1024, b"hello\n")
+    guest.put(0, 0xFFFFFFF0, 0, 1024, 6)
+    assert guest("fd_write", 1, 0, 2, 4) == 0
+    assert guest.get(4) == 6, "the number of bytes replaces the size of the empty piece"
+    assert guest.write(1, b"more\n") == 0
+    assert lines(instrumented)[-1] == ("stdout", "more")
+
+
 def test_what_a_guest_wrote_before_it_ended_is_recorded(
     instrumented: Telemetry, start: Start, text: Callable[..., str]
 ) -> None:
@@ -172,7 +190,7 @@ def test_what_a_guest_wrote_before_it_ended_is_recorded(
     assert lines(instrumented) == [("stderr", "last words")]
 
 
-def test_a_go_program_says_what_it_says(
+def test_the_output_of_a_go_program_is_recorded(
     instrumented: Telemetry, go_guest: Any, start: Start, tmp_path: Path
 ) -> None:
     def configure(config: wasmtime.WasiConfig) -> None:
@@ -187,15 +205,21 @@ def test_a_go_program_says_what_it_says(
         assert said
 
 
-def test_after_uninstrument_nothing_is_kept(telemetry: Telemetry, start: Start) -> None:
+def test_what_is_written_without_instrumentation_is_never_recorded(
+    telemetry: Telemetry, start: Start
+) -> None:
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-    from sandscope_instrumentation_wasmtime._probe._probed_store import probed
 
     WasmtimeInstrumentor().instrument(**telemetry.providers, output=True)
     guest = start()
     WasmtimeInstrumentor().uninstrument()
-    assert guest.write(1, b"later\n") == 0
-    found = probed(guest.store)
-    assert found is not None
-    assert found.ledger.take(guest.store) is None
+    assert guest.write(1, b"secret\n") == 0
+    assert guest.open(b"../up") != 0
     assert records(telemetry) == []
+    WasmtimeInstrumentor().instrument(**telemetry.providers, output=True)
+    try:
+        assert guest.write(1, b"again\n") == 0
+    finally:
+        WasmtimeInstrumentor().uninstrument()
+    assert lines(telemetry) == [("stdout", "again")]
+    assert telemetry.points("wasm.file.operations") == []

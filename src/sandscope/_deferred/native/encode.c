@@ -1,6 +1,10 @@
 /* Ids and OTLP bytes for batches of records of the usual kind; Python does the others, one by one. */
 #include "record.h"
 
+static struct {
+    PyObject *attributes, *key, *number;
+} names;
+
 static int
 is_none(PyObject *object)
 {
@@ -200,20 +204,49 @@ reserve(Buffer *buffer, size_t more)
 }
 
 static int
+put_bytes(Buffer *buffer, const char *bytes, size_t size)
+{
+    if (reserve(buffer, size) < 0) {
+        return -1;
+    }
+    if (size > 0) {
+        memcpy(buffer->data + buffer->size, bytes, size);
+    }
+    buffer->size += size;
+    return 0;
+}
+
+static int
 put(Buffer *buffer, PyObject *bytes)
 {
-    size_t size;
     if (!PyBytes_Check(bytes)) {
         PyErr_SetString(PyExc_TypeError, "not bytes");
         return -1;
     }
-    size = (size_t)PyBytes_GET_SIZE(bytes);
-    if (reserve(buffer, size) < 0) {
+    return put_bytes(buffer, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+}
+
+static int
+put_varint(Buffer *buffer, uint64_t number)
+{
+    if (reserve(buffer, 10) < 0) {
         return -1;
     }
-    memcpy(buffer->data + buffer->size, PyBytes_AS_STRING(bytes), size);
-    buffer->size += size;
+    for (; number > 0x7F; number >>= 7) {
+        buffer->data[buffer->size++] = (char)(0x80 | (number & 0x7F));
+    }
+    buffer->data[buffer->size++] = (char)number;
     return 0;
+}
+
+static size_t
+varint_size(uint64_t number)
+{
+    size_t size = 1;
+    for (; number > 0x7F; number >>= 7) {
+        size++;
+    }
+    return size;
 }
 
 static int
@@ -229,28 +262,106 @@ put_number(Buffer *buffer, uint64_t number, int bytes, int big)
     return 0;
 }
 
+/* Put an attribute that is a whole number; return 1, 0 if it is of another kind, -1 with an error. */
+static int
+put_attribute(Buffer *buffer, char tag, PyObject *key, PyObject *value)
+{
+    Py_ssize_t length;
+    const char *name = PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &length) : NULL;
+    int beyond = 0;
+    long long number = PyLong_CheckExact(value) ? PyLong_AsLongLongAndOverflow(value, &beyond) : -1;
+    size_t name_size, value_size;
+    if (PyErr_Occurred() || name == NULL || beyond || !PyLong_CheckExact(value)) {
+        PyErr_Clear(); /* the slow way finds and reports it */
+        return 0;
+    }
+    name_size = 1 + varint_size((uint64_t)length) + (size_t)length;
+    value_size = 1 + varint_size((uint64_t)number);
+    return put_bytes(buffer, &tag, 1) < 0 || put_varint(buffer, name_size + 2 + value_size) < 0
+                   || put_bytes(buffer, "\x0a", 1) < 0 || put_varint(buffer, (uint64_t)length) < 0
+                   || put_bytes(buffer, name, (size_t)length) < 0 || put_bytes(buffer, "\x12", 1) < 0
+                   || put_varint(buffer, value_size) < 0 || put_bytes(buffer, "\x18", 1) < 0
+                   || put_varint(buffer, (uint64_t)number) < 0
+               ? -1
+               : 1;
+}
+
+/* Put the attributes of a record's details; return as `put_attribute`. */
+static int
+put_details(Buffer *buffer, char tag, PyObject *details)
+{
+    PyObject *attributes, *key, *value;
+    Py_ssize_t position = 0;
+    int state;
+    if (is_none(details)) {
+        return 1;
+    }
+    if (PyObject_TypeCheck(details, (PyTypeObject *)known.shared_details)) {
+        key = PyObject_GetAttr(details, names.key);
+        value = PyObject_GetAttr(details, names.number);
+        state = key == NULL || value == NULL ? -1 : put_attribute(buffer, tag, key, value);
+        Py_XDECREF(key);
+        Py_XDECREF(value);
+        return state;
+    }
+    attributes = PyObject_GetAttr(details, names.attributes);
+    if (attributes == NULL) {
+        return -1;
+    }
+    state = PyDict_CheckExact(attributes);
+    while (state == 1 && PyDict_Next(attributes, &position, &key, &value)) {
+        state = put_attribute(buffer, tag, key, value);
+    }
+    Py_DECREF(attributes);
+    return state;
+}
+
+/* Put what stands before a record that is longer than its template by some bytes. */
+static int
+put_start(Buffer *buffer, PyObject *start, size_t more)
+{
+    const char *bytes;
+    size_t length = 0, at = 1;
+    int shift = 0;
+    if (more == 0 || !PyBytes_Check(start)) {
+        return put(buffer, start);
+    }
+    bytes = PyBytes_AS_STRING(start);
+    do {
+        length |= (size_t)(bytes[at] & 0x7F) << shift;
+        shift += 7;
+    } while (bytes[at++] & 0x80);
+    return put_bytes(buffer, bytes, 1) < 0 || put_varint(buffer, length + more) < 0
+                   || put_bytes(buffer, bytes + at, (size_t)PyBytes_GET_SIZE(start) - at) < 0
+               ? -1
+               : 0;
+}
+
 #define LITTLE(number, bytes) put_number(buffer, (uint64_t)(number), bytes, 0)
 #define BIG(number) put_number(buffer, number, 8, 1)
 #define PIECE(index) put(buffer, PyTuple_GET_ITEM(pieces, index))
+#define START(index) put_start(buffer, PyTuple_GET_ITEM(pieces, index), own->size)
+#define OWN() put_bytes(buffer, own->data, own->size)
 
-/* Pieces: start of a root, start of a child, tags of span and parent id, head, tag of end time, tail.
+/* Pieces: start of a root, start of a child, tags of span and parent id, head, tag of end time, what stands
+   before and after attributes of its own.
    A parent of the usual kind is of this process: nothing else stands in the flags.
    Return 1 if written, 0 if it is not of the usual kind, -1 with an error. */
 static int
-put_span(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset)
+put_span(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset, Buffer *own)
 {
     int is_root = record->parent_span == 0;
-    int failed = PIECE(is_root ? 0 : 1) < 0 || BIG(record->trace_high) < 0 || BIG(record->trace_low) < 0
+    int failed = START(is_root ? 0 : 1) < 0 || BIG(record->trace_high) < 0 || BIG(record->trace_low) < 0
              || PIECE(2) < 0 || BIG(record->span) < 0
              || (!is_root && (PIECE(3) < 0 || BIG(record->parent_span) < 0)) || PIECE(4) < 0
              || LITTLE(record->started + offset, 8) < 0 || PIECE(5) < 0
-             || LITTLE(record->ended + offset, 8) < 0 || PIECE(6) < 0;
+             || LITTLE(record->ended + offset, 8) < 0 || PIECE(6) < 0 || OWN() < 0 || PIECE(7) < 0;
     return failed ? -1 : 1;
 }
 
-/* Pieces: start, middle, what follows the duration, tags of trace id, span id and observed time, end. */
+/* Pieces: start, what stands before and after attributes of its own, what follows the duration, tags of trace id, span id and observed time, end. */
 static int
-put_log(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset)
+put_log(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset, Buffer *own)
 {
     int64_t taken = record->ended - record->started;
     double seconds = (double)(taken > 0 ? taken : 0) / 1e9;
@@ -260,11 +371,11 @@ put_log(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset)
         return 0;
     }
     memcpy(&bits, &seconds, 8);
-    failed = PIECE(0) < 0 || LITTLE(record->ended + offset, 8) < 0 || PIECE(1) < 0 || LITTLE(bits, 8) < 0
-             || PIECE(2) < 0 || LITTLE(record->flags, 4) < 0 || PIECE(3) < 0
-             || BIG(record->trace_high) < 0 || BIG(record->trace_low) < 0 || PIECE(4) < 0
-             || BIG(record->span) < 0 || PIECE(5) < 0 || LITTLE(record->ended + offset, 8) < 0
-             || PIECE(6) < 0;
+    failed = START(0) < 0 || LITTLE(record->ended + offset, 8) < 0 || PIECE(1) < 0 || OWN() < 0
+             || PIECE(2) < 0 || LITTLE(bits, 8) < 0 || PIECE(3) < 0 || LITTLE(record->flags, 4) < 0
+             || PIECE(4) < 0 || BIG(record->trace_high) < 0 || BIG(record->trace_low) < 0 || PIECE(5) < 0
+             || BIG(record->span) < 0 || PIECE(6) < 0 || LITTLE(record->ended + offset, 8) < 0
+             || PIECE(7) < 0;
     return failed ? -1 : 1;
 }
 
@@ -280,67 +391,112 @@ put_slowly(Buffer *buffer, PyObject *record, PyObject *slow)
     return failed ? -1 : 1;
 }
 
-typedef int (*Put)(Buffer *, Record *, PyObject *, int64_t);
+typedef struct {
+    int (*put)(Buffer *, Record *, PyObject *, int64_t, Buffer *);
+    char attribute; /* the tag of one */
+} Kind;
+
+/* The template of the records met last. */
+typedef struct {
+    PyObject *site, *verdict, *details_type; /* borrowed from the record before */
+    PyObject *pieces;
+} Found;
+
+/* Find the pieces of a record; return -1 with an error. Records without details, or with what others share,
+   have those of the record before if they are alike. */
+static int
+find_pieces(Found *found, Record *record, PyObject *find)
+{
+    PyObject *type = is_none(record->details) ? NULL : (PyObject *)Py_TYPE(record->details);
+    int alike = record->site == found->site && record->verdict == found->verdict && type == found->details_type;
+    if (alike && (type == NULL || PyType_IsSubtype((PyTypeObject *)type, (PyTypeObject *)known.shared_details))) {
+        return 0;
+    }
+    Py_XSETREF(found->pieces, PyObject_CallOneArg(find, (PyObject *)record));
+    found->site = record->site;
+    found->verdict = record->verdict;
+    found->details_type = type;
+    return found->pieces == NULL ? -1 : 0;
+}
+
+/* Put a record of the usual kind; return 1, 0 if it is none, -1 with an error. */
+static int
+put_usual(Buffer *buffer, Buffer *own, Record *record, Found *found, PyObject *find, const Kind *kind,
+          int64_t offset)
+{
+    size_t size = buffer->size;
+    int state;
+    if (record->span == 0) {
+        return 0;
+    }
+    if (find_pieces(found, record, find) < 0) {
+        return -1;
+    }
+    if (!PyTuple_Check(found->pieces) || PyTuple_GET_SIZE(found->pieces) != 8) {
+        return 0;
+    }
+    own->size = 0;
+    state = put_details(own, kind->attribute, record->details);
+    if (state == 1) {
+        state = kind->put(buffer, record, found->pieces, offset, own);
+    }
+    buffer->size = state == 1 ? buffer->size : size;
+    return state;
+}
 
 static int
-put_records(Buffer *buffer, PyObject *records, PyObject *find, PyObject *slow, Put put_one)
+put_records(Buffer *buffer, Buffer *own, PyObject *records, PyObject *find, PyObject *slow, const Kind *kind)
 {
-    PyObject *site = NULL, *verdict = NULL, *pieces = NULL; /* borrowed from the record before; our own */
+    Found found = {NULL, NULL, NULL, NULL};
     int64_t offset = clock_offset();
     int state = 1;
     for (Py_ssize_t i = 0; state >= 0 && i < PyList_GET_SIZE(records); i++) {
         PyObject *object = PyList_GET_ITEM(records, i);
-        Record *record = (Record *)object;
-        state = 0;
-        if (PyObject_TypeCheck(object, &RecordType) && record->span != 0 && is_none(record->details)) {
-            if (record->site != site || record->verdict != verdict) {
-                Py_XSETREF(pieces, PyObject_CallOneArg(find, object));
-                site = record->site;
-                verdict = record->verdict;
-                if (pieces == NULL) {
-                    return -1;
-                }
-            }
-            if (PyTuple_Check(pieces) && PyTuple_GET_SIZE(pieces) == 7) {
-                size_t size = buffer->size;
-                state = put_one(buffer, record, pieces, offset);
-                buffer->size = state == 1 ? buffer->size : size;
-            }
-        }
+        state = PyObject_TypeCheck(object, &RecordType)
+                    ? put_usual(buffer, own, (Record *)object, &found, find, kind, offset)
+                    : 0;
         if (state == 0) {
             state = put_slowly(buffer, object, slow);
         }
     }
-    Py_XDECREF(pieces);
+    Py_XDECREF(found.pieces);
     return state;
 }
 
 static PyObject *
-encode(PyObject *arguments, Put put_one)
+encode(PyObject *arguments, const Kind *kind)
 {
     PyObject *records, *find, *slow, *result;
-    Buffer buffer = {NULL, 0, 0};
+    Buffer buffer = {NULL, 0, 0}, own = {NULL, 0, 0};
     if (!PyArg_ParseTuple(arguments, "O!OO", &PyList_Type, &records, &find, &slow)) {
         return NULL;
     }
-    result = put_records(&buffer, records, find, slow, put_one) < 0
+    if (names.attributes == NULL) {
+        names.attributes = PyUnicode_InternFromString("attributes");
+        names.key = PyUnicode_InternFromString("key");
+        names.number = PyUnicode_InternFromString("number");
+    }
+    result = put_records(&buffer, &own, records, find, slow, kind) < 0
                  ? NULL
                  : PyBytes_FromStringAndSize(buffer.data, (Py_ssize_t)buffer.size);
     PyMem_Free(buffer.data);
+    PyMem_Free(own.data);
     return result;
 }
 
 /* encode_spans(records: list, find, slow) -> bytes
-   find(record) -> the pieces of a template, or None; slow(record) -> tuple of bytes */
+   find(record) -> the pieces of a template that its attributes fit in, or None; slow(record) -> tuple of bytes */
 PyObject *
 encode_spans(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    return encode(arguments, put_span);
+    static const Kind spans = {put_span, '\x4a'};
+    return encode(arguments, &spans);
 }
 
 /* encode_logs(records: list, find, slow) -> bytes */
 PyObject *
 encode_logs(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    return encode(arguments, put_log);
+    static const Kind logs = {put_log, '\x32'};
+    return encode(arguments, &logs);
 }

@@ -58,7 +58,9 @@ find_known(void)
     known.trace_flags = found("opentelemetry.trace", "TraceFlags");
     known.no_state = found("opentelemetry.trace.span", "DEFAULT_TRACE_STATE");
     known.recording = found("sandscope._recording._recorder", "recording");
+    known.sharing = found("sandscope._recording._recorder", "sharing");
     known.clock = found("sandscope._deferred._clock", NULL);
+    known.shared_details = found("sandscope._execution", "SharedDetails");
     if (PyErr_Occurred()) {
         return -1;
     }

@@ -24,7 +24,8 @@ extern PyTypeObject CountType;
 
 /* The project's and OpenTelemetry's objects, looked up once. */
 typedef struct {
-    PyObject *ok, *span_key, *context_type, *span_context, *trace_flags, *no_state, *recording, *clock;
+    PyObject *ok, *span_key, *context_type, *span_context, *trace_flags, *no_state, *recording, *clock,
+        *shared_details, *sharing;
 } Known;
 
 extern Known known;

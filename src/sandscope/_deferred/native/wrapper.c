@@ -7,6 +7,7 @@ typedef struct {
     vectorcallfunc call;
     HotPath *path;
     PyObject *method, *attribute, *site, *start;
+    PyObject *shared; /* the attribute of the second argument that holds shared details, or NULL */
     PyObject *known; /* a site met before, and whether its executions are current: sites never change */
     int current;
     PyObject *attributes; /* the wrapper's own __dict__ */
@@ -28,23 +29,56 @@ site_of(Wrapper *self, PyObject *const *args, size_t count)
     return site == NULL ? Py_NewRef(self->site) : site;
 }
 
-/* Call `recording(begin, site, method, *args, **kwargs)`. */
+static size_t
+count_all(size_t count, PyObject *keywords)
+{
+    return count + (keywords == NULL ? 0 : (size_t)PyTuple_GET_SIZE(keywords));
+}
+
+/* Return the details that executions with this second argument share, however it is passed; or NULL. */
+static PyObject *
+shared_details(Wrapper *self, PyObject *const *args, size_t all)
+{
+    PyObject *details = NULL;
+    if (self->shared != NULL && all > 1) {
+        details = optional_attribute(args[1], self->shared);
+        if (details == NULL && PyErr_Occurred()) {
+            PyErr_WriteUnraisable(self->method);
+        }
+    }
+    if (details != NULL && !PyObject_TypeCheck(details, (PyTypeObject *)known.shared_details)) {
+        Py_CLEAR(details);
+    }
+    return details;
+}
+
+/* Call `recording(begin, site, method, *args, **kwargs)`, with `sharing(begin, details)` if there are some. */
 static PyObject *
 recorded_otherwise(Wrapper *self, PyObject *instead, PyObject *site, PyObject *const *args,
                    size_t count, PyObject *keywords)
 {
-    size_t all = count + (keywords == NULL ? 0 : (size_t)PyTuple_GET_SIZE(keywords));
+    size_t all = count_all(count, keywords);
     PyObject *few[16], **more = all + 3 > 16 ? PyMem_New(PyObject *, all + 3) : few, *result;
+    PyObject *begin, *details;
     if (more == NULL) {
         return PyErr_NoMemory();
     }
-    more[0] = instead;
+    details = shared_details(self, args, all);
+    begin = details == NULL ? Py_NewRef(instead)
+                            : PyObject_CallFunctionObjArgs(known.sharing, instead, details, NULL);
+    Py_XDECREF(details);
+    if (begin == NULL) {
+        PyErr_WriteUnraisable(self->method);
+        begin = Py_NewRef(instead);
+    }
+    more[0] = begin;
     more[1] = site;
     more[2] = self->method;
     if (all > 0) {
         memcpy(more + 3, args, all * sizeof(PyObject *));
     }
     result = PyObject_Vectorcall(known.recording, more, count + 3, keywords);
+    Py_DECREF(begin);
     if (more != few) {
         PyMem_Free(more);
     }
@@ -65,6 +99,7 @@ call_recorded(Wrapper *self, Record *record, PyObject *site, PyObject *context,
         || (self->current && (token = make_current(path, (PyObject *)record, context)) == NULL)) {
         PyErr_WriteUnraisable(self->method); /* the record goes without its context */
     }
+    record->details = shared_details(self, args, count_all(count, keywords));
     record->started = clock_now();
     result = PyObject_Vectorcall(self->method, args, count, keywords);
     if (result != NULL) {
@@ -109,10 +144,15 @@ wrapper_call(Wrapper *self, PyObject *const *args, size_t flagged, PyObject *key
 PyObject *
 wrap_method(HotPath *self, PyObject *args, PyObject *keywords)
 {
-    static char *parameters[] = {"method", "attribute", "default", NULL};
-    PyObject *method, *attribute, *site, *tools, *updated;
+    static char *parameters[] = {"method", "attribute", "default", "shared", NULL};
+    PyObject *method, *attribute, *site, *shared = Py_None, *tools, *updated;
     Wrapper *wrapper;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OUO", parameters, &method, &attribute, &site)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OUO|O", parameters, &method, &attribute, &site,
+                                     &shared)) {
+        return NULL;
+    }
+    if (shared != Py_None && !PyUnicode_Check(shared)) {
+        PyErr_SetString(PyExc_TypeError, "shared must be the name of an attribute");
         return NULL;
     }
     if (fail_name == NULL) {
@@ -128,6 +168,10 @@ wrap_method(HotPath *self, PyObject *args, PyObject *keywords)
     wrapper->attribute = Py_NewRef(attribute);
     PyUnicode_InternInPlace(&wrapper->attribute);
     wrapper->site = Py_NewRef(site);
+    wrapper->shared = shared == Py_None ? NULL : Py_NewRef(shared);
+    if (wrapper->shared != NULL) {
+        PyUnicode_InternInPlace(&wrapper->shared);
+    }
     wrapper->attributes = PyDict_New();
     wrapper->weak_references = NULL;
     wrapper->known = NULL;
@@ -173,6 +217,7 @@ wrapper_clear(Wrapper *self)
     Py_CLEAR(self->path);
     Py_CLEAR(self->method);
     Py_CLEAR(self->attribute);
+    Py_CLEAR(self->shared);
     Py_CLEAR(self->site);
     Py_CLEAR(self->known);
     Py_CLEAR(self->start);

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
-from sandscope.instrumentation import CAPABILITY_REQUESTS, Patches, Recorder, Value
+from sandscope.instrumentation import CAPABILITY_REQUESTS, Measurement, Patches, Value
 from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
@@ -77,22 +78,31 @@ def patch(wasmtime: Any, patches: Patches) -> None:
     patches.replace(wasmtime.Linker, "instantiate_pre", after_success(_COMPONENT, _prepared))
 
 
-def count_requests(
-    recorder: Recorder, state: StoreState | None, linker: Any, source: Any, *, linked: bool
-) -> None:
-    """Count the capabilities that a guest requests when it is instantiated.
+def requests(state: StoreState | None, linker: Any, source: Any, *, linked: bool) -> tuple[Measurement, ...]:
+    """Return the counts of the capabilities that a guest requests when it is instantiated.
 
     Args:
-        recorder: gets the counts.
         state: of its store, if it is known.
         linker: the linker that resolves its imports, if there is one.
         source: a module, a component, or an instance that was prepared from a module.
         linked: whether all its imports are defined.
     """
-    configured = () if state is None else state.granted
-    for capability in _requested_by(source, linker):
-        granted = linked and (capability not in _CONFIGURED or capability in configured)
-        recorder.measure(CAPABILITY_REQUESTS, 1, _REQUESTS[capability, granted])
+    requested = _requested_by(source, linker)
+    if not requested:
+        return ()
+    return _counts(requested, frozenset() if state is None else state.granted, linked)
+
+
+@lru_cache(1024)
+def _counts(requested: frozenset[str], configured: frozenset[str], linked: bool) -> tuple[Measurement, ...]:
+    return tuple(
+        (
+            CAPABILITY_REQUESTS,
+            1,
+            _REQUESTS[capability, linked and (capability not in _CONFIGURED or capability in configured)],
+        )
+        for capability in requested
+    )
 
 
 def capability_of(module: str, name: str) -> str | None:
@@ -141,10 +151,10 @@ def _grant(capability: str) -> Callable[..., None]:
 def _wasi_set(_: None, store: Any, wasi: Any) -> None:
     state = state_of(store)
     if state is not None:
-        state.granted |= getattr(wasi, _GRANTED, set())
+        state.granted |= getattr(wasi, _GRANTED, frozenset())
 
 
 def _wasi_http_set(_: None, store: Any) -> None:
     state = state_of(store)
     if state is not None:
-        state.granted.add("network")
+        state.granted |= {"network"}

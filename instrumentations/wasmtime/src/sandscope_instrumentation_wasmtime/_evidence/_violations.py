@@ -72,7 +72,7 @@ def report_failed_call(execution: Execution, verdict: Verdict, error: BaseExcept
         return
     state = _state_from_traceback(error)
     if state is not None and execution.site.traced:
-        execution.set_attributes({SANDBOX_ID: state.id})
+        execution.set_attributes({SANDBOX_ID: state.number})
     if (verdict.status != "SV" and verdict.limit is None) or _was_reported(error):
         return
     attributes = {**_store_attributes(state), **execution.site.attributes}
@@ -146,7 +146,7 @@ def _report_failed_grow(recorder: Recorder, limit: str, argument: str) -> Callab
 
 
 def _store_attributes(state: StoreState | None) -> dict[str, Value]:
-    return {**_RUNTIME} if state is None else {**_RUNTIME, SANDBOX_ID: state.id}
+    return {**_RUNTIME} if state is None else {**_RUNTIME, SANDBOX_ID: state.number}
 
 
 def _violation_attributes(kind: str, action: str, resource: str | None = None) -> dict[str, Value]:

@@ -18,7 +18,7 @@ from sandscope_instrumentation_wasmtime._guest_telemetry._host_function import (
     HostFunctions,
     linker_with,
 )
-from sandscope_instrumentation_wasmtime._sites import TAG, guest_of
+from sandscope_instrumentation_wasmtime._sites import TAG, Guest, guest_of
 
 Name = tuple[str, str]
 
@@ -55,7 +55,8 @@ def _with_functions(functions: HostFunctions) -> Callable[[Any], Any]:
         def instantiate(self: Any, *args: Any, **kwargs: Any) -> Any:
             linker = self
             try:
-                linker = _complete(functions, self, *args, **kwargs)
+                if len(args) != 2 or not _imports_none(args[1]):
+                    linker = _complete(functions, self, *args, **kwargs)
             except ValueError:  # linker, store or module is closed: wasmtime raises its own error
                 pass
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -65,6 +66,12 @@ def _with_functions(functions: HostFunctions) -> Callable[[Any], Any]:
         return instantiate
 
     return wrap
+
+
+def _imports_none(module: Any) -> bool:
+    """Return whether a module is known to import no host function for telemetry, as most do."""
+    guest = getattr(module, TAG, None)
+    return isinstance(guest, Guest) and guest.telemetry_imports == ()
 
 
 def _complete(

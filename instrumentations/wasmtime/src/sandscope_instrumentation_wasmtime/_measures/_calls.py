@@ -1,7 +1,7 @@
-"""Calls of which something is measured beside their duration: memory, and fuel and CPU time if asked.
+"""Calls of which something is measured beside their duration: memory, and fuel and CPU time if asked for.
 
-To read a memory takes a tenth of the shortest call's time, so not every call pays for it: the first calls of a
-store do, and then one in a while. Fuel and CPU time are sums: who asks for them has every call measured.
+To read a memory takes a tenth of the shortest call's time, so not every call is measured: the first calls of a
+store are, and then one of many. Fuel and CPU time are sums: with these settings, all calls are measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
 from sandscope_instrumentation_wasmtime._measures._cpu import CpuTime, thread_measures
-from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, STATE, StoreState
+from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState
 from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 
 FIRST = 16
@@ -38,44 +38,67 @@ def measuring(
         attribute: of a function; holds its site.
         default: the site of functions without that attribute.
     """
-    unmeasured = recorder.wrap_method(original, attribute, default)
+    shared = STATE if default.traced else None
+    unmeasured = recorder.wrap_method(original, attribute, default, shared)
+    measures_all = settings.cpu
 
     @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
-        state = getattr(args[1], STATE, None) if len(args) > 1 else None
-        if state is not None and state.skip:
+        state: StoreState | None = getattr(args[1], STATE, None) if len(args) > 1 else None
+        if state is None:
+            return unmeasured(*args, **kwargs)
+        if state.skip and not measures_all:
             state.skip -= 1
             return unmeasured(*args, **kwargs) if kwargs else unmeasured(*args)
-        if state is None or state.running:
+        if state.running:
             return unmeasured(*args, **kwargs)
         execution = recorder.begin(getattr(args[0], attribute, default))
         if execution is None:
             return original(*args, **kwargs)
-        measurement = Measurement(settings, state, args[1])
+        if default.traced:
+            execution.details = state  # type: ignore[misc] # a slot of each recorder's class
+        state.running = True
+        sums = _Sums(settings, state, args[1]) if state.fuel or measures_all else None
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
-            measurement.end(execution)
+            _end(execution, state, args[1], sums)
             execution.fail(error)
             raise
-        measurement.end(execution)
+        _end(execution, state, args[1], sums)
         execution.finish()
         return result
 
     return call
 
 
-class Measurement:
-    """What is measured of one outermost call in a store. No method raises."""
+def _end(execution: Execution, state: StoreState, store: Any, sums: _Sums | None) -> None:
+    """Give an execution what was measured of its outermost call in a store; never raises."""
+    state.running = False
+    try:
+        if sums is not None:
+            sums.end(execution, state, store)
+        size = _memory.read(state, store)
+        if size is not None and execution.site.traced:
+            execution.set_attributes({_memory.SIZE: size})
+    except ValueError:
+        pass  # the program has closed the store inside the call
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("wasmtime.measure", error)
+    state.calls += 1
+    if sums is None and state.calls >= FIRST:
+        state.skip = EVERY * (len(state.memories) or 1) - 1
 
-    __slots__ = ("_cpu", "_fuel", "_settings", "_state", "_store")
+
+class _Sums:
+    """Fuel and CPU time of one outermost call in a store, with all calls inside."""
+
+    __slots__ = ("_cpu", "_fuel")
 
     def __init__(self, settings: WasmtimeSettings, state: StoreState, store: Any) -> None:
-        """Start; what comes inside is part of it."""
-        self._settings, self._state, self._store = settings, state, store
+        """Start; never raises."""
         self._fuel: int | None = None
         self._cpu: CpuTime | None = None
-        state.running = True
         try:
             if state.fuel:
                 self._fuel = _fuel.before(state, store)
@@ -84,32 +107,16 @@ class Measurement:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("wasmtime.measure", error)
 
-    def end(self, execution: Execution) -> None:
-        """Stop, and give an execution what was measured."""
-        state = self._state
-        state.running = False
-        try:
-            if self._cpu is not None:
-                self._cpu.end(execution)
-            self._read(execution)
-        except ValueError:
-            pass  # the program has closed the store inside the call
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("wasmtime.measure", error)
-        state.calls += 1
-        if not (state.fuel or self._settings.cpu) and state.calls >= FIRST:
-            state.skip = EVERY * (len(state.memories) or 1) - 1
+    def end(self, execution: Execution, state: StoreState, store: Any) -> None:
+        """Stop, and give an execution what was measured.
 
-    def _read(self, execution: Execution) -> None:
-        state, store = self._state, self._store
-        traced = execution.site.traced
-        if traced:
-            execution.set_attributes({SANDBOX_ID: state.id})
+        Raises:
+            ValueError: if the store is closed.
+        """
+        if self._cpu is not None:
+            self._cpu.end(execution)
         if self._fuel is not None:
             used = _fuel.consumed(state, store, self._fuel)
             execution.measure(_fuel.CONSUMED, used)
-            if traced:
+            if execution.site.traced:
                 execution.set_attributes({_fuel.CONSUMED.name: used})
-        size = _memory.read(state, store)
-        if size is not None and traced:
-            execution.set_attributes({_memory.SIZE: size})

@@ -58,6 +58,8 @@ def _made(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:
     state = state_of(store)
     if state is not None:
         state.fuel = _counts_fuel(store)
+        if state.fuel:
+            state.skip = 0
 
 
 def _counts_fuel(store: Any) -> bool:

@@ -10,12 +10,16 @@ from functools import wraps
 from time import perf_counter_ns
 from typing import Any
 
+from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope.instrumentation import Metric, Patches, Recorder, report_error
+from sandscope.instrumentation import Measurement, Metric, Patches, Recorder, report_error
+from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._evidence import _capabilities, _violations
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
-from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState, state_of
+from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState
+from sandscope_instrumentation_wasmtime._names import _references
+from sandscope_instrumentation_wasmtime._sites import TAG, Guest, guest_of, instantiated
 
 ACTIVE = Metric("wasm.active.instances", "updowncounter", "{instance}", "Instances whose store lives")
 CREATION = Metric(
@@ -29,35 +33,52 @@ DESTRUCTION = Metric(
     "wasm.instance.destruction", "counter", "{instance}", "Instances that ended with their store"
 )
 
+_ONE_BEGAN: tuple[Measurement, ...] = ((ACTIVE, 1, None),)
+_ONE_ENDED: tuple[Measurement, ...] = ((ACTIVE, -1, None), (DESTRUCTION, 1, None))
+
+GuestOf = Callable[[Any], Guest]
+"""Returns what is known of a module, component or prepared instance."""
+
 
 def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
     """Follow instances of core modules, and the end of stores."""
-    instantiating = _instantiating(recorder)
-    patches.replace(wasmtime.Instance, "__init__", instantiating)
-    patches.replace(wasmtime.Linker, "instantiate", instantiating)
+    of_module = _instantiating(recorder, instantiated)
+    patches.replace(wasmtime.Instance, "__init__", of_module)
+    patches.replace(wasmtime.Linker, "instantiate", of_module)
+    patches.replace(wasmtime.Linker, "instantiate_pre", after_success("wasmtime.instantiate", _prepared))
     if hasattr(wasmtime, "InstancePre"):
-        patches.replace(wasmtime.InstancePre, "instantiate", instantiating)
+        patches.replace(wasmtime.InstancePre, "instantiate", _instantiating(recorder, guest_of))
     patches.replace(wasmtime.Store, "_delete", _deleting)
 
 
 def patch_component(component: Any, patches: Patches, recorder: Recorder) -> None:
     """Follow instances of components."""
-    patches.replace(component.Linker, "instantiate", _instantiating(recorder))
+    patches.replace(component.Linker, "instantiate", _instantiating(recorder, guest_of))
 
 
-def _instantiating(recorder: Recorder) -> Callable[[Any], Any]:
+def _instantiating(recorder: Recorder, guest_from: GuestOf) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
         @wraps(original)
         def instantiate(*args: Any, **kwargs: Any) -> Any:
-            if not is_instrumentation_enabled():
-                return original(*args, **kwargs)
-            making = _Making(recorder, args, kwargs)
+            store, source = args[1:3] if len(args) > 2 else _arguments(args, kwargs)
+            if get_current() and not is_instrumentation_enabled():
+                result = original(*args, **kwargs)
+                _hand_over(guest_from, source, args[0] if result is None else result)
+                return result
+            state: StoreState | None = getattr(store, STATE, None)
+            outermost = state is not None and not state.running
+            fuel = _start(state, store) if state is not None and outermost else None
+            began = perf_counter_ns()
             try:
                 result = original(*args, **kwargs)
             except BaseException as error:
-                making.failed(error)
+                _stop(recorder, state if outermost else None, store, fuel)
+                _refused(recorder, state, args, source, error)
                 raise
-            making.succeeded()
+            seconds = (perf_counter_ns() - began) / 1e9
+            _stop(recorder, state if outermost else None, store, fuel)
+            _made(recorder, state, args[0], source, seconds)
+            _hand_over(guest_from, source, args[0] if result is None else result)
             return result
 
         return instantiate
@@ -65,70 +86,73 @@ def _instantiating(recorder: Recorder) -> Callable[[Any], Any]:
     return wrap
 
 
-class _Making:
-    """One instantiation. No method raises."""
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the store of a method, and what gets an instance: an argument, else the method's object."""
+    owner = args[0] if args else None
+    store = kwargs.get("store", args[1] if len(args) > 1 else None)
+    return store, kwargs.get("module", kwargs.get("component", owner))
 
-    __slots__ = ("_began", "_fuel", "_outermost", "_owner", "_recorder", "_source", "_state", "_store")
 
-    def __init__(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Start.
+def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
+    setattr(prepared, TAG, instantiated(module))
 
-        Args:
-            recorder: gets what is measured.
-            args: of the method: its object, the store, and what gets an instance, unless that is the object.
-            kwargs: of the method.
-        """
-        self._recorder = recorder
-        self._owner = args[0] if args else None
-        self._store = kwargs.get("store", args[1] if len(args) > 1 else None)
-        self._source = kwargs.get(
-            "module", kwargs.get("component", args[2] if len(args) > 2 else self._owner)
-        )
-        self._state = state_of(self._store)
-        self._outermost = self._state is not None and not self._state.running
-        self._fuel: int | None = None
-        if self._state is not None and self._outermost:
-            self._start(self._state)
-        self._began = perf_counter_ns()
 
-    def succeeded(self) -> None:
-        """End with an instance."""
-        seconds = (perf_counter_ns() - self._began) / 1e9
-        state = self._state
-        self._recorder.measure(CREATION, seconds)
+# None of the following raises.
+
+
+def _start(state: StoreState, store: Any) -> int | None:
+    """Start an outermost instantiation; return the fuel that is left, if it is measured."""
+    state.running = True
+    if state.fuel:
+        try:
+            return _fuel.before(state, store)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            report_error("wasmtime.instantiate", error)
+    return None
+
+
+def _stop(recorder: Recorder, state: StoreState | None, store: Any, fuel: int | None) -> None:
+    if state is None:
+        return
+    state.running = False
+    if fuel is not None:
+        try:
+            _fuel.count(recorder, state, store, fuel)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            report_error("wasmtime.instantiate", error)
+
+
+def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any, seconds: float) -> None:
+    try:
+        measurements = _capabilities.requests(state, owner, source, linked=True)
         if state is not None:
             state.instances += 1
-            state.recorder.measure(ACTIVE, 1)
-        self._stop()
-        self._after(_capabilities.count_requests, state, self._owner, self._source, linked=True)
+            if state.recorder is recorder:
+                measurements += _ONE_BEGAN
+            else:  # it ends where it began
+                state.recorder.measure_all(_ONE_BEGAN)
+        recorder.measure_all((*measurements, (CREATION, seconds, None)))
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("wasmtime.instantiate", error)
 
-    def failed(self, error: BaseException) -> None:
-        """End without an instance."""
-        self._stop()
-        self._after(_violations.report_failed_instantiation, self._state, error)
+
+def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
+    """Let an instance know its guest."""
+    try:
+        instance._sandscope = guest_from(source)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("wasmtime.instantiate", error)
+
+
+def _refused(
+    recorder: Recorder, state: StoreState | None, args: tuple[Any, ...], source: Any, error: BaseException
+) -> None:
+    try:
+        _violations.report_failed_instantiation(recorder, state, error)
         if _violations.unknown_import(error) is not None:
-            self._after(_capabilities.count_requests, self._state, self._owner, self._source, linked=False)
-
-    def _start(self, state: StoreState) -> None:
-        state.running = True
-        try:
-            self._fuel = _fuel.before(state, self._store)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("wasmtime.instantiate", error)
-
-    def _stop(self) -> None:
-        state = self._state
-        if state is None or not self._outermost:
-            return
-        state.running = False
-        if self._fuel is not None:
-            self._after(_fuel.count, state, self._store, self._fuel)
-
-    def _after(self, step: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        try:
-            step(self._recorder, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("wasmtime.instantiate", error)
+            recorder.measure_all(_capabilities.requests(state, args[0], source, linked=False))
+    except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("wasmtime.instantiate", broken)
 
 
 def _deleting(original: Any) -> Any:
@@ -138,7 +162,7 @@ def _deleting(original: Any) -> Any:
         try:
             return original(self, *args, **kwargs)
         finally:
-            # Mostly in a finaliser, perhaps one that has interrupted the SDK: `measure` only appends.
+            # Mostly in a finaliser, perhaps one that has interrupted the SDK: `measure_all` only appends.
             if state is not None:
                 _ended(state)
 
@@ -146,8 +170,13 @@ def _deleting(original: Any) -> Any:
 
 
 def _ended(state: StoreState) -> None:
-    if state.instances:
-        state.recorder.measure(ACTIVE, -state.instances)
-        state.recorder.measure(DESTRUCTION, state.instances)
-        state.instances = 0
-    _memory.release(state)
+    instances, state.instances = state.instances, 0
+    measurements = _ONE_ENDED
+    if instances != 1:
+        measurements = ((ACTIVE, -instances, None), (DESTRUCTION, instances, None)) if instances else ()
+    if state.memories or state.reported_limit:
+        measurements += _memory.released(state)
+    if state.functions is not None:
+        _references.forget(state)
+    if measurements:
+        state.recorder.measure_all(measurements)

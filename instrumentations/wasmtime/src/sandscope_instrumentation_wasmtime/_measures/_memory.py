@@ -1,14 +1,14 @@
 """The linear memories that guests export: their size, and the size that limits let them grow to.
 
-A size is read on the thread that makes a call, when that has ended: no other may touch a store.
+A size is read on the thread that makes a call, after the call: no other thread may touch a store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from sandscope.instrumentation import Metric, Patches
+from sandscope.instrumentation import Measurement, Metric, Patches
 from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
@@ -25,8 +25,6 @@ _MOST = 1 << 48
 
 def patch(wasmtime: Any, patches: Patches) -> None:
     """Follow the memories of stores."""
-    exports = wasmtime._instance.InstanceExports
-    patches.replace(exports, "__init__", after_success("wasmtime.memory", _exported(wasmtime.Memory)))
     patches.replace(wasmtime.Store, "set_limits", after_success("wasmtime.memory", _limited))
     patches.replace(wasmtime.Memory, "grow", after_success("wasmtime.memory", _grown))
 
@@ -35,37 +33,58 @@ def read(state: StoreState, store: Any) -> int | None:
     """Return the bytes of a store's memories now, or None if it has none, and let the metric follow."""
     if not state.memories:
         return None
-    size: int = sum(memory.data_len(store) for memory in state.memories.values())
+    size = 0
+    for memory in state.memories:
+        size += memory.data_len(store)
     if size != state.memory:
         state.recorder.measure(USAGE, size - state.memory)
         state.memory = size
     return size
 
 
-def release(state: StoreState) -> None:
-    """Take what a store had out of the metrics; also in a finaliser."""
+def follow(state: StoreState, store: Any, memories: Sequence[tuple[Any, int | None]]) -> None:
+    """Follow memories that an instance exports; one that is followed already is left out.
+
+    Args:
+        state: of the store.
+        store: that they are in.
+        memories: no two of them the same, each with its maximum as `maximum_of` returns it.
+    """
+    if state.memories:
+        known = {identity_of(memory) for memory in state.memories}
+        memories = [each for each in memories if identity_of(each[0]) not in known]
+    if memories:
+        state.memories += tuple(memory for memory, _ in memories)
+        state.maxima += tuple(maximum for _, maximum in memories)
+        state.skip = 0
+    read(state, store)
+    _report_limit(state)
+
+
+def released(state: StoreState) -> tuple[Measurement, ...]:
+    """Return what takes a store's memories out of the metrics; also in a finaliser."""
+    measurements: tuple[Measurement, ...] = ()
     if state.memory:
-        state.recorder.measure(USAGE, -state.memory)
+        measurements = ((USAGE, -state.memory, None),)
     if state.reported_limit:
-        state.recorder.measure(LIMIT, -state.reported_limit)
-    state.memory = state.reported_limit = 0
-    state.memories, state.maxima = {}, []
+        measurements += ((LIMIT, -state.reported_limit, None),)
+    if state.memories:
+        state.memory = state.reported_limit = 0
+        state.memories = state.maxima = ()
+    return measurements
 
 
-def _exported(memory: Any) -> Callable[..., None]:
-    def exported(_: None, exports: Any, store: Any, instance: Any) -> None:
-        state = state_of(store)
-        if state is None:
-            return
-        for export in exports.by_index:
-            if isinstance(export, memory) and (identity := _identity(export)) not in state.memories:
-                state.memories[identity] = export
-                state.maxima.append(_maximum(export.type(store)))
-                state.skip = 0
-        read(state, store)
-        _report_limit(state)
+def maximum_of(memory: Any, store: Any) -> int | None:
+    """Return the bytes that a memory may grow to by its own declaration; None if there is no maximum."""
+    kind = memory.type(store)
+    pages: int | None = kind.limits.max
+    return None if pages is None else pages * int(getattr(kind, "page_size", PAGE))
 
-    return exported
+
+def identity_of(memory: Any) -> tuple[int, ...]:
+    """Return what tells the memories of one store apart: a guest may export one under many names."""
+    raw = memory._memory
+    return getattr(raw._anon_1, "__private1"), getattr(raw, "__private2")
 
 
 def _limited(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:
@@ -82,7 +101,10 @@ def _grown(_before: int, _memory: Any, store: Any, *_args: Any, **_kwargs: Any) 
 
 def _report_limit(state: StoreState) -> None:
     of_store = state.limits.get("memory_size")
-    limits = [_smaller(maximum, of_store) for maximum in state.maxima or [None]]
+    maxima = state.maxima or (None,)
+    if of_store is None and maxima == (None,) and not state.reported_limit:
+        return
+    limits = [_smaller(maximum, of_store) for maximum in maxima]
     limit = sum(limit for limit in limits if limit is not None)
     if limit != state.reported_limit:
         state.recorder.measure(LIMIT, limit - state.reported_limit)
@@ -92,14 +114,3 @@ def _report_limit(state: StoreState) -> None:
 def _smaller(*limits: int | None) -> int | None:
     known = [limit for limit in limits if limit is not None]
     return min(*known, _MOST) if known else None
-
-
-def _maximum(kind: Any) -> int | None:
-    pages: int | None = kind.limits.max
-    return None if pages is None else pages * int(getattr(kind, "page_size", PAGE))
-
-
-def _identity(memory: Any) -> tuple[int, ...]:
-    """Tell memories of one store apart: a guest may export one under many names."""
-    raw = memory._memory
-    return getattr(raw._anon_1, "__private1"), getattr(raw, "__private2")

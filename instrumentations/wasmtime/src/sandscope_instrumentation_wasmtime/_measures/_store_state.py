@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import wraps
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
-from sandscope.instrumentation import Patches, Recorder
+from sandscope.instrumentation import Patches, Recorder, SharedDetails, Site, report_error
 from sandscope_instrumentation_wasmtime._after_call import after_success
 
 STATE = "_sandscope_store"
@@ -13,70 +16,71 @@ STATE = "_sandscope_store"
 
 SANDBOX_ID = "wasm.sandbox.id"
 
+NEVER = 1 << 62
+"""Calls to skip in a store of which nothing is measured."""
+
 _LIMITS = ("memory_size", "table_elements", "instances", "tables", "memories")
-"""The arguments of ``Store.set_limits``; what is negative is no limit."""
+"""The arguments of ``Store.set_limits``; a negative one sets no limit."""
 
 _ids = count(1)
 
 
-class StoreState:
-    """One sandbox: what all instances in a store share.
+class StoreState(SharedDetails):
+    """One sandbox: what all instances in a store, and all calls of their functions, have in common.
+
+    A request may make a store, an instance and one call: what most stores do not have is a default of the class.
 
     Attributes:
-        recorder: takes all that is measured of it, to its end: what was added is subtracted where it was.
-        id: counts the stores of this process.
-        instances: made in it so far; they end with it.
-        memories: that its instances export, by their identity.
+        recorder: takes all measurements of the store, to its end, so that sums that rise also fall.
+        number: of the store, counted in this process.
+        instances: that were made in it; they end with it.
+        memories: that its instances export.
         memory: bytes of these when they were last read.
-        maxima: bytes that each may grow to by its own declaration, if that says so.
+        maxima: bytes that each may grow to by its own declaration, None where there is no maximum.
         limits: that were set, by the names of the arguments of ``set_limits``.
-        reported_limit: bytes that are in the metric for all of its memories.
+        reported_limit: bytes that the limits of its memories add to the metric.
+        functions: sites of exported functions by the engine's id, where a guest or host may hand these out.
+        engine_id: the engine's own number of the store, where `functions` is not None.
         fuel: the engine counts fuel, and it is to be measured.
         fuel_given: what the host put in last.
         fuel_added: what was put in during the call that runs now.
         granted: capabilities that its WASI configuration gives.
         running: a call or instantiation that is measured runs in it.
-        calls: measured so far.
+        calls: that were measured.
         skip: calls to come that are not measured.
     """
 
-    __slots__ = (
-        "calls",
-        "fuel",
-        "fuel_added",
-        "fuel_given",
-        "granted",
-        "id",
-        "instances",
-        "limits",
-        "maxima",
-        "memories",
-        "memory",
-        "recorder",
-        "reported_limit",
-        "running",
-        "skip",
-    )
+    key = SANDBOX_ID
+    instances = memory = reported_limit = calls = fuel_added = engine_id = 0
+    memories: tuple[Any, ...] = ()
+    maxima: tuple[int | None, ...] = ()
+    limits: Mapping[str, int] = MappingProxyType({})
+    functions: dict[int, Site] | None = None
+    fuel_given: int | None = None
+    granted: frozenset[str] = frozenset()
+    fuel = running = False
+    skip = NEVER
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.id = next(_ids)
-        self.instances = self.memory = self.reported_limit = self.calls = self.skip = self.fuel_added = 0
-        self.memories: dict[tuple[int, ...], Any] = {}
-        self.maxima: list[int | None] = []
-        self.limits: dict[str, int] = {}
-        self.fuel_given: int | None = None
-        self.granted: set[str] = set()
-        self.fuel = self.running = False
+        self.number = next(_ids)
 
 
 def patch(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
     """Give each new store its state, and keep its limits there."""
 
-    def made(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:
-        setattr(store, STATE, StoreState(recorder))
+    def wrap(original: Any) -> Any:
+        @wraps(original)
+        def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            try:
+                self._sandscope_store = StoreState(recorder)
+            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+                report_error("wasmtime.store", error)
 
-    patches.replace(wasmtime.Store, "__init__", after_success("wasmtime.store", made))
+        return initialize
+
+    patches.replace(wasmtime.Store, "__init__", wrap)
     patches.replace(wasmtime.Store, "set_limits", after_success("wasmtime.store", _limited))
 
 
@@ -90,4 +94,4 @@ def _limited(_: None, store: Any, *args: int, **kwargs: int) -> None:
     state = state_of(store)
     if state is not None:
         given = {**dict(zip(_LIMITS, args, strict=False)), **kwargs}
-        state.limits.update({name: limit for name, limit in given.items() if limit >= 0})
+        state.limits = {name: limit for name, limit in given.items() if limit >= 0}  # all are set anew

@@ -15,24 +15,17 @@ from typing import Any
 from sandscope.instrumentation import Patches, Site
 from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._names._name_section import guest_name
-from sandscope_instrumentation_wasmtime._names._references import Tag, remember
-from sandscope_instrumentation_wasmtime._names._traits import traits_of
-from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED, Guest, call_site, guest_of
+from sandscope_instrumentation_wasmtime._names._references import Tag
+from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED, Guest, call_site, guest_of, instantiated
 
 
 def patch_module(wasmtime: Any, patches: Patches) -> None:
     """Carry the names of core modules."""
     exports = wasmtime._instance.InstanceExports
     if not wasmtime.__spec__._initializing:
-        _name_older(exports)
+        _name_older(exports, wasmtime.Func)
     patches.add(wasmtime.Func, TAG, Tag())
     _patch_source(wasmtime.Module, patches)
-    patches.replace(wasmtime.Instance, "__init__", _then(_instance_made))
-    patches.replace(wasmtime.Linker, "instantiate", _then(_linked))
-    patches.replace(wasmtime.Linker, "instantiate_pre", _then(_prepared))
-    if hasattr(wasmtime, "InstancePre"):
-        patches.replace(wasmtime.InstancePre, "instantiate", _then(_prepared_linked))
-    patches.replace(exports, "__init__", _then(_exported))
     patches.replace(wasmtime.Linker, "define_module", _then(_module_defined))
     patches.replace(wasmtime.Linker, "define_instance", _then(_instance_defined))
     patches.replace(wasmtime.Linker, "get", _then(_got))
@@ -44,7 +37,6 @@ def patch_component(component: Any, patches: Patches) -> None:
     """Carry the names of components."""
     _patch_source(component.Component, patches)
     patches.replace(component.Component, "get_export_index", _then(_index_of_component))
-    patches.replace(component.Linker, "instantiate", _then(_linked))
     patches.replace(component.Instance, "get_export_index", _then(_index_of_instance))
     patches.replace(component.Instance, "get_func", _then(_got_of_component))
 
@@ -76,55 +68,18 @@ def _deserialized(module: Any, _cls: Any, engine: Any, encoded: Any) -> None:
     guest_of(module)
 
 
-def _instance_made(_: None, instance: Any, store: Any, module: Any, imports: Any) -> None:
-    setattr(instance, TAG, _instantiated(module))
-
-
-def _linked(instance: Any, _linker: Any, store: Any, module: Any = None, component: Any = None) -> None:
-    setattr(instance, TAG, guest_of(component) if module is None else _instantiated(module))
-
-
-def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
-    setattr(prepared, TAG, _instantiated(module))
-
-
-def _prepared_linked(instance: Any, prepared: Any, store: Any) -> None:
-    setattr(instance, TAG, guest_of(prepared))
-
-
-def _instantiated(module: Any) -> Guest:
-    guest = guest_of(module)
-    if guest.traits is None:
-        guest.traits = traits_of(module)
-    return guest
-
-
-def _exported(_: None, exports: Any, store: Any, instance: Any) -> None:
-    _tag_exports(exports, guest_of(instance), store)
-
-
-def _tag_exports(exports: Any, guest: Guest, store: Any) -> None:
-    import wasmtime
-
-    reached = guest.traits is None or not guest.traits.isolated
-    func = wasmtime.Func
-    for name, export in exports._extern_map.items():
-        if isinstance(export, func):
-            site = guest.site(name)
-            setattr(export, TAG, site)
-            if reached:
-                remember(store, export, site)
-
-
-def _name_older(exports: type) -> None:
+def _name_older(exports: type, func: type) -> None:
     """Name the functions of instances that were made before: they know at least their own names."""
     for thing in gc.get_objects():
         if type(thing) is exports and hasattr(thing, "_extern_map"):
-            _tag_exports(thing, Guest(None), None)
+            guest = Guest(None)
+            for name, export in thing._extern_map.items():
+                if isinstance(export, func):
+                    setattr(export, TAG, guest.site(name))
 
 
 def _module_defined(_: None, linker: Any, store: Any, name: str, module: Any) -> None:
-    _guests_of(linker)[name] = _instantiated(module)
+    _guests_of(linker)[name] = instantiated(module)
 
 
 def _instance_defined(_: None, linker: Any, store: Any, name: str, instance: Any) -> None:

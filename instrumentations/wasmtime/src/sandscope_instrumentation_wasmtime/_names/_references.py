@@ -1,51 +1,50 @@
-"""Names of functions that come from elsewhere than an export: tables, results, arguments, globals.
+"""Names of functions that do not come from an instance's exports: from tables, results, arguments, globals.
 
-wasmtime makes a new object for each, but with the engine's own id of the function. Each store has a table
-from these ids to sites, which dies with it.
+wasmtime makes a new object for each, but with the engine's own id of the function. The state of each store has a
+table from these ids to sites.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from sandscope.instrumentation import Site, report_error
+from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState
 from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED
 
-_TABLE = "_sandscope_functions"
+_by_store: dict[int, ref[StoreState]] = {}
+"""The states of living stores by the engine's id, for those with a table."""
 
 
-class _Functions(dict[int, Site]):
-    """The sites of a store's functions by the engine's id."""
-
-    __slots__ = ("__weakref__",)
-
-
-_by_store: WeakValueDictionary[int, _Functions] = WeakValueDictionary()
-
-
-def remember(store: Any, function: Any, site: Site) -> None:
-    """Remember an exported function that its guest or its host may hand out.
+def remember(store: Any, functions: Sequence[tuple[Any, Site]]) -> None:
+    """Remember exported functions that their guest or its host may hand out.
 
     Args:
-        store: a store; of a caller only what its store remembers already grows.
-        function: the export.
-        site: of its calls.
+        store: their store, or the `Caller` of a call in it: then only a table that there is already grows.
+        functions: with the sites of their calls.
     """
-    number, private = _id_of(function)
-    functions = _by_store.get(number)
-    if functions is None:
-        import wasmtime
+    if not functions:
+        return
+    number = functions[0][0]._func.store_id
+    state = getattr(store, STATE, None) or _state_by(number)
+    if state is None:
+        return
+    if state.functions is None:
+        state.functions, state.engine_id = {}, number
+        _by_store[number] = ref(state)
+    for function, site in functions:
+        state.functions[getattr(function._func, "__private")] = site
 
-        if not isinstance(store, wasmtime.Store):
-            return
-        functions = _by_store[number] = _Functions()
-        setattr(store, _TABLE, functions)
-    functions[private] = site
+
+def forget(state: StoreState) -> None:
+    """Forget a store that has ended; also in a finaliser."""
+    _by_store.pop(state.engine_id, None)
 
 
 class Tag:
-    """The tag of a function that has none: looked up at its first call, and then kept by itself."""
+    """The tag of a function that has none: looked up at its first call, and kept from then on."""
 
     def __get__(self, function: Any, _owner: object = None) -> Any:
         """Return the site of the function's calls."""
@@ -53,16 +52,16 @@ class Tag:
             return self
         site = UNNAMED
         try:
-            number, private = _id_of(function)
-            functions = _by_store.get(number)
-            if functions is not None:
-                site = functions.get(private, UNNAMED)
+            raw = function._func
+            state = _state_by(raw.store_id)
+            if state is not None and state.functions is not None:
+                site = state.functions.get(getattr(raw, "__private"), UNNAMED)
             setattr(function, TAG, site)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("wasmtime.names", error)
         return site
 
 
-def _id_of(function: Any) -> tuple[int, int]:
-    raw = function._func
-    return raw.store_id, getattr(raw, "__private")
+def _state_by(number: int) -> StoreState | None:
+    found = _by_store.get(number)
+    return None if found is None else found()

@@ -1,13 +1,13 @@
-"""The probe: wasm of our own around a guest's WASI, which counts, and keeps what the host is to record.
+"""The probe: two wasm modules between a guest and WASI that count calls and keep what the host is to record.
 
-The guest's imports from ``wasi_snapshot_preview1`` lead to a *gate*, through its table to a *meter*, and from
-there to wasmtime. The meter writes a *ledger*, a memory of the store's, that the host reads after each call.
+The guest's imports from ``wasi_snapshot_preview1`` lead to *trampolines*, through their table to the *counting
+module*, and from there to wasmtime. The counting module writes to a memory that the host reads after each call.
 
-    guest --> gate --table--> meter --> wasmtime's WASI
-                                |
-                              ledger <-- host, before and after a call
+    guest --> trampolines --table--> counting module --> wasmtime's WASI
+                                          |
+                                     probe's memory <-- host, when a call begins and ends
 
-No Python runs inside a WASI call, so no signal, lock or exception of Python's can get into one.
+No Python runs inside a call of WASI: wasmtime's callback would lose what a signal's handler raises there.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_wasmtime._after_call import after_success
-from sandscope_instrumentation_wasmtime._probe import _binary, _limits, _linkers
-from sandscope_instrumentation_wasmtime._probe._insert import Insertion
-from sandscope_instrumentation_wasmtime._probe._noting import PLACE
-from sandscope_instrumentation_wasmtime._probe._originals import Originals
-from sandscope_instrumentation_wasmtime._probe._probed_store import probed
-from sandscope_instrumentation_wasmtime._probe._wasi_calls import reading
+from sandscope_instrumentation_wasmtime._probe import _module_inspection, _preconditions
+from sandscope_instrumentation_wasmtime._probe._insertion import Insertion
+from sandscope_instrumentation_wasmtime._probe._skip_reasons import PLACE
+from sandscope_instrumentation_wasmtime._probe._store_probe import reading, store_probe
+from sandscope_instrumentation_wasmtime._probe._unpatched import Unpatched
 
 
 def patch(wasmtime: Any, patches: Patches, recorder: Recorder, *, output: bool) -> None:
@@ -33,17 +32,16 @@ def patch(wasmtime: Any, patches: Patches, recorder: Recorder, *, output: bool) 
         recorder: gets metrics and log records.
         output: also record what guests write to stdout and stderr.
     """
-    insertion = Insertion(Originals(wasmtime), recorder, output=output)
-    _binary.patch(wasmtime, patches)
-    _linkers.patch(wasmtime, patches)
-    _limits.patch(wasmtime, patches)
-    patches.replace(wasmtime.Store, "set_wasi", after_success(PLACE, _streams_renewed))
+    insertion = Insertion(Unpatched(wasmtime), recorder, output=output)
+    _module_inspection.patch(wasmtime, patches)
+    _preconditions.patch(wasmtime, patches)
+    patches.replace(wasmtime.Store, "set_wasi", after_success(PLACE, _wasi_set))
     patches.replace(wasmtime.Linker, "instantiate", insertion.wrap)
     patches.replace(wasmtime.Linker, "instantiate_pre", after_success(PLACE, insertion.prepared))
-    patches.replace(wasmtime.Func, "__call__", lambda original: reading(original, wasmtime.WasmtimeError))
+    patches.replace(wasmtime.Func, "__call__", reading)
 
 
-def _streams_renewed(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:
-    found = probed(store)
-    if found is not None:
-        found.ledger.trust_stdio(store)
+def _wasi_set(_: None, store: Any, *_args: Any, **_kwargs: Any) -> None:
+    probe = store_probe(store)
+    if probe is not None:
+        probe.memory.reset_streams(store)

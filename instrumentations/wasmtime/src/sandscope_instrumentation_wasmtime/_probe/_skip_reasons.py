@@ -1,33 +1,40 @@
-"""Says why the probe leaves a guest alone: each reason once, as a warning."""
+"""Why the probe skips a guest: each reason is logged once, as a warning."""
 
 from __future__ import annotations
 
 import logging
 
-_logger = logging.getLogger("sandscope")
+PLACE = "wasmtime.probe"
+"""The component under which the probe's own errors are counted."""
 
-METERED = "its engine counts fuel or looks at epochs, and the probe would use them up"
-LIMITED = "its store limits instances, tables or memories, and the probe would need some"
+METERED = "its engine counts fuel or checks epochs, which the probe would consume"
+LIMITED = "its store limits instances, tables, memories or their size, and the probe needs some"
 OLDER_STORE = "its store is older than the instrumentation, and may have limits"
 FULL = "its store has had a thousand guests"
-SPACE = "address space is limited (RLIMIT_AS), or 4096 stores have the probe"
+ADDRESS_SPACE = "address space is limited (RLIMIT_AS), or 4096 stores have the probe"
 OTHER_WASI = "its linker has WASI functions from elsewhere than `Linker.define_wasi`"
-REFUSED = "its engine refuses the probe's own modules"
 PREPARED = "`Linker.instantiate_pre` was used"
+REFUSED = "wasmtime does not instantiate it with the probe"
+NO_MEMORY = "it exports no memory, or one that is shared or has 64-bit addresses or pages of another size"
+STARTS = "it has a start function"
+EXPORTS_IMPORT = "it exports a function that it imports"
+UNKNOWN = "it was deserialized, so that it may have a start function"
+
+_logger = logging.getLogger("sandscope")
 
 
-class Aside:
-    """Remembers what was said since the instrumentation was switched on."""
+class SkipReasons:
+    """The reasons that were logged since the instrumentation was switched on."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
-    def say(self, reason: str) -> None:
+    def warn(self, reason: str) -> None:
         """Log a reason, one of a closed set, if it is the first time."""
-        if reason not in self._said:
-            self._said.add(reason)
+        if reason not in self._logged:
+            self._logged.add(reason)
             _logger.warning(
-                "The probe leaves a guest alone: %s. Files, denied paths and output of such guests are not "
-                "recorded; this is said once.",
+                "The probe skips a guest: %s. Files, denied paths and output of such guests are not recorded. "
+                "Each reason is logged once.",
                 reason,
             )

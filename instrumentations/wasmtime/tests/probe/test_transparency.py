@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -18,19 +21,22 @@ from typing import Any
 import pytest
 import wasmtime
 from hypothesis import HealthCheck, given, settings, strategies
-from wasmtime._func import FUNCTIONS
+from wasmtime._func import FUNCTIONS as HOST_FUNCTIONS
 
 from harness import Telemetry
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-from sandscope_instrumentation_wasmtime._probe._probed_store import probed
-from sandscope_instrumentation_wasmtime._probe._syscalls import SYSCALLS, WASI
+from sandscope_instrumentation_wasmtime._probe._store_probe import store_probe
+from sandscope_instrumentation_wasmtime._probe._wasi_functions import FUNCTIONS, WASI
 
 Start = Callable[..., Any]
 Text = Callable[..., str]
 
-# What answers with times and numbers of the host's files, and what the probe is there to change.
-_VARY = {"fd_filestat_get", "path_filestat_get", "fd_readdir", "environ_get", "environ_sizes_get"}
-_DETERMINED = sorted(SYSCALLS.keys() - _VARY)
+# What answers with times and numbers of the host's files.
+_VARY = {"fd_filestat_get", "path_filestat_get", "fd_readdir"}
+_DETERMINED = sorted(FUNCTIONS.keys() - _VARY)
+
+_FRAME = re.compile(r"^ *\d+: +0x")
+"""A frame's number; those of the probe are counted, too."""
 
 _NUMBERS = {
     "i32": strategies.one_of(
@@ -46,7 +52,7 @@ _NUMBERS = {
 def calls(draw: strategies.DrawFn) -> tuple[str, tuple[int, ...]]:
     """Draw a call of a WASI function with arguments that are seldom right."""
     name = draw(strategies.sampled_from(_DETERMINED))
-    return name, tuple(draw(_NUMBERS[kind]) for kind in SYSCALLS[name].parameters)
+    return name, tuple(draw(_NUMBERS[kind]) for kind in FUNCTIONS[name].parameters)
 
 
 @contextmanager
@@ -69,13 +75,14 @@ def outcome(call: Callable[[], Any]) -> Any:
         return type(error), said(error), error.trap_code, frames
     except wasmtime.ExitTrap as error:
         return type(error), said(error), error.code, error.args
-    except Exception as error:  # noqa: BLE001 -- whatever it is
+    except Exception as error:  # noqa: BLE001 -- all are compared
         return type(error), said(error), error.args
 
 
 def said(error: BaseException) -> str:
-    """Return a message without the host's own frames, which older versions add."""
-    return str(error).partition("\n\nStack backtrace:")[0].strip()
+    """Return a message without frames of the host, which older versions add, and of the probe."""
+    lines = str(error).partition("\n\nStack backtrace:")[0].strip().split("\n")
+    return "\n".join(_FRAME.sub("", line) for line in lines if " - sandscope_" not in line)
 
 
 def seen(start: Start, module: Any, data: Path, made: list[tuple[str, tuple[int, ...]]]) -> list[Any]:
@@ -94,7 +101,7 @@ def seen(start: Start, module: Any, data: Path, made: list[tuple[str, tuple[int,
         guest.put(address, 1024, 7, 512, 4, 0xFFFFFFF0, 9)
     guest.put(512, b"file")
     guest.put(1024, b"../../x link new\n")
-    assert (probed(guest.store) is not None) is WasmtimeInstrumentor().is_instrumented_by_opentelemetry
+    assert (store_probe(guest.store) is not None) is WasmtimeInstrumentor().is_instrumented_by_opentelemetry
     answers = [outcome(partial(guest, name, *args)) for name, args in made]
     files = {str(path.relative_to(data)): path.is_dir() for path in sorted(data.rglob("*"))}
     return [answers, guest.memory(0, 2 * 65536), files, out.read_bytes()]
@@ -103,7 +110,7 @@ def seen(start: Start, module: Any, data: Path, made: list[tuple[str, tuple[int,
 @pytest.fixture(scope="module")
 def caller(engine: wasmtime.Engine, text: Text) -> wasmtime.Module:
     """Return the guest that can call everything."""
-    return wasmtime.Module(engine, text(list(SYSCALLS)))
+    return wasmtime.Module(engine, text(list(FUNCTIONS)))
 
 
 # The other recorder's thread draws random numbers while the strategies do.
@@ -134,8 +141,11 @@ def test_a_bad_address_raises_the_same_error(telemetry: Telemetry, start: Start,
     plain = run()
     with instrumentation(telemetry, probe=True):
         assert run() == plain
+        with pytest.raises(wasmtime.WasmtimeError) as caught:
+            start(text(["fd_write"], more))("deep", 0)
     assert "Pointer" in plain[0][1]
-    assert "   0: " in plain[0][1]
+    for name in ("sandscope_counters!fd_write", "sandscope_trampolines!fd_write"):
+        assert str(caught.value).count(name) == 1, "the probe's own frames say whose they are"
 
 
 @pytest.mark.parametrize(
@@ -239,21 +249,57 @@ def test_wrong_arguments_fail_in_the_same_words(
         assert run() == plain
 
 
+TWO_ENGINES = """
+import sys, wasmtime
+from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
+if sys.argv[1] == "probe":
+    WasmtimeInstrumentor().instrument(probe=True)
+linker, store = wasmtime.Linker(wasmtime.Engine()), wasmtime.Store()
+linker.define_wasi()
+text = '''(module (import "wasi_snapshot_preview1" "fd_sync" (func (param i32) (result i32)))
+  (memory (export "memory") 1))'''
+try:
+    linker.instantiate(store, wasmtime.Module(store.engine, text))
+except wasmtime.WasmtimeError as error:
+    print(error)
+"""
+
+
+def test_a_store_of_another_engine_fails_in_the_same_way() -> None:
+    """The oldest version ends the process, the newest raises."""
+    plain, probe = (
+        subprocess.run([sys.executable, "-c", TWO_ENGINES, mode], capture_output=True, text=True, check=False)
+        for mode in ("plain", "probe")
+    )
+    assert plain.stdout or plain.returncode
+    assert (probe.returncode, probe.stdout) == (plain.returncode, plain.stdout)
+
+
 def test_an_instance_is_an_instance(instrumented: Telemetry, start: Start, engine: Any) -> None:
     guest = start()
-    assert probed(guest.store) is not None
+    assert store_probe(guest.store) is not None
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
     instance = linker.instantiate(guest.store, wasmtime.Module(engine, '(module (func (export "f")))'))
     assert type(instance) is wasmtime.Instance
-    assert set(guest.exports) == {*SYSCALLS, "memory"}
+    assert set(guest.exports) == {*FUNCTIONS, "memory"}
 
 
-def test_stores_die_as_ever(instrumented: Telemetry, start: Start) -> None:
+def test_the_probes_own_modules_are_not_in_the_metrics(instrumented: Telemetry, start: Start) -> None:
+    guest = start()
+    assert store_probe(guest.store) is not None
+    guest("fd_sync", 1)
+    assert instrumented.points("wasm.active.instances") == [({}, 1)]
+    assert instrumented.points("wasm.memory.usage") == [({}, 2 * 65536)]
+    assert len(instrumented.points("wasm.instance.creation.duration")) == 1
+    assert [span.name for span in instrumented.spans()] == ["wasm fd_sync"]
+
+
+def test_stores_are_freed_without_a_collection(instrumented: Telemetry, start: Start) -> None:
     guest = start()
     assert guest.write(1, b"x") == 0
     gc.collect()
-    functions = len(getattr(FUNCTIONS, "handles", ()))
+    functions = len(getattr(HOST_FUNCTIONS, "handles", ()))
     store = weakref.ref(guest.store)
     gc.disable()
     try:
@@ -261,7 +307,7 @@ def test_stores_die_as_ever(instrumented: Telemetry, start: Start) -> None:
         assert store() is None, "without a collection: nothing refers back to it"
     finally:
         gc.enable()
-    assert len(getattr(FUNCTIONS, "handles", ())) <= functions
+    assert len(getattr(HOST_FUNCTIONS, "handles", ())) <= functions
 
 
 def test_a_store_may_be_closed(instrumented: Telemetry, start: Start) -> None:
@@ -269,7 +315,7 @@ def test_a_store_may_be_closed(instrumented: Telemetry, start: Start) -> None:
     guest.store.close()
     with pytest.raises(ValueError, match="already closed"):
         guest("fd_sync", 1)
-    assert probed(start().store) is not None
+    assert store_probe(start().store) is not None
 
 
 def test_threads_have_their_own_stores(instrumented: Telemetry, start: Start) -> None:
@@ -281,7 +327,7 @@ def test_threads_have_their_own_stores(instrumented: Telemetry, start: Start) ->
             for _ in range(50):
                 assert guest.write(1, str(number).encode()) == 0
                 assert guest.open(b"missing") == 44
-        except BaseException as error:  # noqa: BLE001 -- whatever it is
+        except BaseException as error:  # noqa: BLE001 -- all are compared
             failed.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
@@ -366,14 +412,14 @@ def test_a_deep_backtrace_loses_no_more_than_its_outermost_frames(
         guest = start(text(["fd_write"], more))
         with pytest.raises(wasmtime.WasmtimeError) as caught:
             guest("deep", 50)
-        return said(caught.value).split("\n")[1:-3]
+        return [line for line in said(caught.value).split("\n") if "caller!" in line]
 
     plain = frames()
     with instrumentation(telemetry, probe=True):
-        probed = frames()
+        found = frames()
     # The newest version shows 20 frames, of which the probe takes two; the oldest shows all.
-    assert probed == plain[: len(probed)]
-    assert len(probed) in {len(plain) - 2, len(plain)}
+    assert found == plain[: len(found)]
+    assert len(found) in {len(plain) - 2, len(plain)}
 
 
 def test_guests_go_on_after_uninstrument(telemetry: Telemetry, start: Start, data: Path) -> None:
@@ -385,4 +431,4 @@ def test_guests_go_on_after_uninstrument(telemetry: Telemetry, start: Start, dat
     assert guest("fd_read", guest.get(8), 0, 1, 12) == 0
     assert guest.memory(1024, 7) == b"content"
     assert telemetry.points("wasm.file.operations") == counted
-    assert probed(start().store) is None
+    assert store_probe(start().store) is None

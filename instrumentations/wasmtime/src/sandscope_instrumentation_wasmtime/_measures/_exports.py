@@ -1,0 +1,85 @@
+"""An instance's exports, when the program first asks for them: functions get their sites, memories are followed.
+
+What a module exports is the same in each of its instances: it is looked at once, and kept with the module.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+from sandscope.instrumentation import Patches, report_error
+from sandscope_instrumentation_wasmtime._measures import _memory
+from sandscope_instrumentation_wasmtime._measures._store_state import STATE
+from sandscope_instrumentation_wasmtime._names._references import remember
+from sandscope_instrumentation_wasmtime._sites import Exports, Guest, guest_of
+
+
+def patch(wasmtime: Any, patches: Patches, *, named: bool) -> None:
+    """Look at exports.
+
+    Args:
+        wasmtime: the module.
+        patches: takes what is replaced.
+        named: functions get their sites.
+    """
+    patches.replace(
+        wasmtime._instance.InstanceExports, "__init__", _exporting(wasmtime.Func, wasmtime.Memory, named)
+    )
+
+
+def _exporting(func: type, memory: type, named: bool) -> Any:
+    def wrap(original: Any) -> Any:
+        @wraps(original)
+        def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            try:
+                _exported(self, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+                report_error("wasmtime.exports", error)
+
+        return initialize
+
+    def _exported(exports: Any, store: Any, instance: Any) -> None:
+        guest = guest_of(instance)
+        found, externs = guest.exports, exports._extern_seq
+        if found is None or found.number != len(externs):
+            found = guest.exports = _exports_of(guest, exports, store, func, memory)
+        if named:
+            for position, site in found.functions:
+                externs[position]._sandscope = site
+            if found.reached:
+                remember(store, [(externs[position], site) for position, site in found.functions])
+        state = getattr(store, STATE, None)
+        if state is None or not (found.memories or state.limits):
+            return
+        if found.fixed:
+            memories = [(externs[position], maximum) for position, maximum in found.memories]
+        else:
+            memories = _memories_of(exports, store, memory)
+        _memory.follow(state, store, memories)
+
+    return wrap
+
+
+def _exports_of(guest: Guest, exports: Any, store: Any, func: type, memory: type) -> Exports:
+    functions = [
+        (position, guest.site(name))
+        for position, (name, export) in enumerate(exports._extern_map.items())
+        if isinstance(export, func)
+    ]
+    externs, traits = exports._extern_seq, guest.traits
+    memories = [(externs.index(each), maximum) for each, maximum in _memories_of(exports, store, memory)]
+    return Exports(
+        number=len(externs),
+        functions=tuple(functions),
+        reached=traits is None or not traits.isolated,
+        memories=tuple(memories),
+        fixed=traits is not None and traits.own_memories,
+    )
+
+
+def _memories_of(exports: Any, store: Any, memory: type) -> list[tuple[Any, int | None]]:
+    """Return the memories of an instance, each once, with their maxima."""
+    found = {_memory.identity_of(each): each for each in exports._extern_seq if isinstance(each, memory)}
+    return [(each, _memory.maximum_of(each, store)) for each in found.values()]

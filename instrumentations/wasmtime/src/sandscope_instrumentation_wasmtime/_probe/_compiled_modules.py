@@ -1,0 +1,57 @@
+"""The probe's two modules, compiled once for each engine and set of functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandscope_instrumentation_wasmtime._probe._unpatched import Unpatched
+from sandscope_instrumentation_wasmtime._probe._wasm_modules import counting_module, trampolines
+
+_ATTRIBUTE = "_sandscope_probe_modules"
+
+_MOST = 32
+"""Sets of functions of an engine: the authors of guests choose them."""
+
+# A new store of an engine that counts fuel, or that interrupts by epochs, has none left and traps.
+_STARTS = "(module (func $start) (start $start))"
+
+
+class CompiledModules:
+    """The modules of one engine.
+
+    Attributes:
+        is_metered: the engine counts fuel or checks epochs, which the probe's code would consume.
+    """
+
+    def __init__(self, unpatched: Unpatched, engine: Any) -> None:
+        self._unpatched = unpatched
+        self._pairs: dict[tuple[str, ...], tuple[Any, Any]] = {}
+        self.is_metered = False
+        try:
+            unpatched.instance(unpatched.store(engine), unpatched.module(engine, _STARTS), [])
+        except (unpatched.wasmtime.Trap, unpatched.wasmtime.WasmtimeError):
+            self.is_metered = True
+
+    def pair(self, engine: Any, names: tuple[str, ...]) -> tuple[Any, Any]:
+        """Return the trampolines and the counting module for a set of functions.
+
+        Raises:
+            WasmtimeError: if the engine's configuration does not allow them.
+        """
+        pair = self._pairs.get(names)
+        if pair is None:
+            compile_ = self._unpatched.module
+            pair = compile_(engine, trampolines(names)), compile_(engine, counting_module(names))
+            if len(self._pairs) >= _MOST:
+                self._pairs.clear()
+            self._pairs[names] = pair
+        return pair
+
+
+def compiled_modules(unpatched: Unpatched, engine: Any) -> CompiledModules:
+    """Return the modules of an engine, which keeps them."""
+    found: CompiledModules | None = getattr(engine, _ATTRIBUTE, None)
+    if found is None:
+        found = CompiledModules(unpatched, engine)
+        setattr(engine, _ATTRIBUTE, found)
+    return found
