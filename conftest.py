@@ -27,18 +27,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Share the tests out to the workers of pytest-xdist: the longest first, a file's tests to one worker.
+    """Share the tests out to the workers of pytest-xdist: file by file, those with slow tests first.
 
-    One worker has all tests of the stores, which start once. Slow tests go to whichever worker is free.
+    One worker has all tests of the stores, which start once.
     """
     if not hasattr(config, "workerinput"):
         return
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
-        if item.get_closest_marker("stores"):
-            item.add_marker(pytest.mark.xdist_group("stores"))
-        elif not (item.get_closest_marker("slow") or item.get_closest_marker("xdist_group")):
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(config.rootpath).as_posix()))
+        file = item.path.relative_to(config.rootpath).as_posix()
+        item.add_marker(pytest.mark.xdist_group("stores" if item.get_closest_marker("stores") else file))
 
 
 @pytest.fixture(autouse=True)

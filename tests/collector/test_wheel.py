@@ -17,7 +17,7 @@ from harness import PATIENCE, collector_ports
 from sandscope._collector._collector_process import is_ready
 from sandscope_collector.stores import STORES
 
-pytestmark = [pytest.mark.collector, pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+pytestmark = [pytest.mark.collector, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "collector-config"
 

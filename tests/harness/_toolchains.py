@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -105,18 +106,17 @@ def _digest(*parts: str) -> str:
 
 
 def _cached(key: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder of the cache, made in one step if it is not there."""
+    """Return a folder of the cache, made in one step, and by one process, if it is not there."""
     folder = _CACHE / key
-    if folder.is_dir():
-        return folder
     _CACHE.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".making-", dir=_CACHE))
-    try:
-        make(unfinished)
-        unfinished.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # another process was not faster, either
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with (_CACHE / f".{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return folder
+        unfinished = Path(tempfile.mkdtemp(prefix=".making-", dir=_CACHE))
+        try:
+            make(unfinished)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return folder
