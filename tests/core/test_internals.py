@@ -224,9 +224,10 @@ def test_the_sdks_of_before_attribute_hashes_are_known_too(
 
 
 def test_a_foreign_runtime_context_is_left_alone(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(context, "_RUNTIME_CONTEXT", object())
-    assert not _internals.set_default_context(Context())
-    assert _internals.context_variable() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(context, "_RUNTIME_CONTEXT", object())
+        assert not _internals.set_default_context(Context())
+        assert _internals.context_variable() is None
 
 
 def test_the_variable_of_the_current_context_is_found() -> None:

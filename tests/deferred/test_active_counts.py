@@ -110,7 +110,7 @@ def test_what_runs_is_shown_by_runtime_and_operation(
 ) -> None:
     recorder = _recorder(provider)
     _begin(recorder, SITE)
-    _begin(recorder, Site("wasmtime", "call", "another function"))
+    _begin(recorder, Site("wasmtime", "call", "another function", current=False))
     _begin(recorder, OTHER)
     data = reader.get_metrics_data()
     assert data is not None
@@ -126,7 +126,7 @@ def test_ever_new_sites_are_counted_and_not_remembered(
     monkeypatch.setattr(_active_counts, "_MOST_SITES", 10)
     recorder = _recorder(provider)
     for number in range(95):
-        _begin(recorder, Site("wasmtime", "call", f"function {number}"))
+        _begin(recorder, Site("wasmtime", "call", f"function {number}", current=False))
     assert len(recorder.aggregator.starts) <= 10
     assert _values(reader.get_metrics_data())["sandbox.execution.active"] == 95
 

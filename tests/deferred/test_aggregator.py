@@ -228,13 +228,11 @@ def test_a_value_that_no_instrument_takes_is_dropped_alone(
     bad: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     executions = _executions(60)
-    for execution in executions:
-        execution.verdict, execution.site = OK, CALL
+    for number, execution in enumerate(executions):
+        execution.verdict, execution.site = None, CALL
         for metric in (SIZE, BYTES, STATE):
-            execution.measure(metric, 5)
-    for metric in (SIZE, BYTES, STATE):
-        executions[-1].measure(metric, bad)
-        executions[30].measure(metric, bad)
+            execution.measure(metric, bad if number in {30, 59} else 5)
+        execution.verdict = OK
     reader = InMemoryMetricReader()
     with _provider(reader) as provider:
         Aggregator(provider, SCOPE).count(executions)
