@@ -7,7 +7,18 @@ import platform
 import sys
 from importlib.metadata import version
 
-from benchmarks import cpu, hot_path, kept, lossless, one_core, paced, wasmtime, wasmtime_probe, wrapped
+from benchmarks import (
+    cpu,
+    hot_path,
+    kept,
+    lossless,
+    one_core,
+    paced,
+    request,
+    wasmtime,
+    wasmtime_probe,
+    wrapped,
+)
 
 # Goal, and gate: the gates are wide enough for a shared machine, and narrow enough to see a doubling.
 AT_LEAST = {
@@ -26,16 +37,16 @@ AT_MOST = {
     "wrapped_over_plain_subprocess": (1.05, 2),
     "wrapped_over_plain_torch_linear": (1.40, 2),
     "wrapped_over_plain_torch_150_layers": (1.02, 1.3),
+    "request_off_over_plain": (1.25, 1.6),
+    "request_all_over_plain": (1.25, 1.7),
+    "request_plugin_off_over_plain": (1.25, 1.7),
+    "request_plugin_all_over_plain": (1.25, 1.9),
     "wasmtime_nop_off_over_plain": (1.1, 1.4),
     "wasmtime_nop_all_over_plain": (1.25, 1.6),
     "wasmtime_add_off_over_plain": (1.05, 1.3),
     "wasmtime_add_all_over_plain": (1.1, 1.3),
     "wasmtime_host_callback_off_over_plain": (1.1, 1.4),
     "wasmtime_host_callback_all_over_plain": (1.25, 1.6),
-    "wasmtime_instantiate_off_over_plain": (1.25, 1.25),
-    "wasmtime_instantiate_all_over_plain": (1.25, 1.25),
-    "wasmtime_plugin_off_over_plain": (1.25, 1.6),
-    "wasmtime_plugin_all_over_plain": (1.25, 1.7),
     "wasmtime_compile_off_over_plain": (1.05, 1.6),
     "wasmtime_compile_all_over_plain": (1.05, 1.6),
     "wasmtime_memory_grown_mb": (1, 2),
@@ -56,7 +67,18 @@ def main() -> int:
     packages = ("opentelemetry-sdk", "wasmtime", "sandscope")
     print(f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in packages)}")
     beyond = 0
-    for benchmark in (hot_path, cpu, one_core, wrapped, wasmtime, wasmtime_probe, paced, kept, lossless):
+    for benchmark in (
+        hot_path,
+        cpu,
+        one_core,
+        wrapped,
+        request,
+        wasmtime,
+        wasmtime_probe,
+        paced,
+        kept,
+        lossless,
+    ):
         print(f"\n{(benchmark.__doc__ or '').splitlines()[0]}", flush=True)
         for name, value in benchmark.run(short=short).items():
             mark, goal, passes = _judge(name, value)
