@@ -7,7 +7,18 @@ import platform
 import sys
 from importlib.metadata import version
 
-from benchmarks import cpu, hot_path, kept, paced, wasmtime, wasmtime_probe, wrapped
+from benchmarks import (
+    cpu,
+    hot_path,
+    kept,
+    lossless,
+    one_core,
+    paced,
+    request,
+    wasmtime,
+    wasmtime_probe,
+    wrapped,
+)
 
 # Goal, and gate: the gates are wide enough for a shared machine, and narrow enough to see a doubling.
 AT_LEAST = {
@@ -15,6 +26,8 @@ AT_LEAST = {
     "hot_sdk_over_compiled": (300, 150),
     "cpu_sdk_over_python": (20, 10),
     "cpu_sdk_over_compiled": (80, 40),
+    "lossless_wasm_nop_per_second": (20_000, 2_500),
+    "lossless_python_per_second": (100_000, 2_500),
 }
 AT_MOST = {
     "hot_over_empty_python": (60, 100),
@@ -24,19 +37,24 @@ AT_MOST = {
     "wrapped_over_plain_subprocess": (1.05, 2),
     "wrapped_over_plain_torch_linear": (1.40, 2),
     "wrapped_over_plain_torch_150_layers": (1.02, 1.3),
+    "request_off_over_plain": (1.25, 1.6),
+    "request_all_over_plain": (1.25, 1.7),
+    "request_plugin_off_over_plain": (1.25, 1.7),
+    "request_plugin_all_over_plain": (1.25, 1.9),
     "wasmtime_nop_off_over_plain": (1.1, 1.4),
     "wasmtime_nop_all_over_plain": (1.25, 1.6),
     "wasmtime_add_off_over_plain": (1.05, 1.3),
     "wasmtime_add_all_over_plain": (1.1, 1.3),
     "wasmtime_host_callback_off_over_plain": (1.1, 1.4),
     "wasmtime_host_callback_all_over_plain": (1.25, 1.6),
-    "wasmtime_instantiate_off_over_plain": (1.75, 2.5),
-    "wasmtime_instantiate_all_over_plain": (1.75, 2.5),
     "wasmtime_compile_off_over_plain": (1.05, 1.6),
     "wasmtime_compile_all_over_plain": (1.05, 1.6),
     "wasmtime_memory_grown_mb": (1, 2),
     "wasmtime_probe_syscalls_over_plain": (1.05, 1.4),
     "p999_paced_ours_over_none": (1.5, 50),
+    "one_core_nop_over_plain": (1.5, 2.5),
+    "one_core_request_over_plain": (1.5, 2.5),
+    "one_core_spin_100us_over_plain": (1.05, 1.3),
 }
 EXACT = {"kept_and_dropped_over_n", "metric_count_over_n"}
 
@@ -49,7 +67,18 @@ def main() -> int:
     packages = ("opentelemetry-sdk", "wasmtime", "sandscope")
     print(f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in packages)}")
     beyond = 0
-    for benchmark in (hot_path, cpu, wrapped, wasmtime, wasmtime_probe, paced, kept):
+    for benchmark in (
+        hot_path,
+        cpu,
+        one_core,
+        wrapped,
+        request,
+        wasmtime,
+        wasmtime_probe,
+        paced,
+        kept,
+        lossless,
+    ):
         print(f"\n{(benchmark.__doc__ or '').splitlines()[0]}", flush=True)
         for name, value in benchmark.run(short=short).items():
             mark, goal, passes = _judge(name, value)

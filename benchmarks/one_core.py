@@ -77,14 +77,14 @@ def _programs() -> dict[str, Callable[[], Any]]:
     import wasmtime
 
     from benchmarks._subjects import wasm_functions
-    from benchmarks.wasmtime import request
+    from benchmarks.request import tiny
 
     store, nop, _ = wasm_functions()
     module = wasmtime.Module(store.engine, SPINS)
     spin: Any = wasmtime.Instance(store, module, []).exports(store)["spin"]
     return {
         "nop": lambda: nop(store),
-        "request": request(),
+        "request": tiny(),
         "spin_100us": lambda: spin(store, _TURNS),
     }
 

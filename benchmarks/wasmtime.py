@@ -12,13 +12,11 @@ import wasmtime
 
 from benchmarks._rounds import Case, measure
 from benchmarks._subjects import Subject, for_instrumentations, wasm_functions
+from benchmarks.request import tiny
 from sandscope_instrumentation_wasmtime._measures._calls import FIRST
 
 MODES: dict[str, dict[str, Any] | None] = {"plain": None, "off": {"spans": "off"}, "all": {"spans": "all"}}
 WAT = '(module $tiny (func (export "f") (result i32) i32.const 42))'
-PLUGIN = """(module $plugin (import "host" "log" (func $log (param i32))) (memory (export "memory") 1)
-  (func (export "alloc") (param i32) (result i32) i32.const 0) (func (export "free") (param i32))
-  (func (export "f") (result i32) i32.const 42))"""
 CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f)))'
 
 
@@ -78,31 +76,6 @@ def _host_callback() -> Callable[[], Any]:
     return partial(wasmtime.Instance(store, module, [func]).exports(store)["run"], store)  # type: ignore[arg-type]
 
 
-def request() -> Callable[[], Any]:
-    """Return what a plugin host does for each request: a store, an instance, its exports and one call."""
-    engine = wasmtime.Engine()
-    module = wasmtime.Module(engine, WAT)
-
-    def serve() -> Any:
-        store = wasmtime.Store(engine)
-        return wasmtime.Instance(store, module, []).exports(store)["f"](store)  # type: ignore[operator]
-
-    return serve
-
-
-def _plugin() -> Callable[[], Any]:
-    """Return the same with a memory, more exports and a host function, through a linker."""
-    engine = wasmtime.Engine()
-    module, linker = wasmtime.Module(engine, PLUGIN), wasmtime.Linker(engine)
-    linker.define_func("host", "log", wasmtime.FuncType([wasmtime.ValType.i32()], []), lambda _code: None)
-
-    def serve() -> Any:
-        store = wasmtime.Store(engine)
-        return linker.instantiate(store, module).exports(store)["f"](store)  # type: ignore[operator]
-
-    return serve
-
-
 def _compile() -> Callable[[], Any]:
     return partial(wasmtime.Module, wasmtime.Engine(), bytes(wasmtime.wat2wasm(WAT)))
 
@@ -111,8 +84,6 @@ _BUILDS: dict[str, Callable[[], Callable[[], Any]]] = {
     "nop": _nop,
     "add": _add,
     "host_callback": _host_callback,
-    "instantiate": request,
-    "plugin": _plugin,
     "compile": _compile,
 }
 
@@ -131,7 +102,7 @@ def _memory_grown(ours: Subject, times: int) -> float:
         return _resident()
 
     WasmtimeInstrumentor().instrument()
-    instantiate = request()
+    instantiate = tiny()
     before = make(times // 5)
     after = make(times)
     WasmtimeInstrumentor().uninstrument()

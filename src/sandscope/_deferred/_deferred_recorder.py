@@ -17,7 +17,7 @@ from sandscope._deferred._pipeline import Pipeline
 from sandscope._execution import Measurement, Value
 from sandscope._metric import Metric
 from sandscope._recording._direct_recorder import DirectRecorder
-from sandscope._recording._emitter import Emitter
+from sandscope._recording._emitter import MOST, Emitter
 from sandscope._recording._recorder import Begin, recording_nothing
 from sandscope._scope import Scope
 
@@ -67,7 +67,9 @@ class DeferredRecorder(HotPath, Emitter):
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
         """See `Emitter.measure_all` and `measure`."""
-        Emitter.measure_all(self, measurements)
+        self._together.append(measurements)
+        if len(self._together) > MOST:
+            self._take_apart()
         if self.pipeline.idle and any(metric.instrument == "histogram" for metric, _, _ in measurements):
             self.pipeline.wake()
 

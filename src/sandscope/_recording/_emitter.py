@@ -19,7 +19,7 @@ from sandscope._metric import Metric
 from sandscope._recording import _instruments
 from sandscope._scope import Scope
 
-_MOST = 10_000
+MOST = 10_000
 """Values that wait to be written: finalisers may not write, and not every program has a reader."""
 _SUMMED = frozenset(("counter", "updowncounter"))
 _NOWHERE = Context()
@@ -80,18 +80,18 @@ class Emitter:
             attributes: with values of closed sets.
         """
         waiting = self._counted if metric.instrument in _SUMMED else self._measured
-        if waiting is self._counted and len(waiting) >= _MOST and not self._crowded:
+        if waiting is self._counted and len(waiting) >= MOST and not self._crowded:
             self._add_up()
-            self._crowded = len(waiting) > _MOST // 2  # not worth another try for each value
-        if len(waiting) < _MOST:
+            self._crowded = len(waiting) > MOST // 2  # not worth another try for each value
+        if len(waiting) < MOST:
             waiting.append((metric, value, attributes))
         else:
-            _guard.report("metrics.queue", OverflowError(f"{_MOST} values wait: nobody collects metrics"))
+            _guard.report("metrics.queue", OverflowError(f"{MOST} values wait: nobody collects metrics"))
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
         """Add several values as `measure` does; no dearer than one, also in finalisers. Never raises."""
         self._together.append(measurements)
-        if len(self._together) > _MOST:
+        if len(self._together) > MOST:
             self._take_apart()
 
     def _take_apart(self) -> None:

@@ -14,7 +14,7 @@ CAPABILITY = "sandbox.capability"
 GRANTED = "sandbox.capability.granted"
 _COMPONENT = "wasmtime.capabilities"
 
-_REQUESTED = "_sandscope_capabilities"
+REQUESTED = "_sandscope_capabilities"
 """An attribute of a module, component or prepared instance: the capabilities that it requests."""
 _GRANTED = "_sandscope_granted"
 """An attribute of a WASI configuration: the capabilities that it grants."""
@@ -121,11 +121,11 @@ def capability_of(module: str, name: str) -> str | None:
 
 
 def _requested_by(source: Any, linker: Any = None) -> frozenset[str]:
-    requested: frozenset[str] | None = getattr(source, _REQUESTED, None)
+    requested: frozenset[str] | None = getattr(source, REQUESTED, None)
     if requested is None:
         found = {capability_of(module, name) for module, name in _imports(source, linker)}
         requested = frozenset(capability for capability in found if capability is not None)
-        setattr(source, _REQUESTED, requested)
+        setattr(source, REQUESTED, requested)
     return requested
 
 
@@ -138,7 +138,7 @@ def _imports(source: Any, linker: Any) -> Iterable[tuple[str, str]]:
 
 
 def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
-    setattr(prepared, _REQUESTED, _requested_by(module))
+    setattr(prepared, REQUESTED, _requested_by(module))
 
 
 def _grant(capability: str) -> Callable[..., None]:

@@ -47,8 +47,10 @@ def measuring(
         state: StoreState | None = getattr(args[1], STATE, None) if len(args) > 1 else None
         if state is None:
             return unmeasured(*args, **kwargs)
-        if state.skip and not measures_all:
-            state.skip -= 1
+        skip = state.skip
+        if skip and not measures_all:
+            if skip > 0:
+                state.skip = skip - 1
             return unmeasured(*args, **kwargs) if kwargs else unmeasured(*args)
         if state.running:
             return unmeasured(*args, **kwargs)

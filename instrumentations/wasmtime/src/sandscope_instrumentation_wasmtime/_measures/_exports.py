@@ -32,7 +32,10 @@ def _exporting(func: type, memory: type, named: bool) -> Any:
     def wrap(original: Any) -> Any:
         @wraps(original)
         def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, *args, **kwargs)
+            if kwargs or len(args) != 2:
+                original(self, *args, **kwargs)
+            else:
+                original(self, args[0], args[1])
             try:
                 _exported(self, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

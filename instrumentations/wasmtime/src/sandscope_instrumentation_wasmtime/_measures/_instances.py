@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
@@ -42,9 +42,8 @@ GuestOf = Callable[[Any], Guest]
 
 def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
     """Follow instances of core modules, and the end of stores."""
-    of_module = _instantiating(recorder, instantiated)
-    patches.replace(wasmtime.Instance, "__init__", of_module)
-    patches.replace(wasmtime.Linker, "instantiate", of_module)
+    patches.replace(wasmtime.Instance, "__init__", _instantiating(recorder, instantiated, 4))
+    patches.replace(wasmtime.Linker, "instantiate", _instantiating(recorder, instantiated, 3))
     patches.replace(wasmtime.Linker, "instantiate_pre", after_success("wasmtime.instantiate", _prepared))
     if hasattr(wasmtime, "InstancePre"):
         patches.replace(wasmtime.InstancePre, "instantiate", _instantiating(recorder, guest_of))
@@ -56,7 +55,15 @@ def patch_component(component: Any, patches: Patches, recorder: Recorder) -> Non
     patches.replace(component.Linker, "instantiate", _instantiating(recorder, guest_of))
 
 
-def _instantiating(recorder: Recorder, guest_from: GuestOf) -> Callable[[Any], Any]:
+def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4] = 3) -> Callable[[Any], Any]:
+    """Return what wraps a method that makes an instance.
+
+    Args:
+        recorder: gets what is measured.
+        guest_from: returns what is known of the method's module, component or prepared instance.
+        count: of the method's arguments, of which the second and third are the store and the module.
+    """
+
     def wrap(original: Any) -> Any:
         @wraps(original)
         def instantiate(*args: Any, **kwargs: Any) -> Any:
@@ -66,17 +73,29 @@ def _instantiating(recorder: Recorder, guest_from: GuestOf) -> Callable[[Any], A
                 _hand_over(guest_from, source, args[0] if result is None else result)
                 return result
             state: StoreState | None = getattr(store, STATE, None)
-            outermost = state is not None and not state.running
-            fuel = _start(state, store) if state is not None and outermost else None
+            outermost = None if state is None or state.running else state
+            fuel = None
+            if outermost is not None:
+                outermost.running = True
+                if outermost.fuel:
+                    fuel = _fuel_before(outermost, store)
             began = perf_counter_ns()
             try:
-                result = original(*args, **kwargs)
+                if kwargs or len(args) != count:
+                    result = original(*args, **kwargs)
+                elif count == 4:  # as usual: the interpreter is faster where it knows the number of arguments
+                    result = original(args[0], store, source, args[3])
+                else:
+                    result = original(args[0], store, source)
             except BaseException as error:
-                _stop(recorder, state if outermost else None, store, fuel)
+                _stop(recorder, outermost, store, fuel)
                 _refused(recorder, state, args, source, error)
                 raise
             seconds = (perf_counter_ns() - began) / 1e9
-            _stop(recorder, state if outermost else None, store, fuel)
+            if outermost is not None:
+                outermost.running = False
+                if fuel is not None:
+                    _stop(recorder, outermost, store, fuel)
             _made(recorder, state, args[0], source, seconds)
             _hand_over(guest_from, source, args[0] if result is None else result)
             return result
@@ -100,15 +119,12 @@ def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
 # None of the following raises.
 
 
-def _start(state: StoreState, store: Any) -> int | None:
-    """Start an outermost instantiation; return the fuel that is left, if it is measured."""
-    state.running = True
-    if state.fuel:
-        try:
-            return _fuel.before(state, store)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("wasmtime.instantiate", error)
-    return None
+def _fuel_before(state: StoreState, store: Any) -> int | None:
+    try:
+        return _fuel.before(state, store)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("wasmtime.instantiate", error)
+        return None
 
 
 def _stop(recorder: Recorder, state: StoreState | None, store: Any, fuel: int | None) -> None:
@@ -124,7 +140,9 @@ def _stop(recorder: Recorder, state: StoreState | None, store: Any, fuel: int | 
 
 def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any, seconds: float) -> None:
     try:
-        measurements = _capabilities.requests(state, owner, source, linked=True)
+        measurements: tuple[Measurement, ...] = ()
+        if getattr(source, _capabilities.REQUESTED, True):  # else it is known to request nothing
+            measurements = _capabilities.requests(state, owner, source, linked=True)
         if state is not None:
             state.instances += 1
             if state.recorder is recorder:
@@ -139,7 +157,8 @@ def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any,
 def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
     """Let an instance know its guest."""
     try:
-        instance._sandscope = guest_from(source)
+        guest = getattr(source, TAG, None)
+        instance._sandscope = guest_from(source) if guest is None or guest.traits is None else guest
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("wasmtime.instantiate", error)
 
@@ -160,7 +179,7 @@ def _deleting(original: Any) -> Any:
     def delete(self: Any, *args: Any, **kwargs: Any) -> Any:
         state = self.__dict__.pop(STATE, None)
         try:
-            return original(self, *args, **kwargs)
+            return original(self, *args, **kwargs) if kwargs or len(args) != 1 else original(self, args[0])
         finally:
             # Mostly in a finaliser, perhaps one that has interrupted the SDK: `measure_all` only appends.
             if state is not None:

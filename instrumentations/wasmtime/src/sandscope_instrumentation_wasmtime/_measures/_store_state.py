@@ -16,8 +16,8 @@ STATE = "_sandscope_store"
 
 SANDBOX_ID = "wasm.sandbox.id"
 
-NEVER = 1 << 62
-"""Calls to skip in a store of which nothing is measured."""
+NEVER = -1
+"""In place of a number of calls to skip, where none is measured."""
 
 _LIMITS = ("memory_size", "table_elements", "instances", "tables", "memories")
 """The arguments of ``Store.set_limits``; a negative one sets no limit."""
@@ -47,7 +47,7 @@ class StoreState(SharedDetails):
         granted: capabilities that its WASI configuration gives.
         running: a call or instantiation that is measured runs in it.
         calls: that were measured.
-        skip: calls to come that are not measured.
+        skip: calls to come that are not measured, or `NEVER`.
     """
 
     key = SANDBOX_ID
@@ -72,7 +72,10 @@ def patch(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
     def wrap(original: Any) -> Any:
         @wraps(original)
         def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, *args, **kwargs)
+            if kwargs or len(args) != 1:
+                original(self, *args, **kwargs)
+            else:  # as usual: the interpreter is faster where it knows the number of arguments
+                original(self, args[0])
             try:
                 self._sandscope_store = StoreState(recorder)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
