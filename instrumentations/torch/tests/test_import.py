@@ -44,6 +44,67 @@ print([event.name for event in profile.events() if event.name.startswith("nn.Mod
 """
 
 
+_CALLS = """
+import copy, sys
+if "instrumented" in sys.argv:
+    from sandscope_instrumentation_torch import TorchInstrumentor
+    TorchInstrumentor().instrument()
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = torch.nn.ModuleList(layers)
+    def forward(self, batch):
+        for layer in self.layers:
+            batch = layer(batch)
+        return batch
+
+def filled(value):
+    linear = torch.nn.Linear(2, 2, bias=False)
+    torch.nn.init.constant_(linear.weight, value)
+    return linear
+
+first, second, hooked, compiled, own = (filled(value) for value in range(1, 6))
+first._call_impl = second._call_impl
+copied = copy.copy(first)
+copied.forward = lambda batch: batch * 100
+hooked.register_forward_hook(lambda module, inputs, output: output + 1)
+compiled._compiled_call_impl = lambda batch: batch - 7
+own.forward = lambda batch: batch * 2
+net = Net(first, copied, hooked, compiled, own)
+with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], with_stack=True) as profile:
+    print(net(torch.ones(1, 2)).tolist())
+print([event.name for event in profile.events() if event.name.startswith("nn.Module")])
+class Unready(torch.nn.Module):
+    def __init__(self): pass
+    def forward(self, batch): return batch
+for model in (Unready(), Net(Unready())):
+    try:
+        model(torch.ones(1))
+    except AttributeError as error:
+        print(error)
+"""
+
+
+def test_layers_are_called_as_without_instrumentation_if_it_came_before_torch(torch: Any) -> None:
+    """Then the wrapper stands in the place of torch's own call."""
+    plain, instrumented = (
+        subprocess.run(
+            [sys.executable, "-c", _CALLS, *arguments],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        for arguments in ([], ["instrumented"])
+    )
+    assert plain.returncode == 0, plain.stderr
+    assert plain.stdout.count("nn.Module: Linear") == 5
+    assert instrumented.stdout == plain.stdout, instrumented.stderr
+
+
 def test_instrumented_before_the_program_imports_torch(torch: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],

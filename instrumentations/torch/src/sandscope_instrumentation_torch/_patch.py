@@ -17,24 +17,46 @@ _Found = tuple[Site, "Mapping[str, Value] | None"]
 _Run = Callable[[_Found, _Function, "tuple[Any, ...]", "dict[str, Any]"], Any]
 
 
-def wrap_call(torch: Any, recorder: Recorder) -> Callable[[_Function], _Function]:
-    """Return what wraps ``torch.nn.Module.__call__``."""
-    find, state = site_finder(torch), threading.local()
+_TORCHS_CALL = ("_compiled_call_impl", "_call_impl")
+"""The names in torch's own ``Module.__call__``: it calls the first, or the second if the first is None."""
+
+
+class _ThreadState(threading.local):
+    """Whether this thread is inside an execution. A forked child keeps the state of its own thread only."""
+
+    inside = False
+
+
+def wrap_call(torch: Any, recorder: Recorder, *, before_import: bool) -> Callable[[_Function], _Function]:
+    """Return what wraps ``torch.nn.Module.__call__``.
+
+    Args:
+        torch: the package.
+        recorder: gets an execution for each outermost call.
+        before_import: torch was not imported yet when it was instrumented. Then the wrapper can take the place of
+            torch's own call for the layers of a model, one frame for one frame. Afterwards torch.profiler may
+            already look for the frames of torch's own call.
+    """
+    find, state = site_finder(torch), _ThreadState()
     run = _recording(recorder.begin, state)
     # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
     is_compiled = torch.compiler.is_dynamo_compiling
 
     def make(original: _Function) -> _Function:
+        names = getattr(getattr(original, "__code__", None), "co_names", ())
+        in_its_place = before_import and names == _TORCHS_CALL
+
         # torch.profiler reads a local `self` in the frame of `Module.__call__`, and crashes where there is none.
         @functools.wraps(original)
         def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             if is_compiled():
                 return original(self, *args, **kwargs)
-            try:
-                inside = state.inside
-            except AttributeError:  # the first call in this thread
-                inside = False
-            if inside or (found := find(self, args, kwargs)) is None:
+            if state.inside:
+                # One argument, as most layers take: passed by itself, it costs half of what a tuple does.
+                if in_its_place and len(args) == 1 and not kwargs and self._compiled_call_impl is None:
+                    return self._call_impl(args[0])
+                return original(self, *args, **kwargs)
+            if (found := find(self, args, kwargs)) is None:
                 return original(self, *args, **kwargs)
             return run(found, original, (self, *args), kwargs)
 
@@ -48,7 +70,7 @@ def wrap_load(torch: Any, recorder: Recorder) -> Callable[[str], Callable[[_Func
 
     The functions share one state: torch.load calls torch.jit.load, and torch.export.load calls torch.load.
     """
-    state, is_compiling = threading.local(), torch.compiler.is_compiling
+    state, is_compiling = _ThreadState(), torch.compiler.is_compiling
     run = _recording(recorder.begin, state)
 
     def wrapper_of(api: str) -> Callable[[_Function], _Function]:
@@ -57,7 +79,7 @@ def wrap_load(torch: Any, recorder: Recorder) -> Callable[[str], Callable[[_Func
         def make(original: _Function) -> _Function:
             @functools.wraps(original)
             def load(*args: Any, **kwargs: Any) -> Any:
-                if is_compiling() or getattr(state, "inside", False):
+                if is_compiling() or state.inside:
                     return original(*args, **kwargs)
                 return run((site, load_attributes(torch, api, args, kwargs)), original, args, kwargs)
 
@@ -68,13 +90,12 @@ def wrap_load(torch: Any, recorder: Recorder) -> Callable[[str], Callable[[_Func
     return wrapper_of
 
 
-def _recording(begin: _Begin, state: threading.local) -> _Run:
+def _recording(begin: _Begin, state: _ThreadState) -> _Run:
     """Return what calls a function as one execution, unless instrumentation is suppressed.
 
     Args:
         begin: of the recorder.
-        state: its ``inside`` is true while the current thread is inside the execution: only the outermost call of
-            a thread is one. A forked child keeps the state of its own thread only.
+        state: only the outermost call of a thread is an execution.
     """
 
     def run(found: _Found, function: _Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
