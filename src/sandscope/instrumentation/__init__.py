@@ -30,9 +30,9 @@ from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
 from sandscope._scope import Scope
 from sandscope._verdict import MISSING_EVIDENCE, OK, Limit, Verdict
+from sandscope.instrumentation._declared_settings import Settings, choice, flag
 from sandscope.instrumentation._instrumentor import RuntimeInstrumentor
 from sandscope.instrumentation._patches import Patches
-from sandscope.instrumentation._settings import Settings, choice, flag
 
 __all__ = [
     "CAPABILITY_REQUESTS",

@@ -48,7 +48,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         import os
 
         from sandscope_instrumentation_subprocess import _patch, _reaping, _sent_signals
-        from sandscope_instrumentation_subprocess._child_environment import ChildEnvironment
+        from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
 
         popen = module.Popen

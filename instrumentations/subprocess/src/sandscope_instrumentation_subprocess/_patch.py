@@ -9,7 +9,7 @@ from types import CodeType
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
-from sandscope_instrumentation_subprocess._child_environment import ChildEnvironment
+from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, site_of
 
