@@ -117,7 +117,7 @@ class _Stream:
                     self._consume(*rest.measurement(position))
 
     def _merge(self, batch: Batch) -> bool:
-        # Inside the view's lock, as in the SDK: with delta temporality, a collection replaces the aggregations.
+        # Inside the view's lock, as in the SDK: with delta temporality, a collection discards the aggregations.
         with self._lock:
             found = self._match._attributes_aggregation.get(self._key)
             if type(found) is not _Explicit:

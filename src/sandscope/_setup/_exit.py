@@ -31,13 +31,13 @@ class _Shutdown:
         self._thread = self._start() if _NO_THREADS_AT_EXIT else None
 
     def begin(self) -> None:
-        """Start the shutdown, once in each process: in a child of multiprocessing, this may be called twice."""
+        """Start the shutdown. Has no effect if called again in the same process, as children of multiprocessing do."""
         if self._begun_in_pid == os.getpid():
             return
         self._begun_in_pid = os.getpid()
         self._begin_event.set()
         if self._thread is None:
-            # Created here and not earlier: after a fork, existing threads count as stopped in the child.
+            # Not created earlier: in a forked child, existing threads count as stopped, even if they were not started.
             self._thread = self._start()
         elif not self._thread.is_alive():  # this is a forked child, without the parent's thread
             self._run()

@@ -105,8 +105,8 @@ set_ids_from_parent(PyObject *parent, Record *record, Entropy *entropy)
         && read_number(PyTuple_GET_ITEM(context, 1), span) == 0) {
         long flags = PyLong_AsLong(PyTuple_GET_ITEM(context, 3));
         done = !PyErr_Occurred()
-                && set_child_ids(record, big_endian(trace), big_endian(trace + 8), big_endian(span + 8),
-                            (int)flags & (entropy->flags | 1), entropy);
+               && set_child_ids(record, big_endian(trace), big_endian(trace + 8), big_endian(span + 8),
+                                (int)flags & (entropy->flags | 1), entropy);
     }
     Py_XDECREF(context);
     PyErr_Clear(); /* the Python code reports the same error */
