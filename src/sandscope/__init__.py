@@ -1,12 +1,13 @@
 """Sandscope: OpenTelemetry for code that runs in a sandbox.
 
-This is what the author of a program needs; `sandscope.instrumentation` is for the author of an instrumentation.
+This package is for authors of programs; `sandscope.instrumentation` is for authors of instrumentations.
 
     with sandscope.execution("docker", "run", name="run python") as run:
         code = subprocess.run(command, env=run.environment()).returncode
         run.finish(sandscope.OK if code == 0 else sandscope.Verdict("RE", "guest", "re_nonzero_exit"))
 
-`current_execution` is the one that runs in the current context; a `Metric` is a measurement that a program declares.
+`current_execution` returns the execution that runs in the current context. A `Metric` declares a metric of the
+program.
 """
 
 from sandscope._child_environment import child_environment

@@ -1,4 +1,4 @@
-"""``python -m sandscope`` is ``sandscope``."""
+"""Run the command line with ``python -m sandscope``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The environment for a child process that continues the trace."""
+"""The environment of a child process that continues the trace."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _TRACESTATE = "TRACESTATE"
 
 
 def child_environment(base: Mapping[str, str] | None = None, parent: Context | None = None) -> dict[str, str]:
-    """Return an environment for a child process, with the trace context that the child continues.
+    """Return the environment for a child process, including the trace context.
 
     Args:
-        base: the variables beside, never changed; `os.environ` by default. A trace context in it stays, unless
-            it is the one that this process was started with.
-        parent: the context to continue; the current one by default.
+        base: the other environment variables; `os.environ` by default. The mapping is not modified. If it contains
+            a trace context that differs from this process's own environment, that trace context is kept.
+        parent: the context that the child continues; the current context by default.
 
     Returns:
-        A new mapping.
+        A new dictionary.
     """
     environment = dict(os.environ if base is None else base)
     try:
-        # Imported here: a program that starts no children needs no propagators.
+        # Imported here: programs that start no child process do not need the propagators.
         from sandscope._propagation import inject_environment
 
         carrier: dict[str, str] = {}

@@ -1,9 +1,9 @@
-"""The error that a user can mend."""
+"""The error for problems that the user can correct."""
 
 
 class SandscopeError(Exception):
-    """A configuration or environment error, raised while starting and never later.
+    """An error in the configuration or the environment. Raised only at start-up.
 
-    The message says what cannot be done, what was observed or tried, and one thing to do:
+    The message says what failed, what was observed, and one action that corrects it:
     ``Cannot <verb> <object>: <observed cause>. <One action>.``
     """

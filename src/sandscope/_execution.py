@@ -1,4 +1,4 @@
-"""The one domain object: a run of code in a sandbox."""
+"""The central domain object: one run of code in a sandbox."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict
 Value: TypeAlias = "str | bool | int | float | tuple[str, ...] | tuple[int, ...]"
 
 Measurement: TypeAlias = "tuple[Metric, float, Mapping[str, Value] | None]"
-"""A metric, a value in its unit, and attributes with values of closed sets."""
+"""A metric, a value in the metric's unit, and attributes whose values come from closed sets."""
 
 Severity = Literal["DEBUG", "INFO", "WARN", "ERROR"]
-"""Of log records, in OpenTelemetry's words."""
+"""The severity of a log record, by OpenTelemetry's short names."""
 
-_LONGEST_MESSAGE = 1024
-"""Characters: a guest may choose what stands in its exceptions."""
-_MOST = 1024
-"""Attributes and events that an execution keeps; the SDK's own limits, mostly 128, hold when they are sent."""
+_MAX_MESSAGE_LENGTH = 1024
+"""In characters: guests can choose the messages of their exceptions."""
+_MAX_ITEMS = 1024
+"""The maximum number of attributes, and of events, that an execution keeps. The SDK's limits, 128 by default, apply
+when the execution is exported.
+"""
 
 
 def _unknown(_error: BaseException) -> Verdict:
@@ -36,19 +38,19 @@ def _unknown(_error: BaseException) -> Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """One patched function or program; made once, shared by all its executions.
+    """A patched function or a program, shared by all its executions.
 
     Attributes:
-        runtime: ``wasmtime``, ``subprocess``, ``torch``, or a runtime that no instrumentation patches.
-        operation: from the closed set of ``sandbox.operation``.
+        runtime: ``wasmtime``, ``subprocess``, ``torch``, or a runtime without an instrumentation.
+        operation: a value of ``sandbox.operation``.
         name: the span's name.
         kind: the span's kind.
-        attributes: constant attributes of span and log record.
-        verdict_of: the verdict for an exception that ended the execution.
-        current: make an execution current on its thread while it runs, so that spans inside become its
-            children. Needless where nothing inside can call back into Python.
-        traced: has a span and a log record; otherwise it is only counted, and never current.
-        failed: called with an execution that an exception is about to end, the verdict and the exception.
+        attributes: constant attributes of the span and the log record.
+        verdict_of: returns the verdict for an exception that ended the execution.
+        current: whether the execution's span is the current span while the execution runs, so that spans started
+            inside become its children. Not needed if the code inside cannot call back into Python.
+        traced: whether executions have a span and a log record. Otherwise they are only counted, and never current.
+        failed: called before an exception ends an execution, with the execution, the verdict and the exception.
     """
 
     runtime: str
@@ -62,13 +64,13 @@ class Site:
     failed: Callable[[Execution, Verdict, BaseException], None] | None = None
 
     def __post_init__(self) -> None:
-        """Let what has no span never be current."""
+        """Unset `current` if there is no span to make current."""
         if not self.traced:
             object.__setattr__(self, "current", False)
 
 
 class Event(NamedTuple):
-    """Something that happened inside an execution, at ``time`` (nanoseconds since 1970)."""
+    """An event inside an execution; ``time`` is in nanoseconds since the epoch."""
 
     name: str
     time: int
@@ -76,20 +78,20 @@ class Event(NamedTuple):
 
 
 OnEnd: TypeAlias = "Callable[[Verdict, int], object]"
-"""Called with an execution's verdict and its end in nanoseconds since 1970."""
+"""A callback that receives the execution's verdict and its end time in nanoseconds since the epoch."""
 
 
 class Details:
-    """What only some executions have.
+    """Optional data of an execution, created only when needed.
 
     Attributes:
-        attributes: of this one run, for span and log record.
+        attributes: attributes of the span and the log record, in addition to the site's.
         measurements: values of the runtime's own metrics.
-        events: what happened inside.
-        error_type: the class of the exception that ended it.
-        error_message: its message, cut.
-        written: what a recorder keeps of what the program wrote on the span.
-        on_end: to be called once it has ended.
+        events: events of the span.
+        error_type: the class of the exception that ended the execution.
+        error_message: the message of that exception, truncated.
+        written: the recorder's buffer for span data that the program has written.
+        on_end: callbacks for the end of the execution.
     """
 
     __slots__ = (
@@ -113,20 +115,20 @@ class Details:
 
 
 class SharedDetails(Details):
-    """One attribute that many executions have in common, such as the number of their sandbox.
+    """One attribute that many executions share, such as the number of their sandbox.
 
-    It never changes. An execution that gets details of its own copies it.
+    Immutable. When an execution needs its own details, the attribute is copied into them.
 
     Attributes:
-        key: of the attribute.
-        number: its value.
+        key: the attribute's name.
+        number: the attribute's value.
     """
 
     __slots__ = ()
 
     key: str
     number: int
-    measurements: Any = MappingProxyType({})  # in place of the slots
+    measurements: Any = MappingProxyType({})  # these class attributes replace the slots of `Details`
     events: Any = ()
     on_end: Any = ()
     error_type = written = None
@@ -134,12 +136,12 @@ class SharedDetails(Details):
 
     @property
     def attributes(self) -> dict[str, Any]:  # type: ignore[override]
-        """The attribute, as those of other details."""
+        """The attribute as a dictionary."""
         return {self.key: self.number}
 
 
 class Logs(Protocol):
-    """What an execution itself needs of the recorder that began it."""
+    """The part of a recorder that an execution uses."""
 
     def log(
         self,
@@ -150,18 +152,18 @@ class Logs(Protocol):
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
     ) -> None:
-        """Emit a log record now, in the trace of an execution."""
+        """Emit a log record in the trace of an execution."""
 
 
 class Execution:
-    """One run: a recorder begins it, an instrumentation fills it in and ends it. No method raises.
+    """One run of code in a sandbox. A recorder begins it; an instrumentation adds data and ends it. No method raises.
 
     Attributes:
-        recorder: that began it.
-        site: what was known before.
-        parent_context: the context in which it began.
-        verdict: None while it runs.
-        details: None unless there are some.
+        recorder: the recorder that began the execution.
+        site: the function or program that is executed.
+        parent_context: the context in which the execution began.
+        verdict: how the execution ended; None while it runs.
+        details: optional data; None if there is none.
     """
 
     __slots__ = ()
@@ -174,30 +176,30 @@ class Execution:
 
     @property
     def context(self) -> Context:
-        """The context that code inside sees; it goes into children."""
+        """The context for code inside the execution, and for the child processes that it starts."""
         raise NotImplementedError
 
     @property
     def start_time(self) -> int:
-        """Nanoseconds since 1970."""
+        """Nanoseconds since the epoch."""
         raise NotImplementedError
 
     @property
     def end_time(self) -> int:
-        """Nanoseconds since 1970; 0 while it runs."""
+        """Nanoseconds since the epoch; 0 while the execution runs."""
         raise NotImplementedError
 
     @property
     def duration(self) -> float:
-        """Seconds from start to end; 0 while it runs."""
+        """Seconds from start to end; 0 while the execution runs."""
         return max(0, self.end_time - self.start_time) / 1e9
 
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
-        """End it; a second end is ignored.
+        """End the execution. Has no effect if it has already ended.
 
         Args:
-            verdict: from evidence.
-            end_time: nanoseconds since 1970, if it ended before now.
+            verdict: how it ended, determined from evidence.
+            end_time: when it ended, in nanoseconds since the epoch; now by default.
         """
         raise NotImplementedError
 
@@ -209,22 +211,22 @@ class Execution:
         severity: Severity = "INFO",
         attributes: Mapping[str, Value] | None = None,
     ) -> None:
-        """Emit a log record in its trace now.
+        """Emit a log record in the execution's trace.
 
         Args:
-            name: of the event.
-            body: one line for a human reader.
-            severity: how bad it is.
-            attributes: of the record.
+            name: the event name.
+            body: one line of text for a human reader.
+            severity: the severity.
+            attributes: the attributes of the log record.
         """
         self.recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
     def fail(self, error: BaseException, verdict: Verdict | None = None) -> None:
-        """End it with an exception, of which only class and message are kept; a second end is ignored.
+        """End the execution with an exception. Has no effect if it has already ended.
 
         Args:
-            error: what ended it.
-            verdict: from evidence; by default, what the site makes of the exception.
+            error: the exception. Only its class and message are kept.
+            verdict: how the execution ended, determined from evidence; by default, `Site.verdict_of` decides.
         """
         if self.verdict is not None:
             return
@@ -232,8 +234,8 @@ class Execution:
             details = self._ensure_details()
             details.error_type = type(error).__qualname__
             verdict = verdict or self.site.verdict_of(error)
-            # What is no text, such as an undecodable file name, could not be sent.
-            details.error_message = str(error)[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()
+            # A lone surrogate, for example from an undecodable file name, cannot be exported.
+            details.error_message = str(error)[:_MAX_MESSAGE_LENGTH].encode("utf-8", "replace").decode()
         except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("verdict", broken)
             verdict = MISSING_EVIDENCE
@@ -245,17 +247,17 @@ class Execution:
         self.finish(verdict)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Set attributes of span and log record; ignored after the end.
+        """Set attributes of the span and the log record. Has no effect after the end.
 
         Args:
-            attributes: values that OpenTelemetry knows, or lists of them, which are copied.
+            attributes: attribute values as OpenTelemetry defines them. Lists are copied.
         """
         if self.verdict is not None:
             return
         try:
             own = self._ensure_details().attributes
             for key, value in _copied(attributes).items():
-                if len(own) < _MOST or key in own:
+                if len(own) < _MAX_ITEMS or key in own:
                     own[key] = value
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("execution.set_attributes", error)
@@ -263,31 +265,31 @@ class Execution:
     def add_event(
         self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
     ) -> None:
-        """Add an event to the span; ignored after the end.
+        """Add an event to the span. Has no effect after the end.
 
         Args:
-            name: of the event.
-            attributes: of the event.
-            timestamp: nanoseconds since 1970; now by default.
+            name: the event's name.
+            attributes: the event's attributes.
+            timestamp: nanoseconds since the epoch; now by default.
         """
         if self.verdict is not None:
             return
         try:
             events = self._ensure_details().events
-            if len(events) < _MOST:
+            if len(events) < _MAX_ITEMS:
                 when = time.time_ns() if timestamp is None else timestamp
                 events.append(Event(name, when, _copied(attributes or {})))
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("execution.add_event", error)
 
     def measure(self, metric: Metric, value: float) -> None:
-        """Measure something of it; ignored after the end.
+        """Record a measurement of the execution. Has no effect after the end.
 
-        Its points have the runtime, the operation and the status as attributes.
+        The attributes of the measurement are the runtime, the operation and the status.
 
         Args:
-            metric: one of the runtime's own.
-            value: in the metric's unit; it replaces an earlier one of the same execution.
+            metric: a metric of the runtime.
+            value: in the metric's unit. A second value of the same execution replaces the first.
         """
         if self.verdict is not None:
             return
@@ -297,18 +299,18 @@ class Execution:
             _guard.report("execution.measure", error)
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the environment for a process that this execution starts: that process continues its trace.
+        """Return the environment for a child process that continues this execution's trace.
 
         Args:
-            base: the variables beside; `os.environ` by default. See `child_environment`.
+            base: the other environment variables; `os.environ` by default. See `child_environment`.
         """
         return child_environment(base, self.context)
 
     def on_end(self, callback: OnEnd) -> None:
-        """Have something called once it has ended, perhaps on another thread and a little later.
+        """Register a callback for the end. It may be called on another thread, with a delay.
 
         Args:
-            callback: gets verdict and end time.
+            callback: receives the verdict and the end time.
         """
         self._ensure_details().on_end.append(callback)
 
@@ -322,7 +324,7 @@ class Execution:
         return details
 
     def _call_on_end(self) -> None:
-        """Call what waits for the end; for recorders, once it has ended."""
+        """Call the `on_end` callbacks; used by recorders after the end."""
         for callback in self.details.on_end if self.details is not None else ():
             try:
                 callback(self.verdict or MISSING_EVIDENCE, self.end_time)
@@ -331,18 +333,18 @@ class Execution:
 
 
 def _copied(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes as they are now: the program may change its lists afterwards."""
+    """Return a copy of the attributes, because the program may modify its lists later."""
     return {
         key: tuple(value) if isinstance(value, list) else value for key, value in dict(attributes).items()
     }
 
 
 EXECUTION_KEY = create_key("sandscope-execution")
-"""Of a context: the execution that is current, where it is not itself the current span."""
+"""The context key of the current execution, for recorders whose executions are not spans themselves."""
 
 
 def current_execution() -> Execution | None:
-    """Return the execution that runs in the current context, or None."""
+    """Return the execution of the current context, or None if there is none or it has ended."""
     span: object = get_current_span()
     current = span if isinstance(span, Execution) else get_value(EXECUTION_KEY)
     return current if isinstance(current, Execution) and current.verdict is None else None

@@ -1,4 +1,4 @@
-"""What is told of forks, so that a forked child starts from zero."""
+"""Fork notifications for objects that have to reset their state in a forked child."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _watchers: WeakSet[object] = WeakSet()
 
 
 def watch_forks(watcher: object) -> None:
-    """Tell an object of forks for as long as it lives.
+    """Notify an object of forks. The object is referenced weakly.
 
     Args:
         watcher: has one or more of the methods ``before_fork``, ``after_fork_in_parent`` and
-            ``after_fork_in_child``, without arguments. Locks of `new_lock` are free again by then.
+            ``after_fork_in_child``, without arguments. In the child, locks of `new_lock` are reset before the call.
     """
     _watchers.add(watcher)
 
 
-def _tell(step: str) -> None:
+def _notify(method_name: str) -> None:
     for watcher in list(_watchers):
-        method = getattr(watcher, step, None)
+        method = getattr(watcher, method_name, None)
         if method is not None:
             try:
                 method()
@@ -31,7 +31,7 @@ def _tell(step: str) -> None:
 
 
 os.register_at_fork(
-    before=lambda: _tell("before_fork"),
-    after_in_parent=lambda: _tell("after_fork_in_parent"),
-    after_in_child=lambda: _tell("after_fork_in_child"),
+    before=lambda: _notify("before_fork"),
+    after_in_parent=lambda: _notify("after_fork_in_parent"),
+    after_in_child=lambda: _notify("after_fork_in_child"),
 )

@@ -1,4 +1,4 @@
-"""Telemetry's own errors: logged once for each component, counted, never raised into the program."""
+"""Internal errors of Sandscope: counted, logged once for each component, never raised into the program."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _counts: dict[str, int] = {}
 
 
 def report(component: str, error: BaseException) -> None:
-    """Log the first error of a component and count all of them.
+    """Count an error of a component, and log it if it is the component's first.
 
     Args:
-        component: which step failed, such as ``recorder.begin``; a small closed set.
-        error: what was caught.
+        component: what failed, such as ``recorder.begin``; from a small closed set.
+        error: the exception that was caught.
     """
     with _lock:
         first = component not in _counts
         _counts[component] = _counts.get(component, 0) + 1
     if first:
         _logger.warning(
-            "Telemetry failed in %s: %r. The program runs on; more of these are only counted.",
+            "Telemetry failed in %s: %r. The program is not affected. Further errors are only counted.",
             component,
             error,
             exc_info=error,
@@ -31,6 +31,6 @@ def report(component: str, error: BaseException) -> None:
 
 
 def counts() -> dict[str, int]:
-    """Return how many errors each component has had so far."""
+    """Return the number of errors by component."""
     with _lock:
         return dict(_counts)

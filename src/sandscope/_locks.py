@@ -1,4 +1,4 @@
-"""Locks that a fork leaves free: the one place that renews them in the child."""
+"""Locks that are reset in a forked child."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _locks: WeakSet[Any] = WeakSet()
 
 
 def new_lock() -> threading.RLock:
-    """Return a reentrant lock that is free in a forked child, whoever holds it in the parent.
+    """Return a reentrant lock that is always free in a forked child, even if the parent's thread held it.
 
-    Reentrant, because finalisers and signal handlers may need it while their own thread holds it.
+    Reentrant, because a finalizer or signal handler may acquire the lock on a thread that already holds it.
     """
     lock = threading.RLock()
     _locks.add(lock)
     return lock
 
 
-def _renew() -> None:
+def _reset_all() -> None:
     for lock in list(_locks):
-        lock._at_fork_reinit()  # as modules of the standard library renew theirs
+        lock._at_fork_reinit()  # as the standard library resets its own locks
 
 
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=_reset_all)

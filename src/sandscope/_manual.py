@@ -1,4 +1,4 @@
-"""Manual instrumentation: executions of runtimes that no instrumentation patches."""
+"""Manual instrumentation: executions of runtimes without an instrumentation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SCOPE = Scope("sandscope", __version__)
 EXCEPTION = Verdict("RE", "guest", "re_exception")
 INTERRUPTED = Verdict("IE", "host", "ie_interrupted")
 OTHER = "other"
-"""Runtime and operation of all that is beyond the limit."""
+"""The runtime and operation of executions beyond the limit."""
 
-_MOST_KINDS = 32
-"""Runtimes with their operations in one process: both are attributes of metrics."""
+_MAX_KINDS = 32
+"""The maximum number of pairs of runtime and operation in a process, because both are attributes of metrics."""
 _GENERATORS = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -44,37 +44,37 @@ def execution(
     name: str | None = None,
     attributes: Mapping[str, Value] | None = None,
 ) -> ManualExecution:
-    """Record one execution in a runtime that no instrumentation patches.
+    """Record an execution in a runtime without an instrumentation.
 
-    Use it in ``with`` or ``async with``, or as the decorator of a function or coroutine function; each call of that
-    is an execution. Leaving ends the execution with `OK` unless it has ended before; an exception fails it and is
-    raised unchanged.
+    Use it with ``with`` or ``async with``, or as a decorator of a function or coroutine function, which records each
+    call as an execution. Leaving the block ends the execution with `OK`, unless it has already ended. An exception
+    ends it as failed and is re-raised unchanged.
 
         with sandscope.execution("docker", "run", name="run python") as run:
             subprocess.run(command, env=run.environment(), check=True)
 
     Args:
-        runtime: what runs the code. Runtime and operation are attributes of metrics, so a process may have 32
-            pairs of them; what is beyond is recorded as ``other``.
-        operation: what is done in the runtime.
-        name: of the span; runtime and operation by default. Choose it from a small set.
-        attributes: of span and log record.
+        runtime: the name of the runtime. Runtime and operation are attributes of metrics, therefore a process can
+            use at most 32 pairs of them. Further pairs are recorded as ``other``.
+        operation: the name of the operation.
+        name: the span's name; the runtime and the operation by default. Use a small number of different names.
+        attributes: attributes of the span and the log record.
 
     Raises:
-        TypeError: if an argument is of the wrong type.
-        ValueError: if a text is empty or cannot be encoded.
+        TypeError: if an argument has the wrong type.
+        ValueError: if a string is empty or cannot be encoded as UTF-8.
     """
     for what, text in (("runtime", runtime), ("operation", operation), ("name", name)):
         if what != "name" or text is not None:
             _check_text(what, text)
     own = {} if attributes is None else dict(attributes)
     for key in own:
-        _check_text("an attribute's name", key)
+        _check_text("attribute name", key)
     return ManualExecution(_site(runtime, operation, name), own)
 
 
 class ManualExecution:
-    """What `execution` returns; for one ``with``, or as a decorator for any number of calls."""
+    """The result of `execution`: a context manager for one execution, or a decorator for any number of calls."""
 
     __slots__ = ("_attributes", "_run", "_site")
 
@@ -85,7 +85,7 @@ class ManualExecution:
     def __enter__(self) -> Execution:
         if self._run is not None:
             raise RuntimeError(
-                "Cannot enter an execution twice: it has begun before. Call sandscope.execution() for each."
+                "Cannot enter an execution twice: it has already begun. Call sandscope.execution() for each one."
             )
         self._run = run = self._begin(self._site) or NotRecorded(self._site)
         return run
@@ -109,7 +109,7 @@ class ManualExecution:
         self.__exit__(kind, error, traceback)
 
     def __call__(self, function: _F) -> _F:
-        """Return a function of which each call is an execution."""
+        """Return a wrapper that records each call of the function as an execution."""
         if not callable(function) or any(is_generator(function) for is_generator in _GENERATORS):
             raise TypeError(
                 f"Cannot decorate {function!r}: it is not a function or coroutine function. Use `with` inside it."
@@ -143,7 +143,7 @@ class ManualExecution:
 
 
 def verdict_of(error: BaseException) -> Verdict:
-    """Return the verdict on code that an exception has ended, if nothing else is known."""
+    """Return the verdict for an exception without further evidence."""
     return EXCEPTION if isinstance(error, Exception) else INTERRUPTED
 
 
@@ -167,22 +167,22 @@ def _site(runtime: str, operation: str, name: str | None) -> Site:
     name = name or f"{runtime} {operation}"
     kind = runtime, operation
     with _lock:
-        if kind not in _kinds and len(_kinds) < _MOST_KINDS:
+        if kind not in _kinds and len(_kinds) < _MAX_KINDS:
             _kinds.add(kind)
         elif kind not in _kinds:
             if (OTHER, OTHER) not in _kinds:
                 _kinds.add((OTHER, OTHER))
                 _logger.warning(
-                    "Executions of %s %s are recorded as %s: %d runtimes and operations are in use already. "
-                    "Choose both from a small set; what differs from run to run is an attribute.",
-                    *(runtime, operation, OTHER, _MOST_KINDS),
+                    "Executions of %s %s are recorded as %s: the limit of %d runtimes and operations is reached. "
+                    "Choose both from a small set. Use attributes for values that differ between executions.",
+                    *(runtime, operation, OTHER, _MAX_KINDS),
                 )
             kind = OTHER, OTHER
     return Site(*kind, name, verdict_of=verdict_of)
 
 
 def _get_recorder() -> Recorder:
-    global _recorder  # noqa: PLW0603 -- one for the whole process
+    global _recorder  # noqa: PLW0603 -- one recorder for the process
     if _recorder is None:
         from sandscope._recording._choice import get_recorder
 

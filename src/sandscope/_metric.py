@@ -1,4 +1,4 @@
-"""What a metric is, whichever recorder writes it."""
+"""Declarations of metrics, and the metrics that every runtime has."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Literal, NamedTuple
 
 
 class Metric(NamedTuple):
-    """The declaration of one metric; the same facts stand in a ``telemetry.yaml``.
+    """The declaration of a metric. The ``telemetry.yaml`` of its package declares the same.
 
     Attributes:
-        name: dotted, without unit or ``total``.
-        instrument: which kind of OpenTelemetry instrument.
-        unit: UCUM.
-        description: one line.
-        boundaries: a histogram's bucket bounds, in ``unit``.
+        name: the metric's name, with dots, without the unit and without ``total``.
+        instrument: the kind of OpenTelemetry instrument.
+        unit: the unit in UCUM notation.
+        description: one line of text.
+        boundaries: the bucket boundaries of a histogram, in ``unit``.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Metric(NamedTuple):
     boundaries: tuple[float, ...] | None = None
 
     def __hash__(self) -> int:
-        # Each measurement looks its metric up: not to hash the bounds of a histogram every time.
+        # Every measurement looks up its metric: hashing the bucket boundaries each time would be slow.
         return hash(self.name)
 
 
@@ -33,30 +33,31 @@ EXECUTIONS = Metric("sandbox.executions", "counter", "{execution}", "Executions 
 DURATION = Metric(
     "sandbox.execution.duration", "histogram", "s", "Time from the start of an execution to its end", _SECONDS
 )
-ACTIVE = Metric("sandbox.execution.active", "updowncounter", "{execution}", "Executions that run now")
+ACTIVE = Metric("sandbox.execution.active", "updowncounter", "{execution}", "Executions that are running")
 LIMIT_VIOLATIONS = Metric(
     "sandbox.limit.violations", "counter", "{violation}", "Resource limits that were reached"
 )
 SECURITY_VIOLATIONS = Metric(
-    "sandbox.security.violations", "counter", "{violation}", "What sandboxes refused"
+    "sandbox.security.violations", "counter", "{violation}", "Actions that sandboxes refused"
 )
 CAPABILITY_REQUESTS = Metric(
-    "sandbox.capability.requests", "counter", "{request}", "Capabilities that guests asked for"
+    "sandbox.capability.requests", "counter", "{request}", "Capabilities that guests requested"
 )
 TELEMETRY_ERRORS = Metric(
-    "sandscope.errors", "counter", "{error}", "Errors inside Sandscope that were kept away from the program"
+    "sandscope.errors",
+    "counter",
+    "{error}",
+    "Internal errors of Sandscope, which are not raised into the program",
 )
 RECORDS = Metric(
     "sandscope.recorder.records",
     "counter",
     "{record}",
-    "Records of the deferred recorder, by what became of them",
+    "Records of the deferred recorder, by outcome",
 )
 
-GUEST_COUNT = Metric("sandbox.guest.count", "counter", "{count}", "What guests have counted themselves")
-GUEST_REFUSED = Metric(
-    "sandbox.guest.refused", "counter", "{record}", "What guests wanted to emit and was not taken"
-)
+GUEST_COUNT = Metric("sandbox.guest.count", "counter", "{count}", "Counts that guests reported")
+GUEST_REFUSED = Metric("sandbox.guest.refused", "counter", "{record}", "Telemetry of guests that was refused")
 
 COMMON = (
     EXECUTIONS,

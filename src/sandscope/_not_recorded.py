@@ -1,4 +1,4 @@
-"""What stands in for an execution where instrumentation is suppressed."""
+"""The execution that is used while instrumentation is suppressed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandscope._verdict import OK, Verdict
 
 
 class NotRecorded(Execution):
-    """An execution where instrumentation is suppressed: its methods do nothing."""
+    """A no-op execution, used while instrumentation is suppressed."""
 
     __slots__ = ("details", "parent_context", "site", "verdict")
 
@@ -63,5 +63,5 @@ class NotRecorded(Execution):
         """Do nothing."""
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return a copy of the environment as it is."""
+        """Return an unchanged copy of the environment."""
         return dict(os.environ if base is None else base)

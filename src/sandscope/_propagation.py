@@ -1,4 +1,4 @@
-"""The way into a sandbox: the trace context in environment variables, both directions."""
+"""Trace context propagation through environment variables: into child processes, and from the parent process."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _getter = EnvironmentGetter()
 
 
 class _Setter(EnvironmentSetter):
-    """Sets variables, without a regular expression for each name of each child."""
+    """Caches the variable names: upstream evaluates a regular expression for each name and child."""
 
     def set(self, carrier: MutableMapping[str, str], key: str, value: str) -> None:
-        """Set the variable that stands for a header."""
+        """Set the environment variable of a propagation field."""
         carrier[_variable(key)] = value
 
 
 @lru_cache(maxsize=64)
-def _variable(header: str) -> str:
+def _variable(field: str) -> str:
     carrier: dict[str, str] = {}
-    EnvironmentSetter().set(carrier, header, "")
+    EnvironmentSetter().set(carrier, field, "")
     return next(iter(carrier))
 
 
@@ -37,12 +37,12 @@ _setter = _Setter()
 
 
 def inject_environment(environment: MutableMapping[str, str], parent: Context) -> None:
-    """Put a trace context into environment variables (``TRACEPARENT``, ``TRACESTATE``).
+    """Inject a trace context into environment variables (``TRACEPARENT``, ``TRACESTATE``).
 
     Args:
-        environment: changed in place; a copy, never a mapping that the user owns.
-        parent: the context that the child continues. Its baggage stays here unless
-            ``SANDSCOPE_BAGGAGE`` asks for it: what a sandbox may read is the host's choice.
+        environment: modified in place; pass a copy of a mapping that belongs to the user.
+        parent: the context that the child continues. Its baggage is injected only if ``SANDSCOPE_BAGGAGE`` is
+            set, because the host decides which data a sandbox can read.
     """
     propagator = propagate.get_global_textmap()
     span: Any = parent.get(_internals.SPAN_KEY)
@@ -62,7 +62,7 @@ def inject_environment(environment: MutableMapping[str, str], parent: Context) -
 
 
 def _inject_trace_context(environment: MutableMapping[str, str], identity: SpanContext) -> None:
-    """Do what W3C's propagator does, in a third of the time: each child waits for it."""
+    """Do the same as the W3C propagator in a third of the time, which delays the start of every child."""
     trace_id, span_id = identity.trace_id.to_bytes(16, "big").hex(), identity.span_id.to_bytes(8, "big").hex()
     environment["TRACEPARENT"] = f"00-{trace_id}-{span_id}-{identity.trace_flags.to_bytes(1, 'big').hex()}"
     if identity.trace_state:
@@ -70,7 +70,7 @@ def _inject_trace_context(environment: MutableMapping[str, str], identity: SpanC
 
 
 def environment_names() -> frozenset[str]:
-    """Return the variables that `inject_environment` may set, by the propagators in use."""
+    """Return the names of the variables that `inject_environment` may set with the configured propagators."""
     carrier: dict[str, str] = {}
     for field in propagate.get_global_textmap().fields:
         _setter.set(carrier, field, "")
@@ -80,15 +80,15 @@ def environment_names() -> frozenset[str]:
 
 
 def environment_context() -> Context | None:
-    """Return the trace context that this process was started in, or None."""
+    """Return the trace context from this process's environment, or None if there is none."""
     parent = propagate.extract(os.environ, Context(), getter=_getter)
     return parent if trace.get_current_span(parent).get_span_context().is_valid else None
 
 
 def continue_parent_trace() -> None:
-    """Make this process, in all its threads, a part of the trace that started it.
+    """Continue the parent process's trace in all threads of this process.
 
-    Called by auto-instrumentation before the program's first line.
+    Auto-instrumentation calls this before the program starts.
     """
     parent = environment_context()
     if parent is not None and not _internals.set_default_context(parent):

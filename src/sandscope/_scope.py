@@ -1,4 +1,4 @@
-"""Whose telemetry it is."""
+"""The instrumentation scope."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Scope(NamedTuple):
-    """The instrumentation scope that tracer, meter and logger share."""
+    """The instrumentation scope of a tracer, a meter and a logger."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""Every ``SANDSCOPE_*`` variable that the SDK reads; what OpenTelemetry names stays with ``OTEL_*``."""
+"""The ``SANDSCOPE_*`` environment variables that the SDK reads. OpenTelemetry's own settings are ``OTEL_*``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from functools import lru_cache
 from sandscope._errors import SandscopeError
 
 BAGGAGE = "SANDSCOPE_BAGGAGE"
-"""``true``: baggage goes into children and guests as well. Default ``false``."""
+"""``true``: propagate baggage to child processes and guests. Default ``false``."""
 
 CARRIED_ATTRIBUTES = "SANDSCOPE_CARRIED_ATTRIBUTES"
-"""Names, separated by commas: attributes that executions carry from their parent span or baggage. ``none``: none.
+"""A comma-separated list of attributes that executions copy from their parent span or baggage, or ``none``.
 Default `CARRIED`.
 """
 
 CARRIED = ("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.conversation.id", "session.id")
 
 EXIT_TIMEOUT = "SANDSCOPE_EXIT_TIMEOUT"
-"""Seconds that sending the rest may take when the program ends. Default 4."""
+"""The maximum time in seconds to export remaining telemetry at exit. Default 4."""
 
 RECORDER = "SANDSCOPE_RECORDER"
-"""``direct``: record through the SDK on the calling thread, always; ``python``: never by compiled code.
+"""``direct``: always record through the SDK on the calling thread. ``python``: do not use compiled code.
 Default ``auto``.
 """
 
@@ -30,12 +30,12 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def baggage() -> bool:
-    """Return whether baggage goes into children and guests."""
+    """Return whether baggage is propagated to child processes and guests."""
     return read_boolean(BAGGAGE)
 
 
 def carried_attributes() -> tuple[str, ...]:
-    """Return the attributes that executions carry from their parent span or baggage."""
+    """Return the names of the attributes that executions copy from their parent span or baggage."""
     value = os.environ.get(CARRIED_ATTRIBUTES)
     return CARRIED if value is None else _names(value)
 
@@ -47,7 +47,7 @@ def _names(value: str) -> tuple[str, ...]:
 
 
 def exit_timeout() -> float:
-    """Return how many seconds sending may take after the program's own end."""
+    """Return the maximum time in seconds to export remaining telemetry at exit."""
     value = os.environ.get(EXIT_TIMEOUT, "").strip()
     try:
         seconds = float(value or 4)
@@ -59,26 +59,26 @@ def exit_timeout() -> float:
 
 
 def always_direct() -> bool:
-    """Return whether executions are to be recorded on the calling thread."""
+    """Return whether executions are always recorded on the calling thread."""
     return read_choice(RECORDER, ("auto", "direct", "python")) == "direct"
 
 
 def check() -> None:
-    """Raise for the first variable that cannot be read, while starting."""
+    """Raise a SandscopeError for the first variable with an invalid value; called at start-up."""
     always_direct()
     baggage()
     exit_timeout()
 
 
 def read_boolean(name: str, *, default: bool = False) -> bool:
-    """Return the value of a variable that is true or false.
+    """Return the value of a Boolean environment variable.
 
     Args:
-        name: of the variable.
-        default: what it is where it is unset or empty.
+        name: the variable's name.
+        default: the value if the variable is unset or empty.
 
     Raises:
-        SandscopeError: if it is neither.
+        SandscopeError: if the value is not a Boolean.
     """
     value = os.environ.get(name, "").strip().lower()
     if not value:
@@ -91,14 +91,14 @@ def read_boolean(name: str, *, default: bool = False) -> bool:
 
 
 def read_choice(name: str, choices: Sequence[str]) -> str:
-    """Return the value of a variable that is one of a few words.
+    """Return the value of an environment variable with a fixed set of values.
 
     Args:
-        name: of the variable.
-        choices: the words; the first is taken where it is unset or empty.
+        name: the variable's name.
+        choices: the values; the first is the default if the variable is unset or empty.
 
     Raises:
-        SandscopeError: if it is none of them.
+        SandscopeError: if the value is not one of the choices.
     """
     value = os.environ.get(name, "").strip().lower() or choices[0]
     if value not in choices:
@@ -107,18 +107,18 @@ def read_choice(name: str, choices: Sequence[str]) -> str:
 
 
 def one_of(choices: Sequence[str]) -> str:
-    """Return words as a sentence lists them: ``a, b or c``."""
+    """Return the choices as a phrase, such as ``a, b or c``."""
     return f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
-def wrong_setting(name: str, value: object, wanted: str) -> SandscopeError:
-    """Return the error for a variable or argument that cannot be read.
+def wrong_setting(name: str, value: object, expected: str) -> SandscopeError:
+    """Return the error for an environment variable or argument with an invalid value.
 
     Args:
-        name: of the variable or argument.
-        value: what it is.
-        wanted: what it is to be instead.
+        name: the name of the variable or argument.
+        value: its value.
+        expected: a description of the valid values.
     """
     return SandscopeError(
-        f"Cannot read {name}={value!r}: it is not {wanted}. Set it to {wanted}, or leave it out."
+        f"Cannot read {name}={value!r}: it is not {expected}. Set it to {expected}, or leave it out."
     )

@@ -1,15 +1,17 @@
-"""How an execution ended, who ended it, and which evidence says so."""
+"""Verdicts: how an execution ended, who ended it, and the evidence."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
 Status = Literal["OK", "RE", "TLE", "MLE", "PLE", "FSE", "SIG", "SV", "ABUSE", "IE"]
-"""Success, error, time / memory / process / output limit, signal, violation, abuse, infrastructure."""
+"""Success; runtime error; time, memory, process or output (file size) limit exceeded; signal; security violation;
+abuse; infrastructure error.
+"""
 
 Actor = Literal["guest", "engine", "kernel", "host", "unknown"]
-"""Who ended it: itself, the runtime's own limiter, a limit of the system, the program that started it, or nobody
-who was seen.
+"""Who ended the execution: the guest itself, the runtime's own limiter, a limit of the operating system, the program
+that started it, or unknown.
 """
 
 Limit = Literal["memory", "cpu", "wall", "process", "output", "fuel", "epoch", "stack", "table", "instance"]
@@ -17,13 +19,13 @@ Limit = Literal["memory", "cpu", "wall", "process", "output", "fuel", "epoch", "
 
 
 class Verdict(NamedTuple):
-    """A verdict from evidence.
+    """How an execution ended, determined from evidence.
 
     Attributes:
-        status: one of the closed set that every runtime shares.
+        status: the result; all runtimes use the same set of values.
         actor: who ended the execution.
-        cause: which evidence decided, from the closed set in ``telemetry.yaml``.
-        limit: the resource whose limit was reached, if one was.
+        cause: the evidence that decided; ``telemetry.yaml`` declares the values.
+        limit: the resource whose limit was reached, if any.
     """
 
     status: Status

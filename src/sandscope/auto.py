@@ -1,7 +1,7 @@
-"""Patch on import: ``import sandscope.auto`` as a program's first line.
+"""Auto-instrumentation by import: make ``import sandscope.auto`` the first line of a program.
 
-Does what ``opentelemetry-instrument`` does, from inside: sets up the SDK unless the program has done
-so, then patches each runtime when it is imported, in whatever order, and imports none.
+Does the same as ``opentelemetry-instrument``: sets up the SDK, unless the program has already done so, and patches
+each runtime when the program imports it. The order of the imports does not matter. No runtime is imported here.
 """
 
 from __future__ import annotations

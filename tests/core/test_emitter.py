@@ -50,7 +50,7 @@ def test_values_that_nobody_collects_are_bounded(
     recorder: Recorder, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of a counter are added up; others are, beyond the bound, counted as errors and cost no counter."""
-    monkeypatch.setattr(_emitter, "_MOST", 3)
+    monkeypatch.setattr(_emitter, "MAX_PENDING", 3)
     for _ in range(5):
         recorder.measure(LOADS, 1)
         recorder.measure(SIZE, 1)

@@ -104,7 +104,7 @@ def _another_histogram(patch: Patch) -> None:
 
 
 def _no_sdk_as_known(patch: Patch) -> None:
-    patch.setattr(_histograms, "_known", False)
+    patch.setattr(_histograms, "_internals_found", False)
 
 
 def _no_storages(patch: Patch) -> None:

@@ -195,7 +195,7 @@ def test_a_later_recorder_of_the_same_scope_is_seen_too(
 def test_a_collection_does_not_wait_for_ever_for_a_thread_that_counts(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pipeline, "_PATIENCE", 0.05)
+    monkeypatch.setattr(_pipeline, "_LOCK_TIMEOUT", 0.05)
     recorder = _recorder(provider)
     _begin(recorder).finish()
     counting, go_on = threading.Event(), threading.Event()
@@ -261,13 +261,13 @@ def test_executions_that_cannot_be_counted_do_not_break_a_collection(
 def test_a_forked_child_starts_from_zero(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pipeline, "_PATIENCE", 0.05)
+    monkeypatch.setattr(_pipeline, "_LOCK_TIMEOUT", 0.05)
     recorder = _recorder(provider)
     running = [_begin(recorder) for _ in range(3)]
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with recorder.pipeline._collecting:  # as a thread that counts does, which is not in the child
+        with recorder.pipeline._collect_lock:  # as a thread that counts does, which is not in the child
             held.set()
             go_on.wait(30)
 

@@ -98,8 +98,8 @@ def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> 
         "outcomes": program.pipeline.outcomes._lock,
         "ids": _hot_path._lock,
         "errors": _guard._lock,
-        "sending": program.pipeline._sending,
-        "collecting": program.pipeline._collecting,
+        "sending": program.pipeline._send_lock,
+        "collecting": program.pipeline._collect_lock,
     }[lock]
     holding, over = threading.Event(), threading.Event()
 

@@ -166,7 +166,7 @@ def test_a_fork_while_a_reader_exports_leaves_the_child_free_to_export(interval:
 
 
 def test_threads_that_fork_at_the_same_time_leave_nothing_locked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pipeline, "_PATIENCE", 0.01)
+    monkeypatch.setattr(_pipeline, "_LOCK_TIMEOUT", 0.01)
     program = Program()
     held, over = threading.Event(), threading.Event()
 

@@ -101,7 +101,7 @@ under_way.wait()
     with OtlpSink() as sink:
         counted, why = _run(program, sink).splitlines()
     assert json.loads(counted) == [3]
-    assert why == "the program has added a processor, which is to see each record"
+    assert why == "the program has added a processor, which must receive every record"
     assert sorted(span.name for span in sink.spans) == ["sleep", *["true"] * 5]
     assert (len(sink.logs), sum(_sum(sink.metrics).values())) == (6, 6)
 

@@ -44,9 +44,9 @@ def rejected(composition: Composition, output: str) -> SandscopeError:
     """
     # The Collector's error message begins with this; its log lines begin with a date.
     message = re.search(r"^Error: (.*)", output, re.MULTILINE | re.DOTALL)
-    said = message[1] if message else "\n".join(output.splitlines()[-5:])
+    text = message[1] if message else "\n".join(output.splitlines()[-5:])
     own = " or ".join(str(file) for file in composition.own_files)
     return SandscopeError(
-        f"Cannot run the Collector with {str(composition)!r}: {said.strip() or 'it exited without a message'}\n"
+        f"Cannot run the Collector with {str(composition)!r}: {text.strip() or 'it exited without a message'}\n"
         f"{f'Correct {own}' if own else 'Use other overlays'}."
     )

@@ -1,6 +1,6 @@
-"""The deferred recorder: the calling thread leaves a record, the work is done in batches elsewhere.
+"""The deferred recorder: the calling thread queues a record, and another thread processes records in batches.
 
-It is used when Sandscope's own distro has set the SDK up, and nobody needs to see each span: see
+It is used if Sandscope's distro has set up the SDK and the program has not added span or log record processors. See
 `sandscope._setup._recorder_setup`.
 """
 

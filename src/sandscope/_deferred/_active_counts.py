@@ -1,4 +1,4 @@
-"""How many executions run now, counted on the calling thread without a lock."""
+"""The number of running executions, counted on the calling thread without a lock."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sandscope._recording import _mapping
 from sandscope._scope import Scope
 
 _MOST_SITES = 10_000
-"""Sites remembered: a program that makes ever new ones must not fill the memory."""
+"""The maximum size of the cache by site, for programs that keep creating sites."""
 
 
 class ActiveCount:
-    """Started and ended executions of one runtime and operation, for one aggregator.
+    """The number of started and ended executions of a runtime and operation, for one aggregator.
 
     Attributes:
-        start: counts one as started; one step of the interpreter's, so exact whichever threads call it.
-        ended: how many have ended; only one thread at a time may write it.
-        attributes: under which they are shown.
+        start: counts a started execution. A single call of a C function, so it is exact with concurrent threads.
+        ended: the number of ended executions. Only one thread at a time may write it.
+        attributes: the attributes of the metric.
     """
 
     __slots__ = ("_readings", "attributes", "ended", "start")
@@ -35,14 +35,14 @@ class ActiveCount:
         self._readings = 0
 
     def started(self) -> int:
-        """Return how many have started; for one thread at a time."""
+        """Return the number of started executions. Not thread-safe."""
         started = self.start() - self._readings
         self._readings += 1
         return started
 
 
 class ActiveCounts(dict[Site, Callable[[], int]]):
-    """By site, what to call when one of its executions starts; for one aggregator."""
+    """Maps a site to the function that counts a started execution, for one aggregator."""
 
     def __init__(self, active: Active) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ActiveCounts(dict[Site, Callable[[], int]]):
         return start
 
     def count_of(self, site: Site) -> ActiveCount:
-        """Return where the executions of a site's runtime and operation are counted."""
+        """Return the count of a site's runtime and operation."""
         kind = site.runtime, site.operation
         count = self._counts.get(kind)
         if count is None:
@@ -65,18 +65,18 @@ class ActiveCounts(dict[Site, Callable[[], int]]):
 
 
 class Active:
-    """The observable up/down counter of one instrumentation scope, whatever recorders it has had."""
+    """The observable up/down counter of an instrumentation scope, shared by all its recorders."""
 
     def __init__(self) -> None:
         self._counts: list[ActiveCount] = []
-        self._shown = False
+        self._registered = False
 
     @staticmethod
     def of(provider: MeterProvider, scope: Scope) -> Active:
-        """Return the one of a provider and a scope: a meter takes the callbacks of its first instrument only."""
+        """Return the counter of a provider and scope. Shared, as a meter ignores callbacks of duplicate instruments."""
         active = _actives.setdefault(provider, {}).setdefault(scope, Active())
-        if not active._shown:
-            active._shown = True
+        if not active._registered:
+            active._registered = True
             meter = provider.get_meter(scope.name, scope.version)
             meter.create_observable_up_down_counter(
                 ACTIVE.name, [active._observe], ACTIVE.unit, ACTIVE.description
@@ -84,13 +84,13 @@ class Active:
         return active
 
     def new_count_of(self, site: Site) -> ActiveCount:
-        """Return a count that is shown as the site's runtime and operation."""
+        """Return a new count for the site's runtime and operation."""
         count = ActiveCount(site)
         self._counts.append(count)
         return count
 
     def after_fork_in_child(self) -> None:
-        """Let nothing run: after a fork, what runs is the parent's."""
+        """Reset the counts: running executions belong to the parent process."""
         for count in self._counts:
             count.ended = count.started()
 

@@ -1,4 +1,4 @@
-"""Ended executions into ordinary instruments, a batch at a time."""
+"""Records batches of ended executions in OpenTelemetry instruments."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from sandscope._metric import DURATION, Metric
 from sandscope._recording import _instruments
 from sandscope._scope import Scope
 
-_SUMMED = frozenset(("counter", "updowncounter"))
+_SUMS = frozenset(("counter", "updowncounter"))
 
 
 class Aggregator:
-    """Counts the executions of one recorder; for one thread at a time, which the pipeline sees to.
+    """Records the metrics of one recorder's executions. Not thread-safe; the pipeline's lock protects it.
 
     Attributes:
-        starts: by site, what to call when one of its executions starts.
+        starts: maps a site to the function that counts a started execution.
     """
 
     def __init__(self, meter_provider: MeterProvider, scope: Scope) -> None:
-        """Make the instruments.
+        """Create the aggregator.
 
         Args:
-            meter_provider: gets the metrics.
-            scope: name and version of the instrumentation.
+            meter_provider: receives the metrics.
+            scope: the instrumentation scope.
         """
         self._meter = meter_provider.get_meter(scope.name, scope.version)
         self._instruments: dict[Metric, _instruments.Instrument] = {}
         self._active = Active.of(meter_provider, scope)
         self.starts = ActiveCounts(self._active)
         self._groups = Groups(self.starts)
-        self._born = 0
+        self._forked_at = 0
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: what runs is the parent's."""
-        self._born = perf_counter_ns()
+        """Reset the counts: running executions belong to the parent process."""
+        self._forked_at = perf_counter_ns()
         self._active.after_fork_in_child()
 
     def count(self, executions: Sequence[DeferredExecution]) -> None:
-        """Count ended executions."""
+        """Record the metrics of ended executions."""
         for group, members in self._groups.split(executions).items():
-            group.active_count.ended += self._begun_here(members)
+            group.active_count.ended += self._begun_in_process(members)
             ones = [1] * len(members)
             for metric, attributes in group.counters:
                 self._write(metric, attributes, ones, members)
@@ -61,16 +61,16 @@ class Aggregator:
             for member in members:
                 if member.details is not None:
                     for metric, value in member.details.measurements.items():
-                        values, owners = measured.setdefault(metric, ([], []))
+                        values, measured_executions = measured.setdefault(metric, ([], []))
                         values.append(value)
-                        owners.append(member)
-            for metric, (values, owners) in measured.items():
-                self._write(metric, group.ended, values, owners)
+                        measured_executions.append(member)
+            for metric, (values, measured_executions) in measured.items():
+                self._write(metric, group.ended, values, measured_executions)
 
-    def _begun_here(self, members: Sequence[DeferredExecution]) -> int:
-        if not self._born:
+    def _begun_in_process(self, members: Sequence[DeferredExecution]) -> int:
+        if not self._forked_at:
             return len(members)
-        return sum(member.started >= self._born for member in members)
+        return sum(member.started >= self._forked_at for member in members)
 
     def _write(
         self,
@@ -86,18 +86,18 @@ class Aggregator:
             if metric.instrument == "histogram" and merge_histogram(instrument, attributes, values, members):
                 return
             write = _instruments.write_of(instrument)
-            if metric.instrument == "gauge" and _summable(metric, values[-1:]):
-                write(values[-1], attributes, _exemplary(members))
-            elif metric.instrument in _SUMMED and _summable(metric, values):
-                write(sum(values), attributes, _exemplary(members))
+            if metric.instrument == "gauge" and _can_sum(metric, values[-1:]):
+                write(values[-1], attributes, _exemplar_context(members))
+            elif metric.instrument in _SUMS and _can_sum(metric, values):
+                write(sum(values), attributes, _exemplar_context(members))
             else:
                 _write_each(write, attributes, values, members)
-        except Exception as error:  # noqa: BLE001 -- the other metrics are to be written
+        except Exception as error:  # noqa: BLE001 -- the other metrics are still written
             _guard.report("metrics.write", error)
 
 
-def _summable(metric: Metric, values: Sequence[float]) -> bool:
-    """Return whether the instrument would take each value: it warns of a bad one and drops it alone."""
+def _can_sum(metric: Metric, values: Sequence[float]) -> bool:
+    """Return whether the instrument accepts every value. Otherwise they are written separately: it drops bad ones."""
     try:
         return math.isfinite(sum(values)) and (metric.instrument != "counter" or min(values) >= 0)
     except (TypeError, OverflowError):
@@ -113,12 +113,12 @@ def _write_each(
     for value, member in zip(values, members, strict=True):
         try:
             write(value, attributes, member.context)
-        except Exception as error:  # noqa: BLE001 -- the other values are to be written
+        except Exception as error:  # noqa: BLE001 -- the other values are still written
             _guard.report("metrics.write", error)
 
 
-def _exemplary(members: Sequence[DeferredExecution]) -> Context:
-    """Return the context of the last that is sampled: its trace is there to be looked at."""
+def _exemplar_context(members: Sequence[DeferredExecution]) -> Context:
+    """Return the context of the last sampled execution, so that the exemplar refers to an exported trace."""
     for member in reversed(members):
         if member.get_span_context().trace_flags.sampled:
             return member.context

@@ -1,15 +1,15 @@
-"""From the clock that never jumps to the time of day."""
+"""Converts the monotonic clock to nanoseconds since the epoch."""
 
 from __future__ import annotations
 
 from time import perf_counter_ns, time_ns
 
 offset = 0
-"""Nanoseconds to add to `perf_counter_ns` to get nanoseconds since 1970."""
+"""Nanoseconds to add to `perf_counter_ns` to get nanoseconds since the epoch."""
 
 
 def refresh() -> None:
-    """Follow the wall clock, which may have been set since."""
+    """Update the offset, because the wall clock may have been adjusted."""
     global offset
     best = None
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Which hot path there is: compiled where that can be had, else the same in Python."""
+"""Selects the hot path: compiled if available, otherwise the equivalent in Python."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from sandscope._deferred._hot_path import FREE_THREADED
 __all__ = ["HotPath", "Record", "encode_logs", "encode_spans", "give_ids", "new_count", "python_reason"]
 
 python_reason = ""
-"""Why it is not compiled; empty if it is."""
+"""The reason why the compiled hot path is not used; empty if it is used."""
 
 
 def encode_one_by_one(
     records: list[Any], _find: Callable[[Any], Any], encode: Callable[[Any], tuple[bytes, ...]]
 ) -> bytes:
-    """Encode records as the compiled `encode_spans` and `encode_logs` do.
+    """Encode records; the Python equivalent of the compiled `encode_spans` and `encode_logs`.
 
     Args:
-        records: ended.
-        _find: returns the pieces of the template that a record without details is filled in, or None.
-        encode: encodes any record.
+        records: ended executions.
+        _find: returns the pieces of a record's template, or None. Only the compiled functions use it.
+        encode: encodes one record.
     """
     return b"".join([part for record in records for part in encode(record)])
 
 
 def count_in_python() -> Callable[[], int]:
-    """Return what counts from 0, one a call; a step of the interpreter's, so exact in all threads."""
+    """Return a counter that starts at 0. Each call is a single call of a C function, so it is thread-safe."""
     return itertools.count().__next__
 
 
@@ -45,7 +45,7 @@ else:
         if os.environ.get(_settings.RECORDER, "").strip().lower() == "python":
             raise ImportError(f"{_settings.RECORDER} is python")
         if FREE_THREADED:
-            raise ImportError("this Python runs threads at the same time")
+            raise ImportError("this Python has no global interpreter lock")
         from sandscope._deferred._native import (
             HotPath,
             Record,

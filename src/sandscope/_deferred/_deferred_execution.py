@@ -1,4 +1,4 @@
-"""The execution of the deferred recorder: it is its own span."""
+"""The execution of the deferred recorder, which is also its own span."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opentelemetry.util.types import Attributes, AttributeValue
 
 from sandscope._deferred import _clock
 from sandscope._deferred._compiled import Record
-from sandscope._deferred._hot_path import Owner
+from sandscope._deferred._hot_path import HotPathRecorder
 from sandscope._execution import Execution
 from sandscope._internals import SPAN_KEY
 from sandscope._internals._span_buffer import SpanBuffer
@@ -26,20 +26,21 @@ _lock = new_lock()
 
 
 class DeferredExecution(Record, Execution):
-    """A record as an execution, and as the `Span` that OpenTelemetry's API asks for.
+    """A record that implements `Execution` and OpenTelemetry's `Span`.
 
-    User code that asks for the current span gets it, may write on it while it runs, and may read it. Ids
-    and the sampling decision are made when first asked for.
+    It is the current span while it runs, so the program can read it and write to it. The span context and the
+    sampling decision are created on first use.
 
     Attributes:
-        limits: of what the program writes; of the class, as reading them from the environment takes long.
+        limits: the limits for data that the program writes. A class attribute, because reading the limits from the
+            environment is slow.
     """
 
     __slots__ = ()
 
     limits: SpanLimits | None = None
 
-    # -- as an execution
+    # -- Execution
 
     @property
     def context(self) -> Context:
@@ -61,33 +62,33 @@ class DeferredExecution(Record, Execution):
         """See `Execution.duration`."""
         return 0.0 if self.verdict is None else max(0, self.ended - self.started) / 1e9
 
-    # -- as a span, while it runs
+    # -- Span
 
     def get_span_context(self) -> SpanContext:
-        """Return ids and flags, made at the first call."""
+        """Return the span context, creating it at the first call."""
         identity = self.identity
         return self.adopt(self.recorder.identify(self)) if identity is None else identity
 
     def is_recording(self) -> bool:
-        """Return whether it runs and is sampled."""
+        """Return whether the execution is running and sampled."""
         return self.verdict is None and self.get_span_context().trace_flags.sampled
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
-        """Set an attribute of span and log record; ignored after the end."""
+        """Set an attribute of the span and the log record. Has no effect after the end."""
         self.set_attributes({key: value})
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
-        """Add a link to the span; ignored after the end."""
+        """Add a link to the span. Has no effect after the end."""
         if self.verdict is None:
             self._write().add_link(context, attributes)
 
     def update_name(self, name: str) -> None:
-        """Rename the span; ignored after the end."""
+        """Rename the span. Has no effect after the end."""
         if self.verdict is None:
             self._write().update_name(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set the span's status, which the verdict's replaces unless it is OK; ignored after the end."""
+        """Set the span's status. A verdict other than OK replaces it. Has no effect after the end."""
         if self.verdict is None:
             self._write().set_status(status, description)
 
@@ -98,12 +99,12 @@ class DeferredExecution(Record, Execution):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        """Add an exception to the span as an event; ignored after the end."""
+        """Add an exception event to the span. Has no effect after the end."""
         if self.verdict is None:
             self._write().record_exception(exception, attributes, timestamp, escaped)
 
     def end(self, end_time: int | None = None) -> None:
-        """Do nothing: the execution ends when its code does, whatever the code says."""
+        """Do nothing: only the instrumentation ends the execution."""
 
     def __enter__(self) -> DeferredExecution:
         return self
@@ -111,11 +112,11 @@ class DeferredExecution(Record, Execution):
     def __exit__(self, *_error: object) -> None:
         pass
 
-    # -- as a span that can be read
+    # -- the properties of ReadableSpan
 
     @property
     def parent(self) -> SpanContext | None:
-        """The context of the parent, or None."""
+        """The span context of the parent, or None."""
         parent: Any = self.parent_context.get(SPAN_KEY)
         context: SpanContext | None = None if parent is None else parent.get_span_context()
         return context if context is not None and context.is_valid else None
@@ -151,18 +152,18 @@ class DeferredExecution(Record, Execution):
         return self.span_data().status
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
-        """Add an event to the span; ignored after the end."""
+        """Add an event to the span. Has no effect after the end."""
         details = self.details
         if self.verdict is None and details is not None and details.written is not None:
-            details.written.add_event(name, attributes, timestamp)  # they are kept in order
+            details.written.add_event(name, attributes, timestamp)  # keeps the order of events
         else:
             super().add_event(name, attributes, timestamp)
 
     def span_data(self, limits: SpanLimits | None = None) -> SpanBuffer:
-        """Return what is on the span by now.
+        """Return the span's current data.
 
         Args:
-            limits: as a tracer provider has them. What the program has written was limited before.
+            limits: the span limits, for data that the program has not written; data of the program is already limited.
         """
         details = self.details
         if details is None or details.written is None:
@@ -197,7 +198,7 @@ class DeferredExecution(Record, Execution):
 trace.Span.register(DeferredExecution)
 
 
-def recorded_by(recorder: Owner) -> type[DeferredExecution]:
-    """Return the class of one recorder's executions: cheaper than an attribute of each."""
+def recorded_by(recorder: HotPathRecorder) -> type[DeferredExecution]:
+    """Return the execution class of a recorder: a class attribute costs less than an attribute of each execution."""
     of_class = {"__slots__": (), "recorder": recorder, "limits": SpanLimits()}
     return type("DeferredExecution", (DeferredExecution,), of_class)

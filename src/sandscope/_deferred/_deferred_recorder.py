@@ -1,4 +1,4 @@
-"""The deferred recorder: two clock readings and one append on the calling thread, all else later."""
+"""The deferred recorder: the calling thread reads the clock twice and appends a record to a queue."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sandscope._deferred._pipeline import Pipeline
 from sandscope._execution import Measurement, Value
 from sandscope._metric import Metric
 from sandscope._recording._direct_recorder import DirectRecorder
-from sandscope._recording._emitter import MOST, Emitter
-from sandscope._recording._recorder import Begin, recording_nothing
+from sandscope._recording._emitter import MAX_PENDING, Emitter
+from sandscope._recording._recorder import Begin, begin_nothing
 from sandscope._scope import Scope
 
 
 class DeferredRecorder(HotPath, Emitter):
-    """Records the executions of one instrumentation into a pipeline.
+    """Records the executions of one instrumentation in a pipeline.
 
     Attributes:
-        instead: a recorder that takes new executions in its place, or None.
+        fallback: the direct recorder that records new executions fallback, or None.
     """
 
     def __init__(self, scope: Scope, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self.instead: DirectRecorder | None = None
+        self.fallback: DirectRecorder | None = None
         Emitter.__init__(
             self, scope, pipeline.tracer_provider, pipeline.meter_provider, pipeline.logger_provider
         )
@@ -40,7 +40,7 @@ class DeferredRecorder(HotPath, Emitter):
         self.aggregator = Aggregator(pipeline.meter_provider, scope)
         self.identify = pipeline.identities.make
         variable = _internals.context_variable()
-        assert variable is not None  # noqa: S101 -- `RecorderSetup` has asked before
+        assert variable is not None  # noqa: S101 -- `RecorderSetup` has checked this
         HotPath.__init__(
             self, recorded_by(self), variable, self.aggregator.starts, pipeline.queue, pipeline.high_water
         )
@@ -48,56 +48,56 @@ class DeferredRecorder(HotPath, Emitter):
 
     @property
     def resource(self) -> Resource:
-        """Whose telemetry it is."""
+        """The resource of the telemetry."""
         return self.pipeline.resource
 
     @property
     def encoder(self) -> Encoder:
-        """Encodes what it has recorded; for the thread that sends."""
+        """The encoder of this recorder's executions. Used only by the thread that exports."""
         if self._encoder is None:
             self._encoder = Encoder(self.resource, self.instrumentation_scope)
         return self._encoder
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
-        """See `Emitter.measure`; what cannot be added up is soon written, even if no execution ends."""
+        """See `Emitter.measure`. Values of histograms are written soon, even if no execution ends."""
         Emitter.measure(self, metric, value, attributes)
-        # Histograms are not measured in finalisers, which may start no threads.
+        # This may start a thread, which is not allowed in finalizers; they do not record histograms.
         if metric.instrument == "histogram" and self.pipeline.idle:
             self.pipeline.wake()
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
         """See `Emitter.measure_all` and `measure`."""
-        self._together.append(measurements)
-        if len(self._together) > MOST:
-            self._take_apart()
+        self._pending_groups.append(measurements)  # not by `Emitter.measure_all`: one call less for each store
+        if len(self._pending_groups) > MAX_PENDING:
+            self._split_groups()
         if self.pipeline.idle and any(metric.instrument == "histogram" for metric, _, _ in measurements):
             self.pipeline.wake()
 
     def check_context(self, context: Context) -> Begin | None:
         """See `HotPath.check_context`."""
-        if self.instead is not None:
-            return self.instead.begin
+        if self.fallback is not None:
+            return self.fallback.begin
         if any(context.get(key) for key in _internals.SUPPRESSION_KEYS):
-            return recording_nothing
+            return begin_nothing
         if self.pipeline.idle:
             self.pipeline.wake()
         self.checked = context
-        if self.instead is not None:  # set by another thread since
+        if self.fallback is not None:  # another thread has set it in the meantime
             self.checked = None
         return None
 
-    def fall_back_to(self, instead: DirectRecorder) -> None:
-        """Let a direct recorder take new executions, and its providers all else."""
-        self.instead = instead
+    def fall_back_to(self, fallback: DirectRecorder) -> None:
+        """Use a direct recorder for new executions, and its providers for all other telemetry."""
+        self.fallback = fallback
         self.checked = None
-        self._providers = instead._providers
+        self._providers = fallback._providers
         self.bind()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: what runs, and what is being counted, is the parent's."""
+        """Reset the recorder: running executions and pending data belong to the parent process."""
         super().after_fork_in_child()
         self.aggregator.after_fork_in_child()
-        self._encoder = None  # the SDK gives a child a resource of its own, a little later than this
+        self._encoder = None  # the SDK sets a new resource in the child after this call
         self.checked = None
 
     def on_context_mismatch(self, error: ValueError) -> None:

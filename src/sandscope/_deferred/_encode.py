@@ -1,4 +1,4 @@
-"""Executions as OTLP requests: by template where one fits, else by the SDK's own encoder."""
+"""Encodes executions as OTLP requests: with a template if possible, otherwise with the SDK's encoder."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ from sandscope._execution import Details, Site
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
 _MOST_TEMPLATES = 1024
-"""Kept at a time: a guest may choose names."""
+"""The maximum number of cached templates, because guests can choose names."""
 
 OnFailure = Callable[[DeferredExecution], object]
 
 
 class Encoder:
-    """Encodes the executions of one instrumentation scope and resource, as the SDK's encoder would.
+    """Encodes the executions of one instrumentation scope and resource, with the same result as the SDK's encoder.
 
-    Requests may be concatenated to one: a request has but one field, which is repeated. Not for several
-    threads at once.
+    Requests can be concatenated, because a request consists of one repeated field. Not thread-safe.
     """
 
     def __init__(self, resource: Resource, scope: InstrumentationScope) -> None:
-        """Prepare to encode; limits are those of the environment, as the SDK's own.
+        """Create the encoder. The limits come from the environment, as in the SDK.
 
         Args:
-            resource: whose telemetry it is.
-            scope: the instrumentation's.
+            resource: the resource of the telemetry.
+            scope: the instrumentation scope.
         """
         span_limits, log_limits = SpanLimits(), LogRecordLimits()
         self._resource, self._scope = resource, scope
@@ -50,8 +49,8 @@ class Encoder:
         """Return an ExportTraceServiceRequest.
 
         Args:
-            executions: ended and sampled. One that cannot be encoded is left out, and reported.
-            failed: called with each of those.
+            executions: ended, sampled executions. An execution that cannot be encoded is omitted and reported.
+            failed: called with each omitted execution.
         """
         return self._encode(encode_spans, executions, self._span_templates, self._sdk_spans, failed)
 
@@ -59,8 +58,8 @@ class Encoder:
         """Return an ExportLogsServiceRequest.
 
         Args:
-            executions: ended. One that cannot be encoded is left out, and reported.
-            failed: called with each of those.
+            executions: ended executions. An execution that cannot be encoded is omitted and reported.
+            failed: called with each omitted execution.
         """
         return self._encode(encode_logs, executions, self._log_templates, self._sdk_logs, failed)
 
@@ -69,10 +68,10 @@ class Encoder:
         encode_all: Callable[..., bytes],
         executions: Sequence[DeferredExecution],
         templates: _Templates[Any, Any],
-        by_the_sdk: Callable[[Sequence[DeferredExecution]], bytes],
+        encode_with_sdk: Callable[[Sequence[DeferredExecution]], bytes],
         failed: OnFailure | None,
     ) -> bytes:
-        others: list[DeferredExecution] = []
+        without_template: list[DeferredExecution] = []
 
         def encode_one(execution: DeferredExecution) -> tuple[bytes, ...]:
             try:
@@ -80,17 +79,17 @@ class Encoder:
                 if template is not None:
                     filled: tuple[bytes, ...] = template.fill(execution)
                     return filled
-            except Exception:  # noqa: BLE001, S110 -- the SDK's encoder may know better, or says why not
+            except Exception:  # noqa: BLE001, S110 -- the SDK's encoder encodes it or reports the error
                 pass
-            others.append(execution)
+            without_template.append(execution)
             return ()
 
         encoded = encode_all(list(executions), templates.pieces, encode_one)
         if encoded:
-            if self._request is None:  # made here, on the drain's thread: it loads protobuf
+            if self._request is None:  # not created earlier: it imports protobuf, on the pipeline's thread
                 self._request = _messages.request(self._resource, self._scope)
             encoded = self._request(encoded)
-        return encoded + _all_that_can_be(others, by_the_sdk, failed)
+        return encoded + _encode_or_omit(without_template, encode_with_sdk, failed)
 
     def _sdk_spans(self, executions: Sequence[DeferredExecution]) -> bytes:
         from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans as encode
@@ -109,20 +108,20 @@ class Encoder:
         return request
 
 
-def _all_that_can_be(
+def _encode_or_omit(
     executions: Sequence[DeferredExecution],
     encode: Callable[[Sequence[DeferredExecution]], bytes],
     failed: OnFailure | None,
 ) -> bytes:
-    """Encode all at once; if that fails, one by one, so that a bad one costs only its own record."""
+    """Encode all executions at once. If this fails, encode them one by one and omit only those that fail."""
     if not executions:
         return b""
     try:
         return encode(executions)
-    except Exception as error:  # noqa: BLE001 -- one execution must not cost the others
+    except Exception as error:  # noqa: BLE001 -- the other executions are still encoded
         if len(executions) > 1:
-            return b"".join(_all_that_can_be([execution], encode, failed) for execution in executions)
-        # The error itself may quote a value, which may be long or secret.
+            return b"".join(_encode_or_omit([execution], encode, failed) for execution in executions)
+        # Only the type of the error is reported: its message may contain a long or sensitive value.
         _guard.report("encode", ValueError(f"{executions[0].site.name!r:.80}: {type(error).__name__}"))
         if failed is not None:
             failed(executions[0])
@@ -133,10 +132,10 @@ class _Template(Protocol):
     pieces: tuple[bytes, ...]
 
     def fits(self, details: Details) -> bool:
-        """Return whether an execution with these details can be filled in."""
+        """Return whether the template can encode an execution with these details."""
 
     def fill(self, execution: Any) -> tuple[bytes, ...]:
-        """Return the record of an execution."""
+        """Return the encoded record of an execution."""
 
 
 _T = TypeVar("_T", bound=_Template)
@@ -144,35 +143,35 @@ _Limits = TypeVar("_Limits")
 
 
 class _Templates(Generic[_T, _Limits]):
-    """Those in use; they hold sites, but no executions."""
+    """A cache of templates. It references sites, but no executions."""
 
     def __init__(self, make: Callable[[Site, Verdict, str | None, _Limits], _T], limits: _Limits) -> None:
         self._make, self._limits = make, limits
-        self._made: dict[tuple[Site, Verdict | None, str | None], _T | None] = {}
+        self._templates: dict[tuple[Site, Verdict | None, str | None], _T | None] = {}
 
     def find(self, execution: DeferredExecution) -> _T | None:
-        """Return the template that an execution can be filled in, or None."""
+        """Return the template that can encode an execution, or None."""
         details = execution.details
         key = (execution.site, execution.verdict, None if details is None else details.error_type)
         try:
-            template = self._made[key]
+            template = self._templates[key]
         except KeyError:
             template = self._add(key)
         return template if template is None or details is None or template.fits(details) else None
 
     def pieces(self, execution: DeferredExecution) -> tuple[bytes, ...] | None:
-        """Return what an execution is put together from that ended without an exception, or None."""
+        """Return the template's pieces for an execution that ended without an exception, or None."""
         template = self.find(execution)
         failed = execution.details is not None and execution.details.error_type is not None
         return None if template is None or failed else template.pieces
 
     def _add(self, key: tuple[Site, Verdict | None, str | None]) -> _T | None:
-        if len(self._made) >= _MOST_TEMPLATES:
-            self._made.clear()
+        if len(self._templates) >= _MOST_TEMPLATES:
+            self._templates.clear()
         site, verdict, error_type = key
         try:
             template: _T | None = self._make(site, verdict or MISSING_EVIDENCE, error_type, self._limits)
-        except Exception:  # noqa: BLE001 -- the SDK's encoder takes each of its executions
+        except Exception:  # noqa: BLE001 -- the SDK's encoder encodes these executions
             template = None
-        self._made[key] = template
+        self._templates[key] = template
         return template

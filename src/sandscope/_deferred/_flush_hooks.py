@@ -1,4 +1,4 @@
-"""Processors that see no record: they are told when a provider flushes or shuts down."""
+"""Processors that ignore all records and flush the pipeline when their provider flushes or shuts down."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sandscope._deferred._record_outcomes import Signal
 
 
 class _Hook:
-    """Flushes a pipeline, once there is one, before the provider's exporters are shut down."""
+    """Flushes the pipeline, if there is one, before the provider's exporters are flushed or shut down."""
 
     pipeline: Pipeline | None = None
     signal: Signal
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Send all that has ended so far."""
+        """Export all executions that have ended."""
         try:
             return self.pipeline is None or self.pipeline.flush(timeout_millis / 1000)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -27,7 +27,7 @@ class _Hook:
             return False
 
     def shutdown(self) -> None:
-        """Send all that has ended so far, for the last time."""
+        """Export all executions that have ended, and close the pipeline for this signal."""
         try:
             if self.pipeline is not None:
                 self.pipeline.close(self.signal)
@@ -36,15 +36,15 @@ class _Hook:
 
 
 class SpanHook(_Hook, SpanProcessor):
-    """To be the tracer provider's first processor."""
+    """The first processor of the tracer provider."""
 
     signal = "span"
 
 
 class LogHook(_Hook, LogRecordProcessor):
-    """To be the logger provider's first processor."""
+    """The first processor of the logger provider."""
 
     signal = "log"
 
     def on_emit(self, log_record: Any) -> None:
-        """Leave the program's own log records to the next processor."""
+        """Do nothing: the other processors export the program's log records."""

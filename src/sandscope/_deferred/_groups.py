@@ -1,4 +1,4 @@
-"""Which executions are counted alike."""
+"""Groups executions that have the same metric attributes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from sandscope._metric import Metric
 from sandscope._recording import _mapping
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
-MOST = 2000
-"""Groups, as many as the SDK's own limit of attribute sets of a metric."""
+MAX_GROUPS = 2000
+"""The maximum number of groups, equal to the SDK's limit of attribute sets for a metric."""
 OVERFLOW = {"otel.metric.overflow": True}
-"""Under which OpenTelemetry's specification counts what is beyond the limit."""
+"""The attributes that OpenTelemetry's specification requires for measurements beyond the limit."""
 
 
 class Group:
     """Executions of one runtime, operation and verdict.
 
     Attributes:
-        active_count: where they are counted as running.
-        counters: what each of them adds 1 to, with the attributes.
-        ended: attributes of durations and of the runtime's own metrics.
+        active_count: the number of running executions of this runtime and operation.
+        counters: the counters that each execution increments by 1, with their attributes.
+        ended: the attributes of the duration metric and of the runtime's own metrics.
     """
 
     __slots__ = ("active_count", "counters", "ended")
@@ -42,21 +42,21 @@ class Group:
 
 
 class Groups:
-    """The groups met so far, and a few more for all that is beyond the limit."""
+    """The groups so far, and the overflow groups for executions beyond the limit."""
 
     def __init__(self, starts: ActiveCounts) -> None:
         self._starts = starts
-        self._met: dict[tuple[str, str, Verdict], Group] = {}
-        self._beyond: dict[tuple[str, ...], Group] = {}
+        self._groups: dict[tuple[str, str, Verdict], Group] = {}
+        self._overflow_groups: dict[tuple[str, ...], Group] = {}
 
     def split(self, executions: Sequence[DeferredExecution]) -> dict[Group, list[DeferredExecution]]:
-        """Return executions by group; within one they keep their order."""
+        """Return executions by group. The order within each group is kept."""
         groups: dict[Group, list[DeferredExecution]] = {}
         members: list[DeferredExecution] = []
         runtime = operation = verdict = None
         for execution in executions:
             site = execution.site
-            # Mostly as the one before, and by identity: cheaper than to look it up.
+            # Most executions are in the same group as the previous one: comparing identities is faster than a lookup.
             if (
                 execution.verdict is not verdict
                 or site.operation is not operation
@@ -64,26 +64,28 @@ class Groups:
             ):
                 runtime, operation, verdict = site.runtime, site.operation, execution.verdict
                 try:
-                    members = groups.setdefault(self._of(site, verdict or MISSING_EVIDENCE), [])
-                except Exception as error:  # noqa: BLE001 -- the others are to be counted
+                    members = groups.setdefault(self._group_of(site, verdict or MISSING_EVIDENCE), [])
+                except Exception as error:  # noqa: BLE001 -- the other executions are still counted
                     _guard.report("metrics.group", error)
                     runtime = None
                     continue
             members.append(execution)
         return groups
 
-    def _of(self, site: Site, verdict: Verdict) -> Group:
+    def _group_of(self, site: Site, verdict: Verdict) -> Group:
         key = site.runtime, site.operation, verdict
-        group = self._met.get(key)
+        group = self._groups.get(key)
         if group is not None:
             return group
         active_count, counters = self._starts.count_of(site), _mapping.counts(site, verdict)
-        if len(self._met) < MOST:
-            group = self._met[key] = Group(active_count, counters, _mapping.ended_attributes(site, verdict))
+        if len(self._groups) < MAX_GROUPS:
+            group = self._groups[key] = Group(
+                active_count, counters, _mapping.ended_attributes(site, verdict)
+            )
             return group
         kind = (site.runtime, site.operation, *(metric.name for metric, _ in counters))
-        group = self._beyond.get(kind)
+        group = self._overflow_groups.get(kind)
         if group is None:
             overflowing = [(metric, OVERFLOW) for metric, _ in counters]
-            group = self._beyond[kind] = Group(active_count, overflowing, OVERFLOW)
+            group = self._overflow_groups[kind] = Group(active_count, overflowing, OVERFLOW)
         return group

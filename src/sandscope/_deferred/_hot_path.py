@@ -1,6 +1,6 @@
 """The hot path: what runs on the calling thread for each execution.
 
-`native/` holds the same two classes, compiled; `_compiled` says which are used. They pass the same tests.
+`native/` contains compiled versions of the same two classes; `_compiled` selects one of them. Both pass the same tests.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sandscope._deferred import _clock
 from sandscope._execution import Details, Execution, Logs, Site
 from sandscope._internals import SPAN_KEY
 from sandscope._locks import new_lock
-from sandscope._recording._recorder import Begin, details_shared_by, recording, sharing
+from sandscope._recording._recorder import Begin, recording, shared_details_of, with_details
 from sandscope._verdict import OK, Verdict
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
-"""Whether threads run Python code at the same time."""
+"""Whether this Python has no global interpreter lock."""
 
 _END_OF_TIME = 1 << 63
-"""Nanoseconds since 1970: in the year 2262."""
+"""Nanoseconds since the epoch; in the year 2262."""
 
 _new = object.__new__
 _set_item = dict.__setitem__
@@ -37,42 +37,42 @@ _set_item = dict.__setitem__
 _lock = new_lock()
 
 
-class Owner(Logs, Protocol):
-    """What a record needs of the recorder that it belongs to."""
+class HotPathRecorder(Logs, Protocol):
+    """The part of a recorder that its records use."""
 
     def take(self, execution: Any) -> None:
-        """Take a record that has ended."""
+        """Queue an ended record."""
 
     def identify(self, execution: Any) -> SpanContext:
-        """Return ids and flags for a record that has none."""
+        """Return a new span context for a record."""
 
     @property
     def aggregator(self) -> Any:
-        """Counts records."""
+        """The aggregator of the recorder."""
 
     @property
     def encoder(self) -> Any:
-        """Encodes records."""
+        """The encoder of the recorder."""
 
     @property
     def resource(self) -> Resource:
-        """Whose telemetry it is."""
+        """The resource of the telemetry."""
 
     @property
     def instrumentation_scope(self) -> InstrumentationScope:
-        """Which instrumentation's it is."""
+        """The instrumentation scope of the telemetry."""
 
 
 class Record(Execution):
-    """What the calling thread leaves behind; all else is derived from it later.
+    """The data that the calling thread records; all telemetry is derived from it later.
 
     Attributes:
-        recorder: whose it is; of the class, which each recorder has made for itself.
-        parent_context: the context in which it began.
+        recorder: the recorder; a class attribute, as each recorder has its own subclass.
+        parent_context: the context in which the execution began.
         started: `perf_counter_ns` at the start.
-        ended: the same at the end; unset while it runs.
-        identity: its span context, once somebody has asked.
-        token: what restores the parent's context.
+        ended: `perf_counter_ns` at the end; unset while the execution runs.
+        identity: the span context; None until it is needed.
+        token: restores the parent context.
     """
 
     __slots__ = (
@@ -87,7 +87,7 @@ class Record(Execution):
         "verdict",
     )
 
-    recorder: Owner
+    recorder: HotPathRecorder
     parent_context: Context
     started: int
     ended: int
@@ -96,7 +96,7 @@ class Record(Execution):
     details: Details | None
 
     def adopt(self, identity: SpanContext) -> SpanContext:
-        """Take ids and flags unless it has some, and return those that it has now."""
+        """Set the span context unless there is one, and return the span context."""
         with _lock:
             if self.identity is None:
                 self.identity = identity
@@ -113,7 +113,7 @@ class Record(Execution):
                     return
                 self.ended, self.verdict = ended, verdict
             self.recorder.take(self)
-        # No call in between: a signal handler or another thread may end it, too.
+        # No function call between check and assignment, so that no other thread or signal handler can run there.
         elif self.verdict is None:
             self.ended = ended
             self.verdict = verdict
@@ -121,10 +121,10 @@ class Record(Execution):
 
 
 class HotPath:
-    """Begins and takes records; a recorder says what is to happen where the case is not the usual one.
+    """Begins and queues records. A recorder subclasses it and implements the methods for exceptional cases.
 
     Attributes:
-        checked: the context in which a call was last found to be nothing special; contexts never change.
+        checked: the last context for which `check_context` returned None. Contexts are immutable.
     """
 
     def __init__(
@@ -135,14 +135,14 @@ class HotPath:
         queue: deque[Any],
         high_water: int,
     ) -> None:
-        """Prepare.
+        """Create the hot path.
 
         Args:
             record: the class of the recorder's records.
-            variable: holds OpenTelemetry's context.
-            starts: by site, what counts an execution as started.
-            queue: takes ended records.
-            high_water: length of the queue above which `apply_backpressure` is called.
+            variable: the context variable of OpenTelemetry's current context.
+            starts: maps a site to the function that counts a started execution.
+            queue: receives ended records.
+            high_water: the length of the queue above which `apply_backpressure` is called.
         """
         self.checked: Context | None = None
         self._record = record
@@ -174,23 +174,23 @@ class HotPath:
     def wrap_method(
         self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
     ) -> Callable[..., Any]:
-        """See `Recorder.wrap_method`; `begin` and `finish` stand here once more, without their calls."""
+        """See `Recorder.wrap_method`. `begin` and `finish` are inlined here for speed."""
         queue, high_water, record = self._queue, self._high_water, self._record
         get, put, reset, append = self._get, self._set, self._reset, queue.append
-        start = self._starts[default]  # one method is one runtime and operation, whatever its site
+        start = self._starts[default]  # all sites of a method have the same runtime and operation
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 site = getattr(args[0], attribute, default)
-            except IndexError:  # no instance at all: the method itself says so
+            except IndexError:  # called without an instance: the method raises the error
                 site = default
-            details = details_shared_by(args, kwargs, shared)
+            details = shared_details_of(args, kwargs, shared)
             context = get()
             if context is not self.checked:
                 begin = self.check_context(context)
                 if begin is not None:
-                    begin = begin if details is None else sharing(begin, details)
+                    begin = begin if details is None else with_details(begin, details)
                     return recording(begin, site, method, *args, **kwargs)
             execution = _new(record)
             execution.site = site
@@ -228,7 +228,7 @@ class HotPath:
         return call
 
     def take(self, execution: Record) -> None:
-        """Take a record that has ended."""
+        """Queue an ended record."""
         token = execution.token
         if token is not None:
             execution.token = None
@@ -241,11 +241,14 @@ class HotPath:
             self.apply_backpressure()
 
     def check_context(self, context: Context) -> Begin | None:
-        """Return what begins executions in a context instead, or None, and remember that it is checked."""
+        """Return the function that begins executions in this context, or None to use the hot path.
+
+        If it returns None, it may set `checked`.
+        """
         raise NotImplementedError
 
     def on_context_mismatch(self, error: ValueError) -> None:
-        """Report an execution that ended in another context than it began."""
+        """Report an execution that ended in a different context than it began in."""
         raise NotImplementedError
 
     def apply_backpressure(self) -> None:

@@ -1,4 +1,4 @@
-"""Ids and sampling decisions, made when somebody asks or in batches afterwards."""
+"""Creates span contexts and sampling decisions: on first use, or later in batches."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from sandscope._recording import _mapping
 
 
 class Identities:
-    """Gives each execution the span context that the SDK's own tracer would give it."""
+    """Creates span contexts in the same way as the SDK's tracer."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._sampler = provider.sampler
         self._ids = provider.id_generator
-        self._random = type(provider.id_generator) is RandomIdGenerator
-        self._plain = provider.sampler is DEFAULT_ON and self._random
+        self._has_random_ids = type(provider.id_generator) is RandomIdGenerator
+        self._uses_defaults = provider.sampler is DEFAULT_ON and self._has_random_ids
         random_flag = self._ids.is_trace_id_random() if hasattr(self._ids, "is_trace_id_random") else False
         self._root = TraceFlags(TraceFlags.SAMPLED | (_RANDOM if random_flag else 0))
         self._root_unsampled = TraceFlags(self._root & ~TraceFlags.SAMPLED)
 
     def give(self, executions: list[DeferredExecution]) -> list[DeferredExecution]:
-        """Give every execution its span context.
+        """Set the span context of every execution that has none.
 
         Returns:
-            Those that are sampled.
+            The sampled executions.
         """
-        if self._plain and give_ids is not None:
+        if self._uses_defaults and give_ids is not None:
             return give_ids(executions, urandom(32 * len(executions)), self._root)
         entropy, position, root = urandom(24 * len(executions)), 0, self._root
         sampled = []
         for execution in executions:
             identity = execution.identity
             if identity is None:
-                if self._plain and not execution.parent_context:
+                if self._uses_defaults and not execution.parent_context:
                     trace_id = int.from_bytes(entropy[position : position + 16], "big") or 1
                     span_id = int.from_bytes(entropy[position + 16 : position + 24], "big") or 1
                     position += 24
@@ -53,19 +53,19 @@ class Identities:
         return sampled
 
     def make(self, execution: DeferredExecution) -> SpanContext:
-        """Make ids, ask the sampler, and return both. Never raises: without a decision, it is not sampled."""
+        """Return a new span context with the sampler's decision; not sampled if that fails. Never raises."""
         try:
             return self._make(execution)
-        except Exception as error:  # noqa: BLE001 -- a sampler or id generator of the program's
+        except Exception as error:  # noqa: BLE001 -- from a sampler or id generator of the program
             _guard.report("recorder.identify", error)
-            return SpanContext(_spare.generate_trace_id(), _spare.generate_span_id(), False)
+            return SpanContext(_fallback_ids.generate_trace_id(), _fallback_ids.generate_span_id(), False)
 
     def _make(self, execution: DeferredExecution) -> SpanContext:
         parent = execution.parent
         if not execution.site.traced:
             return parent or INVALID_SPAN_CONTEXT
         trace_id = self._ids.generate_trace_id() if parent is None else parent.trace_id
-        if self._plain:
+        if self._uses_defaults:
             state = None if parent is None else parent.trace_state
             sampled = parent is None or parent.trace_flags.sampled
         else:
@@ -82,7 +82,8 @@ class Identities:
             state, sampled = result.trace_state, bool(result.decision.is_sampled())  # type: ignore[no-untyped-call]
             added = {k: v for k, v in (result.attributes or {}).items() if k not in start}
             if added:
-                execution._ensure_details().attributes.update(added)  # it may have ended
+                # Not `set_attributes`, which has no effect after the end.
+                execution._ensure_details().attributes.update(added)
         if parent is None:
             flags = self._root if sampled else self._root_unsampled
         else:
@@ -90,5 +91,5 @@ class Identities:
         return SpanContext(trace_id, self._ids.generate_span_id(), False, flags, state)
 
 
-_spare = RandomIdGenerator()
+_fallback_ids = RandomIdGenerator()
 _RANDOM = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)

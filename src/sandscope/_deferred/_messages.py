@@ -1,4 +1,4 @@
-"""The parts of OTLP messages that templates are made of, byte for byte as the SDK's encoder makes them."""
+"""Encodes the parts of OTLP messages for templates, byte for byte as the SDK's encoder does."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sandscope._deferred import _wire
 SPAN_ATTRIBUTES = 9
 LOG_ATTRIBUTES = 6
 _RECORDS = _wire.tag(2, 2)
-"""A scope's spans, and its log records."""
+"""The tag of a scope's spans, and of its log records."""
 
 _HAS_IS_REMOTE, _IS_REMOTE = 0x100, 0x200
 
 
 def request(resource: Resource, scope: InstrumentationScope) -> Callable[[bytes], bytes]:
-    """Return what puts a scope's records, encoded as fields, into a whole request for spans or logs.
+    """Return a function that creates a request, for spans or log records, from a scope's encoded records.
 
     Raises:
-        Exception: the SDK's encoder's, if it cannot encode resource or scope.
+        Exception: if the SDK's encoder cannot encode the resource or the scope.
     """
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
@@ -46,33 +46,33 @@ def request(resource: Resource, scope: InstrumentationScope) -> Callable[[bytes]
 
 
 def record_of(length: int) -> bytes:
-    """Return what stands before a record of a length in bytes."""
+    """Return the tag and the length prefix of a record, for its length in bytes."""
     return _RECORDS + _wire.varint(length)
 
 
 def trace_state(state: TraceState) -> bytes:
-    """Return a Span's field of trace state."""
+    """Return the ``trace_state`` field of a Span."""
     return _wire.string(3, ",".join(f"{key}={value}" for key, value in state.items()))
 
 
 def span_head(name: str, kind: SpanKind) -> bytes:
-    """Return a Span's fields of name and kind."""
+    """Return the ``name`` and ``kind`` fields of a Span."""
     return _wire.string(5, name) + _wire.integer(6, kind.value + 1)
 
 
 def span_flags(remote: bool) -> bytes:
-    """Return a Span's field of flags, which say whether its parent is remote."""
+    """Return the ``flags`` field of a Span, which says whether the parent is remote."""
     return _wire.fixed32(16, _HAS_IS_REMOTE | (_IS_REMOTE if remote else 0))
 
 
 def status(value: Status) -> bytes:
-    """Return a Span's field of status."""
+    """Return the ``status`` field of a Span."""
     fields = _wire.string(2, value.description or "") + _wire.integer(3, value.status_code.value)
     return _wire.message(15, fields)
 
 
 def log_head(severity: tuple[SeverityNumber, str], body: str) -> bytes:
-    """Return a LogRecord's fields of severity and body."""
+    """Return the severity and ``body`` fields of a LogRecord."""
     number, text = severity
     return (
         _wire.integer(2, number.value)

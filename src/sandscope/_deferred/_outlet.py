@@ -1,4 +1,4 @@
-"""The way out of one signal: encodes records in small steps, and hands whole requests to an exporter."""
+"""The export queue of one signal: encodes records in small batches and passes requests to an exporter."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from opentelemetry import context
 from sandscope import _guard, _internals
 from sandscope._deferred import _compiled
 from sandscope._deferred._deferred_execution import DeferredExecution
-from sandscope._deferred._hot_path import Owner
+from sandscope._deferred._hot_path import HotPathRecorder
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
 
 LIMIT = 8192
-"""Records that wait for the exporter, at most; what comes beyond is dropped and counted."""
+"""The maximum number of records in the export queue. Further records are dropped and counted."""
 _REQUEST = 512
 _STEP = 32 if _compiled.python_reason else _REQUEST
-"""Records encoded at a time, in about 0.1 ms: the program's threads get the interpreter in between."""
+"""Records to encode at once, in about 0.1 ms. Between batches, the program's threads can acquire the GIL."""
 
 
 def _suppressed() -> Context:
@@ -30,87 +30,87 @@ def _suppressed() -> Context:
 
 
 class Outlet:
-    """Bounded; one thread at a time sends.
+    """A bounded export queue. Only one thread at a time may send.
 
     Attributes:
-        signal: what it sends.
-        closed: it sends nothing any more.
+        signal: the signal that is exported.
+        closed: whether exporting has stopped.
     """
 
     def __init__(self, signal: Signal, exporter: Any, outcomes: RecordOutcomes) -> None:
-        """Prepare to send.
+        """Create the queue.
 
         Args:
-            signal: what it sends.
-            exporter: a span or log record exporter of the SDK's, or None to send nothing.
-            outcomes: where outcomes are counted.
+            signal: the signal to export.
+            exporter: a span or log record exporter of the SDK, or None to export nothing.
+            outcomes: counts the records by outcome.
         """
         self.signal = signal
         self._exporter = exporter
         self._outcomes = outcomes
-        self._waiting: deque[DeferredExecution] = deque()
+        self._queue: deque[DeferredExecution] = deque()
         self.closed = False
         self._suppressed = _suppressed()
         self._takes_bytes = exporter is not None and _internals.accept_encoded(exporter)
 
     @property
-    def crowded(self) -> bool:
-        """Whether a good part of what may wait does."""
-        return len(self._waiting) > LIMIT // 4
+    def is_filling_up(self) -> bool:
+        """Whether more than a quarter of the queue is used."""
+        return len(self._queue) > LIMIT // 4
 
     def add(self, executions: Sequence[DeferredExecution]) -> None:
-        """Let ended, sampled executions wait to be sent; those beyond the limit are dropped."""
+        """Queue ended executions. Executions beyond the limit are dropped."""
         if self._exporter is None:
             return
         if self.closed:
             self._outcomes.add(self.signal, "not_delivered", len(executions))
             return
-        room = max(0, LIMIT - len(self._waiting))
-        self._waiting.extend(executions[:room])
+        room = max(0, LIMIT - len(self._queue))
+        self._queue.extend(executions[:room])
         self._outcomes.add(self.signal, "queue_full", len(executions) - room if len(executions) > room else 0)
 
     def send(self) -> None:
-        """Send all that waits now."""
-        waiting = self._waiting
-        for _ in range(len(waiting) // _REQUEST + 1):
-            batch = [waiting.popleft() for _ in range(min(_REQUEST, len(waiting)))]
+        """Export the records in the queue."""
+        queue = self._queue
+        for _ in range(len(queue) // _REQUEST + 1):
+            batch = [queue.popleft() for _ in range(min(_REQUEST, len(queue)))]
             if batch:
                 self._send(batch)
 
     def close(self) -> None:
-        """Send nothing any more: what waits and what comes is lost, and counted."""
+        """Stop exporting. Queued and new records are dropped and counted."""
         self.closed = True
 
     def after_fork_in_child(self) -> None:
-        """Drop what waits: after a fork, the parent sends it, by connections of its own."""
-        self._waiting.clear()
+        """Clear the queue, because the parent process exports it. Use new connections."""
+        self._queue.clear()
         if self._takes_bytes:
-            _internals.leave_connections(self._exporter)
+            _internals.abandon_connections(self._exporter)
 
     def _send(self, batch: list[DeferredExecution]) -> None:
         delivered = False
-        left_out: list[DeferredExecution] = []
+        omitted: list[DeferredExecution] = []
         try:
             if self.closed:
                 return
-            request = self._request(batch, left_out)
+            request = self._request(batch, omitted)
             if request:
-                # In a context of its own, in which the exporter's requests are not recorded. It is made
-                # beforehand: to attach here would leave a thread suppressed if a signal handler raises.
+                # Run in a context that suppresses instrumentation of the exporter's requests. The context is created
+                # in advance: if a signal handler raised after an `attach` here, the thread would stay suppressed.
                 result = self._suppressed.copy().run(self._exporter.export, request)
                 delivered = getattr(result, "name", "SUCCESS") == "SUCCESS"
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report(f"send.{self.signal}", error)
         finally:
-            self._outcomes.add(self.signal, "not_encoded", len(left_out))
-            rest = len(batch) - len(left_out)
+            self._outcomes.add(self.signal, "not_encoded", len(omitted))
+            rest = len(batch) - len(omitted)
             self._outcomes.add(self.signal, "sent" if delivered else "not_delivered", rest)
 
-    def _request(self, batch: list[DeferredExecution], left_out: list[DeferredExecution]) -> Any:
+    def _request(self, batch: list[DeferredExecution], omitted: list[DeferredExecution]) -> Any:
         if not self._takes_bytes:
-            return list(self._readable(batch, left_out))
+            return list(self._readable(batch, omitted))
         parts: list[bytes] = []
-        by_recorder: dict[Owner, list[DeferredExecution]] = {}
+        by_recorder: dict[HotPathRecorder, list[DeferredExecution]] = {}
         for execution in batch:
             by_recorder.setdefault(execution.recorder, []).append(execution)
         for recorder, executions in by_recorder.items():
@@ -118,11 +118,11 @@ class Outlet:
             for start in range(0, len(executions), _STEP):
                 if start:
                     time.sleep(0)
-                parts.append(encode(executions[start : start + _STEP], left_out.append))
-        return _internals.Encoded(b"".join(parts), len(batch) - len(left_out))
+                parts.append(encode(executions[start : start + _STEP], omitted.append))
+        return _internals.Encoded(b"".join(parts), len(batch) - len(omitted))
 
     def _readable(
-        self, batch: Sequence[DeferredExecution], left_out: list[DeferredExecution]
+        self, batch: Sequence[DeferredExecution], omitted: list[DeferredExecution]
     ) -> Iterator[Any]:
         from sandscope._deferred._readable import readable_log, readable_span
 
@@ -131,6 +131,6 @@ class Outlet:
             recorder = execution.recorder
             try:
                 yield make(execution, recorder.resource, recorder.instrumentation_scope)
-            except Exception as error:  # noqa: BLE001 -- one execution must not cost the others
+            except Exception as error:  # noqa: BLE001 -- the other executions are still exported
                 _guard.report("encode", error)
-                left_out.append(execution)
+                omitted.append(execution)

@@ -1,4 +1,4 @@
-"""From the queue of ended executions to instruments and exporters, in batches, on a thread of its own."""
+"""Processes the queue of ended executions in batches, on a background thread: metrics first, then export."""
 
 from __future__ import annotations
 
@@ -29,41 +29,42 @@ from sandscope._scope import Scope
 
 _HIGH_WATER = 2048
 _BACKPRESSURE = 64
-"""Executions that a thread counts which ends one while the queue is too long."""
+"""The number of executions that the calling thread processes if the queue is too long."""
 _BATCH = 256
 _INTERVAL, _SHORT_INTERVAL = 0.2, 0.01
-"""Seconds between drains; the short one when the last found so much that another might find too much."""
-_PATIENCE = 1.0
-"""Seconds to wait for a batch that another thread counts."""
-_PAUSE = 0.01
-"""Seconds that a thread which ends executions may wait for its turn, once the queue is far too long."""
-_LAST = 30.0
-"""Seconds to wait for a request that another thread sends."""
+"""Seconds between batches. The short interval is used while an export queue is filling up."""
+_LOCK_TIMEOUT = 1.0
+"""Seconds to wait for another thread that is processing a batch."""
+_BACKPRESSURE_TIMEOUT = 0.01
+"""Seconds that the calling thread waits to process executions if the queue is much too long."""
+_FLUSH_TIMEOUT = 30.0
+"""Seconds to wait for another thread that is exporting."""
 
 
-class Member(Protocol):
-    """What a pipeline needs of a recorder that records into it."""
+class PipelineRecorder(Protocol):
+    """The part of a recorder that its pipeline uses."""
 
     scope: Scope
 
     def settle(self) -> None:
-        """Write what was measured outside of executions."""
+        """Write the pending measurements."""
 
-    def fall_back_to(self, instead: DirectRecorder) -> None:
-        """Let a direct recorder take new executions."""
+    def fall_back_to(self, fallback: DirectRecorder) -> None:
+        """Use a direct recorder for new executions."""
 
 
 class Pipeline:
-    """What the recorders of one process share.
+    """The queue, the background thread and the exporters that the recorders of a process share.
 
     Attributes:
-        queue: ended executions; a recorder appends, the drain takes.
-        high_water: ended executions in the queue above which the thread that ends one helps to count them.
-        idle: no thread drains yet, or none could be started, or no longer after a fork.
-        outcomes: what became of every record.
-        recorders: who records into it.
-        tracer_provider: gets the spans that an instrumentation starts beside executions; the same for
-            `meter_provider` and `logger_provider`, of which None is the global one.
+        queue: ended executions, appended by recorders.
+        high_water: the length of the queue above which the calling thread also processes executions.
+        idle: whether no background thread is running: not started yet, failed to start, or lost in a fork.
+        outcomes: counts the records by outcome.
+        recorders: the recorders that use this pipeline.
+        tracer_provider: receives spans outside of executions.
+        meter_provider: receives the metrics.
+        logger_provider: receives log records outside of executions; None is the global provider.
     """
 
     def __init__(
@@ -76,21 +77,21 @@ class Pipeline:
         *,
         logger_provider: LoggerProvider | None = None,
     ) -> None:
-        """Prepare; the thread starts with the first execution.
+        """Create the pipeline. The background thread starts with the first execution.
 
         Args:
-            tracer_provider: gives sampler, ids and resource.
-            meter_provider: gets the metrics.
-            span_exporter: gets the spans; None: nobody does.
-            log_exporter: gets the log records; None: nobody does.
+            tracer_provider: provides the sampler, the id generator and the resource.
+            meter_provider: receives the metrics.
+            span_exporter: receives the spans; None to export no spans.
+            log_exporter: receives the log records; None to export no log records.
             high_water: see the attribute.
-            logger_provider: gets log records that belong to no execution; the global one by default.
+            logger_provider: receives log records outside of executions; the global provider by default.
         """
         self.high_water = high_water
         self.queue: deque[DeferredExecution] = deque()
         self.idle = True
         self.outcomes = RecordOutcomes()
-        self.recorders: weakref.WeakSet[Member] = weakref.WeakSet()
+        self.recorders: weakref.WeakSet[PipelineRecorder] = weakref.WeakSet()
         self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
         self.logger_provider = logger_provider
         self.identities = Identities(tracer_provider)
@@ -98,86 +99,85 @@ class Pipeline:
             Outlet("span", span_exporter, self.outcomes),
             Outlet("log", log_exporter, self.outcomes),
         )
-        self._collecting, self._sending = new_lock(), new_lock()
-        self._counts_now = self._sends_now = False
+        self._collect_lock, self._send_lock = new_lock(), new_lock()
+        self._is_collecting = self._is_sending = False
         self._wake = threading.Event()
         self._closed = False
         self._readers = _internals.Readers(meter_provider)
-        _instruments.settle_first(meter_provider, self)
+        _instruments.settle_before_collection(meter_provider, self)
         self.outcomes.show(meter_provider)
         watch_forks(self)
 
     @property
     def resource(self) -> Resource:
-        """Whose telemetry it is; that of a forked child may be another one than its parent's."""
+        """The resource of the telemetry. It may change in a forked child."""
         return self.tracer_provider.resource
 
     def wake(self) -> None:
-        """Start the thread that drains."""
+        """Start the background thread."""
         if self._closed:
             return
         self.idle = False
         try:
             threading.Thread(target=self._run, name="sandscope-recorder", daemon=True).start()
-        except RuntimeError as error:  # no more threads, or the interpreter is about to end
+        except RuntimeError as error:  # too many threads, or interpreter shutdown
             self.idle = True
             _guard.report("recorder.thread", error)
 
     def apply_backpressure(self) -> None:
-        """Count some executions on the calling thread: the program is faster than the drain.
+        """Process some executions on the calling thread, because the background thread is too slow.
 
-        Never sends: it is called by the program's threads, also from finalisers and signal handlers, perhaps
-        of the very thread that is in here already. It waits, briefly, only where the queue would grow without
-        bound.
+        Never exports, because the program's threads call this, also in finalizers and signal handlers, which may
+        interrupt this method on the same thread. Waits briefly if the queue would otherwise grow without limit.
         """
-        pause = _PAUSE if len(self.queue) > 4 * self.high_water else 0
-        if self._collecting.acquire(timeout=pause):
+        timeout = _BACKPRESSURE_TIMEOUT if len(self.queue) > 4 * self.high_water else 0
+        if self._collect_lock.acquire(timeout=timeout):
             try:
                 self._collect(_BACKPRESSURE)
             finally:
-                self._collecting.release()
+                self._collect_lock.release()
 
     def settle(self) -> None:
-        """Count all that has ended so far; what another thread is counting is waited for."""
+        """Process all executions that have ended. Waits for a batch that another thread is processing."""
         for _ in range(len(self.queue) // _BATCH + 1):
-            if not self._collecting.acquire(timeout=_PATIENCE):
+            if not self._collect_lock.acquire(timeout=_LOCK_TIMEOUT):
                 return
             try:
                 self._collect(_BATCH)
             finally:
-                self._collecting.release()  # between batches it is the turn of those who help
+                self._collect_lock.release()  # lets other threads process a batch in between
 
-    def flush(self, timeout: float = _LAST) -> bool:
-        """Send all that has ended so far.
+    def flush(self, timeout: float = _FLUSH_TIMEOUT) -> bool:
+        """Process and export all executions that have ended.
 
         Args:
-            timeout: seconds to wait for what another thread is sending.
+            timeout: the maximum time in seconds to wait for another thread that is exporting.
 
         Returns:
-            False if it took longer, or this very thread is sending: a signal handler has interrupted it.
+            False after the timeout, or if a signal handler calls this while the same thread is exporting.
         """
         _clock.refresh()
         self.settle()
-        if not self._sending.acquire(timeout=timeout):
+        if not self._send_lock.acquire(timeout=timeout):
             return False
         try:
-            if self._sends_now:
+            if self._is_sending:
                 return False
-            self._sends_now = True
+            self._is_sending = True
             try:
                 for outlet in self._outlets:
                     outlet.send()
             finally:
-                self._sends_now = False
+                self._is_sending = False
         finally:
-            self._sending.release()
+            self._send_lock.release()
         return True
 
     def close(self, signal: Signal | None = None) -> None:
-        """Flush, and send no more: spans and log records that still come are counted as not delivered.
+        """Flush, and stop exporting. Later spans and log records are counted as not delivered.
 
         Args:
-            signal: whose provider shuts down; by default, all.
+            signal: the signal whose provider shuts down; by default, both.
         """
         self.flush()
         for outlet in self._outlets:
@@ -189,41 +189,41 @@ class Pipeline:
         self.flush(0)
 
     def before_fork(self) -> None:
-        """Let no batch be counted and no reader collect: the child would get the SDK's locks as they are then."""
-        self._readers.hold(_PATIENCE)
-        self._collecting.acquire(timeout=_PATIENCE)
+        """Wait for running batches and collections: the child inherits the SDK's locks in their current state."""
+        self._readers.hold(_LOCK_TIMEOUT)
+        self._collect_lock.acquire(timeout=_LOCK_TIMEOUT)
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
-        with suppress(RuntimeError):  # it was not to be had
-            self._collecting.release()
-        self._readers.let_go()
+        """Allow batches and collections again."""
+        with suppress(RuntimeError):  # the lock was not acquired within the timeout
+            self._collect_lock.release()
+        self._readers.release()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: what was under way is the parent's."""
+        """Reset the pipeline: queued executions belong to the parent process."""
         self.queue.clear()
         for outlet in self._outlets:
             outlet.after_fork_in_child()
-        self._counts_now = self._sends_now = False
+        self._is_collecting = self._is_sending = False
         self._wake = threading.Event()
         self.idle = True
-        self._readers.begin_anew()
+        self._readers.reset_in_child()
 
-    def _collect(self, most: int) -> None:
-        """Count ended executions; for the thread that holds the lock."""
-        if self._counts_now:
-            return  # a finaliser or signal handler has interrupted this very thread, perhaps inside the SDK
-        self._counts_now = True
+    def _collect(self, max_count: int) -> None:
+        """Process up to ``max_count`` ended executions. The caller holds the lock."""
+        if self._is_collecting:
+            return  # called by a finalizer or signal handler that has interrupted this method, perhaps inside the SDK
+        self._is_collecting = True
         batch: list[DeferredExecution] = []
         try:
-            while len(batch) < most and self.queue:
+            while len(batch) < max_count and self.queue:
                 batch.append(self.queue.popleft())
             if batch:
                 self._count(batch)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.collect", error)
         finally:
-            self._counts_now = False  # also after a Ctrl-C
+            self._is_collecting = False  # also after a Ctrl-C
 
     def _count(self, batch: list[DeferredExecution]) -> None:
         by_aggregator: dict[Aggregator, list[DeferredExecution]] = {}
@@ -237,7 +237,7 @@ class Pipeline:
         for aggregator, executions in by_aggregator.items():
             try:
                 aggregator.count(executions)
-            except Exception as error:  # noqa: BLE001 -- the others are to be counted
+            except Exception as error:  # noqa: BLE001 -- the other executions are still counted
                 _guard.report("metrics.add", error)
         carry(traced)
         spans, logs = self._outlets
@@ -250,10 +250,10 @@ class Pipeline:
             wake.wait(interval)
             try:
                 self.settle()
-                crowded = any(outlet.crowded for outlet in self._outlets)
-                interval = _SHORT_INTERVAL if crowded else _INTERVAL
+                is_filling_up = any(outlet.is_filling_up for outlet in self._outlets)
+                interval = _SHORT_INTERVAL if is_filling_up else _INTERVAL
                 self.flush()
                 for recorder in list(self.recorders):
                     recorder.settle()
-            except Exception as error:  # noqa: BLE001 -- the thread must go on
+            except Exception as error:  # noqa: BLE001 -- the thread must keep running
                 _guard.report("recorder.drain", error)

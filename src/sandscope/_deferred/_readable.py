@@ -1,4 +1,4 @@
-"""Executions as the SDK's own objects: equal to what the direct recorder leaves with the SDK."""
+"""Converts executions to spans and log records of the SDK, equal to those of the direct recorder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._recording import _mapping
 from sandscope._verdict import MISSING_EVIDENCE
 
-# Older SDKs allow more kinds of values on log records than on spans, and must be asked for it.
+# Older SDKs accept more types of values on log records than on spans, but only with this argument.
 _FOR_LOGS: dict[str, Any] = (
     {"extended_attributes": True}
     if "extended_attributes" in inspect.signature(BoundedAttributes).parameters
@@ -30,13 +30,13 @@ def readable_span(
     scope: InstrumentationScope,
     limits: SpanLimits | None = None,
 ) -> ReadableSpan:
-    """Return an ended execution as an ended span of the SDK's.
+    """Return an ended execution as an ended span of the SDK.
 
     Args:
-        execution: has ended.
-        resource: whose telemetry it is.
-        scope: the instrumentation's.
-        limits: as a tracer provider has them; from the environment by default.
+        execution: an ended execution.
+        resource: the resource of the telemetry.
+        scope: the instrumentation scope.
+        limits: the span limits; from the environment by default.
     """
     return ReadableSpan(
         context=execution.get_span_context(),
@@ -56,13 +56,13 @@ def readable_log(
     scope: InstrumentationScope,
     limits: LogRecordLimits | None = None,
 ) -> ReadableLogRecord:
-    """Return an ended execution as a log record of the SDK's.
+    """Return an ended execution as a log record of the SDK.
 
     Args:
-        execution: has ended.
-        resource: whose telemetry it is.
-        scope: the instrumentation's.
-        limits: as a logger provider has them; from the environment by default.
+        execution: an ended execution.
+        resource: the resource of the telemetry.
+        scope: the instrumentation scope.
+        limits: the log record limits; from the environment by default.
     """
     limits = limits or LogRecordLimits()
     verdict = execution.verdict or MISSING_EVIDENCE
@@ -76,12 +76,12 @@ def readable_log(
         body=_mapping.body(execution.site, verdict),
         event_name=_mapping.EVENT_NAME,
     )
-    # Set afterwards: its parameter knows fewer kinds of mappings.
+    # Not passed to the constructor, whose parameter accepts fewer types of mappings.
     record.attributes = log_attributes(execution, limits)
     return ReadableLogRecord(record, resource, scope, limits)
 
 
 def log_attributes(execution: DeferredExecution, limits: LogRecordLimits) -> BoundedAttributes:
-    """Return the attributes of a log record."""
-    count, longest = limits.max_log_record_attributes, limits.max_log_record_attribute_length
-    return BoundedAttributes(count, _mapping.log_attributes(execution), False, longest, **_FOR_LOGS)
+    """Return the attributes of an execution's log record, with the limits applied."""
+    count, max_length = limits.max_log_record_attributes, limits.max_log_record_attribute_length
+    return BoundedAttributes(count, _mapping.log_attributes(execution), False, max_length, **_FOR_LOGS)

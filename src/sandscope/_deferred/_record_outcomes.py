@@ -1,4 +1,4 @@
-"""What became of every record: sent, or lost and why; shown as metrics."""
+"""Counts records by outcome: sent, not sampled, or dropped and why. Exported as a metric."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class RecordOutcomes:
         self._counts: dict[tuple[Signal, Outcome], int] = defaultdict(int)
 
     def add(self, signal: Signal, outcome: Outcome, count: int) -> None:
-        """Count records."""
+        """Add to the number of records with an outcome."""
         if count:
             with self._lock:
                 self._counts[signal, outcome] += count
 
     def count(self, signal: Signal, outcome: Outcome) -> int:
-        """Return how many records of a signal had an outcome so far."""
+        """Return the number of records of a signal with an outcome."""
         with self._lock:
             return self._counts.get((signal, outcome), 0)
 
     def show(self, provider: MeterProvider) -> None:
-        """Make them a metric of a provider."""
+        """Register the metric with a provider."""
         meter = provider.get_meter("sandscope", __version__)
         meter.create_observable_counter(RECORDS.name, [self._observe], RECORDS.unit, RECORDS.description)
 

@@ -1,4 +1,4 @@
-"""What the records of executions with the same site and verdict have in common, encoded once."""
+"""Templates: the common part of all records with the same site and verdict, encoded once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sandscope._execution import Details, Site
 from sandscope._recording import _mapping
 from sandscope._verdict import Verdict
 
-_OWN = "\0"
-"""The key of an attribute that marks where those of one execution go."""
+_PLACEHOLDER = "\0"
+"""The key of a placeholder attribute, which marks the position of the execution's own attributes."""
 _SCALARS = (str, bool, int, float)
 
-# What stands before a field's value, with the length where that is fixed.
+# Tags of fields, followed by the length prefix if the length is fixed.
 _TRACE_ID, _SPAN_ID, _PARENT_ID = (
     _wire.tag(1, 2) + b"\x10",
     _wire.tag(2, 2) + b"\x08",
@@ -38,44 +38,44 @@ _times = struct.Struct("<QcQ").pack
 _log_ids = struct.Struct("<2s16s2s8sc").pack
 
 
-class Unfit(Exception):  # noqa: N818 -- not an error: the slow way is taken
-    """No template can be made: attributes are dropped, or cannot be encoded, or stand in another order."""
+class NoTemplate(Exception):  # noqa: N818 -- not an error: the SDK's encoder is used instead
+    """No template is possible: attributes are dropped, cannot be encoded, or have an unexpected order."""
 
 
 class SpanTemplate:
-    """A span without ids, trace state, times, and attributes of one execution's own."""
+    """An encoded span without ids, trace state, timestamps and the execution's own attributes."""
 
-    __slots__ = ("_after", "_before", "_flags", "_head", "_local", "_own", "_root", "pieces")
+    __slots__ = ("_after", "_before", "_child", "_flags", "_head", "_own", "_root", "pieces")
 
     pieces: tuple[bytes, ...]
 
     def __init__(self, site: Site, verdict: Verdict, error_type: str | None, limits: SpanLimits) -> None:
-        """Encode what is common.
+        """Encode the common part.
 
         Raises:
-            Exception: if that cannot be done once for all.
+            Exception: if no template is possible.
         """
         example = _example(site, verdict, error_type)
         attributes = example.span_data(limits).fields["attributes"]
-        self._own = _Own(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
+        self._own = _OwnAttributes(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
         self._head = _messages.span_head(example.name, example.kind) + _START_TIME
-        self._before, after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_OWN,))
+        self._before, after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_PLACEHOLDER,))
         self._after = after + _messages.status(example.status)
         self._flags = (_messages.span_flags(False), _messages.span_flags(True))
         after = self._after + self._flags[False]
         tail = self._before + after
         length = len(_TRACE_ID + _SPAN_ID + self._head + _END_TIME + tail) + 16 + 8 + 8 + 8
         self._root = (_messages.record_of(length) + _TRACE_ID, tail)
-        self._local = (_messages.record_of(length + len(_PARENT_ID) + 8) + _TRACE_ID, tail)
-        starts = (self._root[0], self._local[0])
+        self._child = (_messages.record_of(length + len(_PARENT_ID) + 8) + _TRACE_ID, tail)
+        starts = (self._root[0], self._child[0])
         self.pieces = (*starts, _SPAN_ID, _PARENT_ID, self._head, _END_TIME, self._before, after)
 
     def fits(self, details: Details) -> bool:
-        """Return whether an execution with these details can be filled in."""
+        """Return whether the template can encode an execution with these details."""
         return details.written is None and not details.events and self._own.fit(details.attributes)
 
     def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
-        """Return the span of an execution on which the program has written nothing but attributes."""
+        """Return the encoded span of an execution for which `fits` is true."""
         trace_id, span_id, _, _, state, _ = execution.get_span_context()
         parent = execution.parent if execution.parent_context else None
         trace, span, offset = trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big"), _clock.offset
@@ -86,7 +86,7 @@ class SpanTemplate:
                 start, tail = self._root
                 return start, trace, _SPAN_ID, span, self._head, times, tail
             if not parent[2]:
-                start, tail = self._local
+                start, tail = self._child
                 parent_id = _PARENT_ID + parent[1].to_bytes(8, "big")
                 return start, trace, _SPAN_ID, span, parent_id, self._head, times, tail
         fields = (
@@ -103,7 +103,7 @@ class SpanTemplate:
 
 
 class LogTemplate:
-    """A log record without times, ids, flags, duration, error message, and attributes of one execution's own."""
+    """An encoded log record without timestamps, ids, flags, duration, error message and the execution's attributes."""
 
     __slots__ = (
         "_after",
@@ -120,16 +120,22 @@ class LogTemplate:
     pieces: tuple[bytes, ...]
 
     def __init__(self, site: Site, verdict: Verdict, error_type: str | None, limits: LogRecordLimits) -> None:
-        """Encode what is common.
+        """Encode the common part.
 
         Raises:
-            Exception: if that cannot be done once for all.
+            Exception: if no template is possible.
         """
         example = _example(site, verdict, error_type)
         attributes = _readable.log_attributes(example, limits)
-        self._own = _Own(attributes, limits.max_log_record_attributes, limits.max_log_record_attribute_length)
+        self._own = _OwnAttributes(
+            attributes, limits.max_log_record_attributes, limits.max_log_record_attribute_length
+        )
         self._has_message = _mapping.EXCEPTION_MESSAGE in attributes
-        slots = (_OWN, _mapping.SECONDS, *((_mapping.EXCEPTION_MESSAGE,) if self._has_message else ()))
+        slots = (
+            _PLACEHOLDER,
+            _mapping.SECONDS,
+            *((_mapping.EXCEPTION_MESSAGE,) if self._has_message else ()),
+        )
         self._before, between, self._after, *last = _cut(_messages.LOG_ATTRIBUTES, attributes, slots)
         self._last = b"".join(last)
         duration = _wire.message(_messages.LOG_ATTRIBUTES, _wire.key_value(_mapping.SECONDS, 0.0))
@@ -145,13 +151,13 @@ class LogTemplate:
         self.pieces = (start, before, self._seconds, after, *ids)
 
     def fits(self, details: Details) -> bool:
-        """Return whether an execution with these details can be filled in."""
+        """Return whether the template can encode an execution with these details."""
         return self._own.fit(details.attributes) and (
             not self._has_message or self._own.fits(details.error_message)
         )
 
     def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
-        """Return the log record of an execution."""
+        """Return the encoded log record of an execution."""
         trace_id, span_id, _, flags, _, _ = execution.get_span_context()
         time = _uint64(execution.ended + _clock.offset)
         duration = _double(execution.duration)
@@ -179,31 +185,31 @@ class LogTemplate:
         return _messages.record_of(sum(map(len, fields))), *fields
 
 
-class _Own:
-    """Tells which attributes of an execution go into a template as they are."""
+class _OwnAttributes:
+    """Decides whether an execution's own attributes can be added to a template unchanged."""
 
-    __slots__ = ("_longest", "_room", "_taken")
+    __slots__ = ("_max_length", "_reserved", "_room")
 
-    def __init__(self, attributes: Mapping[str, Any], count: int | None, longest: int | None) -> None:
-        # An error type of the execution's own changes what else there is.
-        self._taken = frozenset(attributes) | {_mapping.ERROR_TYPE}
+    def __init__(self, attributes: Mapping[str, Any], count: int | None, max_length: int | None) -> None:
+        # `error.type` is included, because the program's value would change the other attributes.
+        self._reserved = frozenset(attributes) | {_mapping.ERROR_TYPE}
         self._room = None if count is None else count + 1 - len(attributes)
-        self._longest = longest
+        self._max_length = max_length
 
     def fit(self, attributes: Mapping[str, Any]) -> bool:
-        """Return whether the SDK would take them unchanged, and none stands in the template already."""
+        """Return whether the SDK accepts the attributes unchanged and the template has none of them."""
         if self._room is not None and len(attributes) > self._room:
             return False
         for key, value in attributes.items():
-            if type(key) is not str or not key or key in self._taken or not self.fits(value):
+            if type(key) is not str or not key or key in self._reserved or not self.fits(value):
                 return False
         return True
 
     def fits(self, value: Any) -> bool:
-        """Return whether the SDK would take a value unchanged."""
+        """Return whether the SDK accepts a value unchanged."""
         kind = type(value)
         if kind is str:
-            return self._longest is None or len(value) <= self._longest
+            return self._max_length is None or len(value) <= self._max_length
         if kind is tuple:
             kinds = set(map(type, value))
             return len(kinds) == 1 and kinds.issubset(_SCALARS) and all(map(self.fits, value))
@@ -211,21 +217,21 @@ class _Own:
 
 
 def _example(site: Site, verdict: Verdict, error_type: str | None) -> DeferredExecution:
-    if _OWN in site.attributes:
-        raise Unfit
+    if _PLACEHOLDER in site.attributes:
+        raise NoTemplate
     example = object.__new__(DeferredExecution)
     example.site, example.verdict = site, verdict
     example.started = example.ended = 0
     example.details = details = Details()
     details.error_type = error_type
-    details.attributes[_OWN] = ""
+    details.attributes[_PLACEHOLDER] = ""
     return example
 
 
 def _cut(number: int, attributes: Any, slots: tuple[str, ...]) -> list[bytes]:
-    """Encode attributes up to, between and after the slots, which are left out."""
+    """Encode the attributes before, between and after the slots. The slots themselves are omitted."""
     if attributes.dropped:
-        raise Unfit
+        raise NoTemplate
     parts, found = [b""], []
     for key, value in attributes.items():
         if key in slots:
@@ -234,5 +240,5 @@ def _cut(number: int, attributes: Any, slots: tuple[str, ...]) -> list[bytes]:
         else:
             parts[-1] += _wire.message(number, _wire.key_value(key, value))
     if tuple(found) != slots:
-        raise Unfit
+        raise NoTemplate
     return parts

@@ -1,7 +1,7 @@
-"""Protobuf's wire format, as far as templates need it.
+"""The part of Protobuf's wire format that templates need.
 
-Every function returns bytes. Those for a field leave it out where proto3 does: at its default. They raise for what
-protobuf would refuse; such records are left to the SDK's encoder.
+Every function returns bytes. As in proto3, fields with the default value are omitted. For values that Protobuf would
+reject, the functions raise, and the record is encoded by the SDK's encoder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _uint32 = struct.Struct("<I").pack
 
 
 def varint(value: int) -> bytes:
-    """Return a number of at least 0, seven bits a byte."""
+    """Return a varint of a number >= 0: seven bits in each byte."""
     if value < 0x80:
         return _BYTES[value]
     if value < 0x4000:
@@ -33,12 +33,12 @@ def varint(value: int) -> bytes:
 
 
 def tag(number: int, kind: int) -> bytes:
-    """Return what stands before a field's value."""
+    """Return the tag of a field: its number and wire type."""
     return varint(number << 3 | kind)
 
 
 def message(number: int, payload: bytes) -> bytes:
-    """Return a field with a length: a message, present even if empty."""
+    """Return a length-delimited field. It is not omitted if it is empty."""
     return tag(number, _DELIMITED) + varint(len(payload)) + payload
 
 
@@ -72,11 +72,11 @@ def any_value(value: Any) -> bytes:
     """Return an AnyValue.
 
     Args:
-        value: a str, bool, int of 64 bits, float, or a tuple of these.
+        value: a str, bool, 64-bit int or float, or a tuple of these.
 
     Raises:
-        TypeError: if it is anything else.
-        ValueError: if it is half of a surrogate pair, or a larger integer.
+        TypeError: if the value has another type.
+        ValueError: if a string contains a lone surrogate, or an integer exceeds 64 bits.
     """
     kind: type = type(value)
     payload: bytes

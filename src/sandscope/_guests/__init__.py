@@ -1,1 +1,1 @@
-"""What guests emit themselves through their host: bounded, and always in the trace of their own execution."""
+"""Telemetry that guests emit through their host: limited, and always in the trace of the guest's execution."""

@@ -1,4 +1,4 @@
-"""What guests may send, how much of it, and what they are told."""
+"""Rules for the telemetry of guests: valid names, limits, and reasons for a refusal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
 
 class Refusal(IntEnum):
-    """Why something was not taken; the number is the guest's answer."""
+    """Why telemetry was refused. The value is returned to the guest."""
 
     ADDRESS = -1
     INVALID = -2
@@ -24,16 +24,16 @@ class Refusal(IntEnum):
 
 @dataclass(frozen=True)
 class GuestLimits:
-    """How much the guest of one execution may emit.
+    """Limits of the telemetry that a guest may emit in one execution.
 
     Attributes:
-        spans: in all.
-        open_spans: at a time.
-        attributes: of one span.
-        logs: log records.
-        name: characters of a span's name; the rest is cut off.
-        value: characters of an attribute's value, likewise.
-        body: characters of a log record's text, likewise.
+        spans: the number of spans.
+        open_spans: the number of spans that are open at the same time.
+        attributes: the number of attributes of a span.
+        logs: the number of log records.
+        name: the length of a span's name in characters; longer names are truncated.
+        value: the length of an attribute's value in characters; longer values are truncated.
+        body: the length of a log record's body in characters; longer bodies are truncated.
     """
 
     spans: int = 1000
@@ -46,25 +46,25 @@ class GuestLimits:
 
     @property
     def text(self) -> int:
-        """Bytes of a text that are worth reading."""
+        """The maximum number of bytes to read of any text."""
         return 4 * max(self.name, self.value, self.body)
 
 
-def text_of(data: bytes | str, most: int) -> str:
-    """Return what can be read of a text, and no more than ``most`` characters."""
+def text_of(data: bytes | str, max_length: int) -> str:
+    """Return a text, truncated to ``max_length`` characters; invalid UTF-8 is replaced."""
     if isinstance(data, str):
-        data = data[:most].encode("utf-8", "replace")
-    return data[: 4 * most].decode("utf-8", "replace")[:most]
+        data = data[:max_length].encode("utf-8", "replace")
+    return data[: 4 * max_length].decode("utf-8", "replace")[:max_length]
 
 
 def name_of(data: bytes | str) -> str | None:
-    """Return a name that keeps to the rule, or None: one that is cut would be another's."""
+    """Return a valid name, or None. Names are not truncated, as two names could become the same."""
     text = data if isinstance(data, str) else data.decode("latin-1")
     return text if _NAME.fullmatch(text) else None
 
 
 def severity_of(number: int) -> Severity:
-    """Return the word for OpenTelemetry's number."""
+    """Return the severity for OpenTelemetry's severity number."""
     if number < SeverityNumber.INFO.value:
         return "DEBUG"
     if number < SeverityNumber.WARN.value:

@@ -1,6 +1,6 @@
-"""What a guest may emit through its host: bounded, and always in the trace of its own execution.
+"""Telemetry that a guest emits through its host: limited, and always in the trace of the guest's execution.
 
-A runtime's instrumentation translates its guests' calls into these; nothing that a guest sends is trusted.
+An instrumentation maps its guests' calls to these methods. No input from a guest is trusted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sandscope._recording._recorder import Recorder
 
 Signal = Literal["span", "attribute", "log", "count"]
 _P = ParamSpec("_P")
-_Taking: TypeAlias = "Callable[Concatenate[GuestTelemetry, _P], int]"
+_Method: TypeAlias = "Callable[Concatenate[GuestTelemetry, _P], int]"
 
 COUNTER = "sandbox.guest.counter"
 SIGNAL = "sandbox.guest.signal"
@@ -32,22 +32,22 @@ REASON = "sandbox.guest.reason"
 LOG_EVENT = "sandbox.guest.log"
 SPAN_PREFIX = "guest "
 ATTRIBUTE_PREFIX = "guest."
-"""With these, no guest can pass off its own as the host's."""
+"""The prefixes prevent guests from imitating the host's telemetry."""
 
-_LONGEST_HANDLE = 32
-_LARGEST = 1e15
-"""Sums of larger values would soon be neither exact nor finite."""
-_MOST_COUNTERS = 256
+_MAX_HANDLE_LENGTH = 32
+_MAX_VALUE = 1e15
+"""Sums of larger values soon lose precision or overflow."""
+_MAX_COUNTERS = 256
 _counters: set[str] = set()
-"""The names of the process's counters so far; the SDK keeps a sum of each as long as the process lives."""
+"""The names of the counters in this process. The SDK keeps a sum for each of them until the process ends."""
 
 
-def _taking(signal: Signal) -> Callable[[_Taking[_P]], _Taking[_P]]:
-    """Count what a method refuses, and keep its errors from the guest."""
+def _counting_refusals(signal: Signal) -> Callable[[_Method[_P]], _Method[_P]]:
+    """Count refused telemetry, and do not raise errors of the method into the guest."""
 
-    def wrap(method: _Taking[_P]) -> _Taking[_P]:
+    def wrap(method: _Method[_P]) -> _Method[_P]:
         @wraps(method)
-        def take(self: GuestTelemetry, /, *args: _P.args, **kwargs: _P.kwargs) -> int:
+        def call(self: GuestTelemetry, /, *args: _P.args, **kwargs: _P.kwargs) -> int:
             try:
                 answer = method(self, *args, **kwargs) if is_instrumentation_enabled() else Refusal.OFF
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -55,40 +55,40 @@ def _taking(signal: Signal) -> Callable[[_Taking[_P]], _Taking[_P]]:
                 answer = Refusal.OFF
             return self.refuse(signal, Refusal(answer)) if answer < 0 else int(answer)
 
-        return take
+        return call
 
     return wrap
 
 
 class GuestTelemetry:
-    """Takes spans, log records and counts from guests, for the execution that runs on this thread.
+    """Receives spans, log records and counts of guests, for the execution that runs on this thread.
 
-    Methods never raise. They return what the guest is to be told: 0 or more if it was taken, else a `Refusal`,
-    which is counted. Texts are UTF-8; what is not is replaced.
+    No method raises. The methods return the result for the guest: 0 or more if the telemetry was accepted, otherwise
+    a `Refusal`, which is counted. Texts are UTF-8; invalid bytes are replaced.
     """
 
     def __init__(self, recorder: Recorder, runtime: str, limits: GuestLimits | None = None) -> None:
-        """Prepare.
+        """Create the receiver for a runtime.
 
         Args:
-            recorder: of the runtime's instrumentation.
-            runtime: its name.
-            limits: how much one execution may emit.
+            recorder: the recorder of the runtime's instrumentation.
+            runtime: the runtime's name.
+            limits: the limits for each execution.
         """
         self.limits = limits or GuestLimits()
         self._recorder = recorder
         self._runtime = runtime
 
-    @_taking("span")
+    @_counting_refusals("span")
     def start_span(self, name: bytes | str, handle: str | None = None) -> int:
-        """Start a span, inside the open one that was started last; its name is ``guest <name>``.
+        """Start a span with the name ``guest <name>``, as a child of the innermost open span.
 
         Args:
-            name: a text.
-            handle: the guest's own id for it; by default, it gets a number.
+            name: the name.
+            handle: the guest's own id for the span; by default, the returned number.
 
         Returns:
-            The number: from 1 on, and of no meaning to any other execution.
+            The span's number, starting from 1. It is valid only in this execution.
         """
         execution = self._execution()
         if execution is None:
@@ -97,23 +97,23 @@ class GuestTelemetry:
         if open_spans.spans >= self.limits.spans or len(open_spans.open) >= self.limits.open_spans:
             return Refusal.LIMIT
         text = text_of(name, self.limits.name)
-        if not text or handle in open_spans.open or len(handle or "") > _LONGEST_HANDLE:
+        if not text or handle in open_spans.open or len(handle or "") > _MAX_HANDLE_LENGTH:
             return Refusal.INVALID
         attributes = {_mapping.RUNTIME: self._runtime}
         parent = open_spans.inside(execution.context)
         span = self._recorder.start_span(SPAN_PREFIX + text, parent, attributes)
         return open_spans.add(span, handle)
 
-    @_taking("span")
+    @_counting_refusals("span")
     def end_span(
         self, handle: Handle | None = None, *, name: str | None = None, error: str | None = None
     ) -> int:
         """End an open span.
 
         Args:
-            handle: which; by default, the one that was started last.
-            name: a name that it gets only now.
-            error: what has failed in it, if something has.
+            handle: the span's handle; by default, the innermost open span.
+            name: a new name for the span.
+            error: the status description, if the span's operation has failed.
         """
         execution = self._execution()
         if execution is None:
@@ -130,20 +130,20 @@ class GuestTelemetry:
         return 0
 
     def span_context(self) -> SpanContext:
-        """Return the ids of the open span that was started last, else of the execution, else no valid ones."""
+        """Return the context of the innermost open span, else of the execution, else an invalid span context."""
         execution = self._execution()
         if execution is None or not is_instrumentation_enabled():
             return INVALID_SPAN_CONTEXT
         return get_current_span(_open_spans(execution).inside(execution.context)).get_span_context()
 
-    @_taking("attribute")
+    @_counting_refusals("attribute")
     def set_attribute(self, key: bytes | str, value: bytes | str, handle: Handle | None = None) -> int:
-        """Set an attribute of an open span; its name is ``guest.<key>``.
+        """Set the attribute ``guest.<key>`` of an open span.
 
         Args:
-            key: a letter, then letters, digits, ``_``, ``.`` or ``-``; at most 63.
-            value: a text.
-            handle: of the span; by default, of the one that was started last.
+            key: a letter, then letters, digits, ``_``, ``.`` or ``-``; at most 63 characters.
+            value: the value.
+            handle: the span's handle; by default, the innermost open span.
         """
         execution = self._execution()
         if execution is None:
@@ -159,12 +159,12 @@ class GuestTelemetry:
         open_spans.open[which].set_attribute(ATTRIBUTE_PREFIX + name, text_of(value, self.limits.value))
         return 0
 
-    @_taking("log")
+    @_counting_refusals("log")
     def log(self, severity: int, body: bytes | str) -> int:
-        """Emit a log record, in the open span that was started last.
+        """Emit a log record in the innermost open span.
 
         Args:
-            severity: OpenTelemetry's number, 1 to 24.
+            severity: OpenTelemetry's severity number, 1 to 24.
             body: the text.
         """
         execution = self._execution()
@@ -185,32 +185,33 @@ class GuestTelemetry:
             context.detach(token)
         return 0
 
-    @_taking("count")
+    @_counting_refusals("count")
     def count(self, name: bytes | str, value: float) -> int:
-        """Add to a counter, one for all guests of this process: a value of ``sandbox.guest.counter``.
+        """Add to a counter that all guests of this process share.
 
         Args:
-            name: a letter, then letters, digits, ``_``, ``.`` or ``-``; at most 63.
+            name: the value of ``sandbox.guest.counter``: a letter, then letters, digits, ``_``, ``.`` or ``-``; at
+                most 63 characters.
             value: 0 or more.
         """
         counter = name_of(name)
-        if not counter or not (math.isfinite(value) and 0 <= value <= _LARGEST):
+        if not counter or not (math.isfinite(value) and 0 <= value <= _MAX_VALUE):
             return Refusal.INVALID
-        if counter not in _counters and len(_counters) >= _MOST_COUNTERS:
+        if counter not in _counters and len(_counters) >= _MAX_COUNTERS:
             return Refusal.LIMIT
         _counters.add(counter)
         self._write(GUEST_COUNT, value, {_mapping.RUNTIME: self._runtime, COUNTER: counter})
         return 0
 
     def refuse(self, signal: Signal, reason: Refusal) -> int:
-        """Count something that is not taken.
+        """Count refused telemetry.
 
         Args:
-            signal: what it was.
-            reason: why not.
+            signal: the kind of telemetry.
+            reason: why it was refused.
 
         Returns:
-            What the guest is to be told.
+            The result for the guest.
         """
         attributes = {_mapping.RUNTIME: self._runtime, SIGNAL: signal, REASON: reason.name.lower()}
         try:
@@ -220,7 +221,7 @@ class GuestTelemetry:
         return int(reason)
 
     def _execution(self) -> Execution | None:
-        """Return what runs here; a guest that has no span of its own is not to speak for another runtime's."""
+        """Return the current execution if it belongs to this runtime: guests must not write to other executions."""
         execution = current_execution()
         return execution if execution is not None and execution.site.runtime == self._runtime else None
 

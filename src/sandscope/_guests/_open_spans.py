@@ -1,4 +1,4 @@
-"""What a guest has emitted in one execution so far, and the spans that it has left open."""
+"""The state of a guest's telemetry in one execution: open spans, and the number of spans and log records."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 from sandscope._verdict import Verdict
 
 Handle: TypeAlias = "int | str"
-"""What a guest calls a span: the number that it was given, or an id of its own. Of no use elsewhere."""
+"""Identifies a span of a guest: the number that Sandscope returned, or the guest's own id."""
 
 
 class OpenSpans:
-    """The spans that are open, and how many there have been.
+    """The open spans of one execution.
 
     Attributes:
-        spans: started so far.
-        logs: log records so far.
-        open: by handle, the oldest first.
-        keys: by handle of an open span, the names of its attributes.
+        spans: the number of spans that were started.
+        logs: the number of log records that were emitted.
+        open: the open spans by handle, the oldest first.
+        keys: the names of the attributes of open spans, by handle.
     """
 
     __slots__ = ("keys", "logs", "open", "spans")
@@ -31,7 +31,7 @@ class OpenSpans:
         self.keys: dict[Handle, set[str]] = {}
 
     def add(self, span: Span, handle: str | None = None) -> int:
-        """Take a span that has started, and return its number."""
+        """Add a started span and return its number."""
         self.spans += 1
         which: Handle = self.spans if handle is None else handle
         self.open[which] = span
@@ -39,25 +39,25 @@ class OpenSpans:
         return self.spans
 
     def innermost(self) -> Handle:
-        """Return the handle of the open span that was started last, or 0."""
+        """Return the handle of the innermost open span, or 0."""
         return next(reversed(self.open), 0)
 
     def inside(self, context: Context) -> Context:
-        """Return a context with that span in place of the execution's, if there is one."""
+        """Return the context with the innermost open span as the current span, if there is one."""
         handle = self.innermost()
         return set_span_in_context(self.open[handle], context) if handle else context
 
     def end(self, handle: Handle, end_time: int | None = None) -> None:
-        """End an open span, now or at a time (nanoseconds since 1970)."""
+        """End an open span, now or at ``end_time`` (nanoseconds since the epoch)."""
         del self.keys[handle]
         self.open.pop(handle).end(end_time)
 
     def __call__(self, verdict: Verdict, end_time: int) -> None:
-        """End what is still open as failed: the execution has ended.
+        """End the spans that are still open at the end of the execution, with an error status.
 
         Args:
-            verdict: on the execution.
-            end_time: of the execution; nanoseconds since 1970.
+            verdict: the verdict of the execution.
+            end_time: the end of the execution, in nanoseconds since the epoch.
         """
         cause = "unfinished" if verdict.status == "OK" else verdict.cause
         while self.open:

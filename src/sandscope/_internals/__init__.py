@@ -1,9 +1,9 @@
-"""The only package that touches OpenTelemetry's internals; each function says whether it worked.
+"""The only package that uses OpenTelemetry's internals. Each function reports whether it succeeded.
 
-Every caller has a way that uses the public API alone, for the day an internal is gone.
+Every caller has a fallback that uses only the public API, in case an internal changes.
 """
 
-from sandscope._internals._connections import leave_connections
+from sandscope._internals._connections import abandon_connections
 from sandscope._internals._context_variable import (
     SPAN_KEY,
     SUPPRESSION_KEYS,
@@ -20,10 +20,10 @@ __all__ = [
     "SUPPRESSION_KEYS",
     "Encoded",
     "Readers",
+    "abandon_connections",
     "accept_encoded",
     "context_variable",
     "injects_w3c",
-    "leave_connections",
     "open_provider_slot",
     "set_default_context",
 ]

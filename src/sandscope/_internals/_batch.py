@@ -1,4 +1,4 @@
-"""Measured values of one metric and one set of attributes, as the SDK's aggregations take them."""
+"""Measurements of one metric with the same attributes, in the form that the SDK's aggregations require."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from opentelemetry.trace import SpanContext
 
 
 class Measured(Protocol):
-    """The execution that a value was measured on."""
+    """The execution that a measurement belongs to."""
 
     @property
     def context(self) -> Context:
-        """The context that holds its span."""
+        """The context that contains the execution's span."""
 
     @property
     def end_time(self) -> int:
-        """Nanoseconds since 1970."""
+        """Nanoseconds since the epoch."""
 
     def get_span_context(self) -> SpanContext:
-        """Return ids and flags."""
+        """Return the span context."""
 
 
 class Measurement(NamedTuple):
-    """What views and aggregations read of the SDK's class of that name, which takes longer to make."""
+    """The attributes of the SDK's `Measurement` that views and aggregations read; faster to create."""
 
     value: float
     time_unix_nano: int
@@ -41,7 +41,7 @@ class Measurement(NamedTuple):
 
 
 class Batch:
-    """Values of one series, in the order in which they were measured."""
+    """Values of one time series, in the order of measurement."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Batch:
         return Batch(self._histogram, self._filter, self.attributes, self.values[1:], self._executions[1:])
 
     def measurement(self, position: int) -> tuple[Measurement, bool]:
-        """Return a value as the SDK's code takes it, and whether the filter lets it through."""
+        """Return a value as a measurement, and whether the exemplar filter accepts it."""
         value, execution = self.values[position], self._executions[position]
         time, context = execution.end_time, execution.context
         passes = self._filter.should_sample(value, time, self.attributes, context)
@@ -72,7 +72,7 @@ class Batch:
 
     @property
     def keeps_last(self) -> bool:
-        """Whether the last value of a bucket that the filter lets through becomes its exemplar."""
+        """Whether the exemplar of a bucket is the last value that the filter accepts; true for the SDK's filters."""
         return type(self._filter) in (
             AlwaysOffExemplarFilter,
             AlwaysOnExemplarFilter,
@@ -80,7 +80,7 @@ class Batch:
         )
 
     def counts(self, boundaries: Sequence[float]) -> dict[int, int]:
-        """Return how many values fall into each bucket; empty buckets are left out."""
+        """Return the number of values by bucket; empty buckets are omitted."""
         ordered, start, result = self.ordered, 0, {}
         while start < len(ordered):
             bucket = bisect_left(boundaries, ordered[start])
@@ -93,17 +93,17 @@ class Batch:
         return result
 
     def exemplars(self, boundaries: Sequence[float]) -> list[tuple[Any, ...]]:
-        """Return the last value of each bucket that the filter lets through, as a reservoir takes it."""
+        """Return the last value of each bucket that the filter accepts, as arguments of ``reservoir.offer``."""
         found: list[tuple[Any, ...]] = []
         if type(self._filter) is AlwaysOffExemplarFilter:
             return found
-        every = type(self._filter) is AlwaysOnExemplarFilter
+        always_on = type(self._filter) is AlwaysOnExemplarFilter
         buckets = set(self.counts(boundaries))
         for position in range(len(self.values) - 1, -1, -1):
             value, execution = self.values[position], self._executions[position]
             bucket = bisect_left(boundaries, value)
-            # Ids are made here if nobody has asked yet: a sampler must not run under the SDK's locks.
-            if bucket in buckets and (execution.get_span_context().trace_flags.sampled or every):
+            # This may create the span context, which must not happen later: samplers must not run inside SDK locks.
+            if bucket in buckets and (execution.get_span_context().trace_flags.sampled or always_on):
                 found.append((value, execution.end_time, self.attributes, execution.context))
                 buckets.remove(bucket)
                 if not buckets:

@@ -1,21 +1,21 @@
-"""The connections of the SDK's exporters."""
+"""The network connections of the SDK's exporters."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_left: list[object] = []
-"""Kept: to close them takes locks that another thread of the parent may have held at the fork."""
+_abandoned: list[object] = []
+"""Connections of the parent process. Not closed, as closing acquires locks that may have been held during the fork."""
 
 
-def leave_connections(exporter: Any) -> bool:
-    """Let an OTLP exporter in a forked child open connections of its own: it shares the parent's.
+def abandon_connections(exporter: Any) -> bool:
+    """Let an OTLP exporter in a forked child open new connections instead of sharing those of the parent.
 
     Returns:
-        False if its connections are not where this knows them.
+        False if the exporter is of an unknown type or version.
     """
     if hasattr(exporter, "_initialize_channel_and_stub") and hasattr(exporter, "_channel"):
-        _left.append((exporter._channel, exporter._client))
+        _abandoned.append((exporter._channel, exporter._client))
         exporter._channel, exporter._client = None, _NewClient(exporter)
         return True
     transport = getattr(getattr(exporter, "_client", None), "_transport", exporter)
@@ -26,18 +26,18 @@ def leave_connections(exporter: Any) -> bool:
 
     for prefix, adapter in list(adapters.items()):
         if type(adapter) is HTTPAdapter:
-            _left.append(adapter)
+            _abandoned.append(adapter)
             adapters[prefix] = HTTPAdapter()
     return True
 
 
 class _NewClient:
-    """Stands for a gRPC exporter's client until the first call: many a child only executes a program."""
+    """Replaces a gRPC client and connects at the first call: most children only execute another program."""
 
     def __init__(self, exporter: Any) -> None:
         self._exporter = exporter
 
-    def Export(self, **request: Any) -> Any:  # noqa: N802 -- the protocol's name
-        """Make channel and client, and call the latter."""
+    def Export(self, **request: Any) -> Any:  # noqa: N802 -- the name of the gRPC method
+        """Create the channel and the client, and forward the call."""
         self._exporter._initialize_channel_and_stub()
         return self._exporter._client.Export(**request)

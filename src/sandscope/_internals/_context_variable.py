@@ -1,4 +1,4 @@
-"""Where the current context is kept."""
+"""The storage of the current context."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from opentelemetry.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
 SPAN_KEY = getattr(trace.propagation, "_SPAN_KEY", "current-span")
-"""Under which a context holds its span."""
+"""The context key of the current span."""
 
 SUPPRESSION_KEYS = tuple(
     key
     for key in (getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", None), "suppress_instrumentation")
     if key is not None
 )
-"""Under which a context says that nothing is to be recorded."""
+"""The context keys that suppress instrumentation."""
 
 
 def set_default_context(default: Context) -> bool:
-    """Make ``default`` the current context of every thread that has attached none.
+    """Set the current context of every thread that has not attached a context.
 
     Returns:
-        False if OpenTelemetry's runtime context is not the one this knows.
+        False if OpenTelemetry's runtime context is of an unknown type or version.
     """
     runtime = getattr(context, "_RUNTIME_CONTEXT", None)
     if type(runtime) is not ContextVarsRuntimeContext or not hasattr(runtime, "_current_context"):
@@ -33,7 +33,7 @@ def set_default_context(default: Context) -> bool:
 
 
 def context_variable() -> ContextVar[Context] | None:
-    """Return the variable that holds the current context; None if the runtime context has no such thing."""
+    """Return the context variable that stores the current context, or None if there is no such variable."""
     runtime = getattr(context, "_RUNTIME_CONTEXT", None)
     variable = getattr(runtime, "_current_context", None)
     return (

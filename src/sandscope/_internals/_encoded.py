@@ -1,4 +1,4 @@
-"""Whole OTLP requests for the exporters of the SDK."""
+"""Lets the SDK's OTLP exporters send requests that are already encoded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _ENCODERS = {"trace_exporter": "encode_spans", "_log_exporter": "encode_logs"}
 
 
 class Encoded(list[Any]):
-    """A batch for an exporter that is a whole OTLP request already.
+    """A batch for an exporter that is already an encoded OTLP request.
 
-    It is as long as the records in it, for those who count them, but has no items.
+    Its length is the number of records, which exporters report in their metrics. It has no items.
     """
 
     def __init__(self, request: bytes, count: int) -> None:
@@ -24,19 +24,19 @@ class Encoded(list[Any]):
         return self._count
 
     def SerializeToString(self) -> bytes:  # noqa: N802 -- a protobuf message's name
-        """Return the request."""
+        """Return the encoded request."""
         return self._request
 
     SerializePartialToString = SerializeToString
 
 
 def accept_encoded(exporter: object) -> bool:
-    """Let an OTLP exporter of the SDK's take an `Encoded` batch; what else it is given, it takes as before.
+    """Let an OTLP exporter of the SDK accept `Encoded` batches in addition to other batches.
 
-    Its retries, compression and own metrics stay in use: only its call of the encoder is passed by.
+    Retries, compression and the exporter's own metrics are unchanged; only the encoder is bypassed.
 
     Returns:
-        False if it is not such an exporter, or does not look as expected.
+        False if it is not such an exporter, or its version is unknown.
     """
     for kind, name in _ENCODERS.items():
         for transport in ("http", "grpc"):
@@ -46,8 +46,10 @@ def accept_encoded(exporter: object) -> bool:
             encode = getattr(module, name, None)
             if encode is None:
                 return False
-            if not hasattr(encode, "passes_by"):
-                setattr(module, name, _passing_by(encode, _message(name) if transport == "grpc" else None))
+            if not hasattr(encode, "accepts_encoded"):
+                setattr(
+                    module, name, _unless_encoded(encode, _message(name) if transport == "grpc" else None)
+                )
             return True
     return False
 
@@ -59,11 +61,11 @@ def _message(name: str) -> Any:
     return ExportTraceServiceRequest if name == "encode_spans" else ExportLogsServiceRequest
 
 
-def _passing_by(encode: Callable[[Any], Any], message: Any) -> Callable[[Any], Any]:
+def _unless_encoded(encode: Callable[[Any], Any], message: Any) -> Callable[[Any], Any]:
     def encode_unless_encoded(batch: Any) -> Any:
         if not isinstance(batch, Encoded):
             return encode(batch)
         return batch if message is None else message.FromString(batch.SerializeToString())
 
-    encode_unless_encoded.passes_by = True  # type: ignore[attr-defined]
+    encode_unless_encoded.accepts_encoded = True  # type: ignore[attr-defined]
     return encode_unless_encoded

@@ -1,6 +1,6 @@
-"""Many values at once into a histogram of the SDK.
+"""Records many values in a histogram of the SDK at once.
 
-Not imported by the package itself: it needs the SDK's metrics, which a program without metrics never loads.
+Not imported by the package itself, because it imports the SDK's metrics, which programs without metrics do not need.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ try:
     from sandscope._internals._batch import Batch, Measured
 
     _hash: Callable[[Any], Any] | None = getattr(_view_instrument_match, "_hash_attributes", None)
-    _known = True
+    _internals_found = True
 except ImportError:
-    _known = False
+    _internals_found = False
 
 _USED = frozenset(("_lock", "_boundaries", "_value", "_sum", "_min", "_max", "_record_min_max", "_reservoir"))
-"""What is read and written of an explicit-bucket aggregation."""
+"""The attributes of an explicit-bucket aggregation that are read or written here."""
 
 
 def merge_histogram(
     histogram: Any, attributes: Mapping[str, Any], values: Sequence[float], executions: Sequence[Measured]
 ) -> bool:
-    """Do what ``histogram.record`` does for each value, for every reader and view.
+    """Do the same as calling ``histogram.record`` for each value, for every reader and view.
 
-    Explicit buckets are filled in bulk, at 0.2 us a value; views with anything else get the values one by one,
-    by the SDK's code. For exponential buckets that takes 3.7 us a value, of 5.7 that ``record`` takes: they change
-    their scale as values come, and a copy of that code would know too much of the SDK.
+    Explicit-bucket aggregations are updated in bulk, in 0.2 us per value. For other aggregations, the SDK's code
+    consumes the values one by one. For exponential buckets this takes 3.7 us per value, compared with 5.7 us for
+    ``record``; their scale changes with the values, and a bulk update would depend on too many SDK internals.
 
     Args:
-        histogram: an instrument of the SDK's.
-        attributes: of every value.
-        values: in the order in which they were measured.
+        histogram: an instrument of the SDK.
+        attributes: the attributes of all values.
+        values: the values, in the order of measurement.
         executions: the execution of each value, for exemplars.
 
     Returns:
-        False if nothing was done: the SDK is not as known here, or ``record`` would refuse a value.
+        False if nothing was recorded: the SDK's version is unknown, or ``record`` would reject a value.
     """
     try:
         if (
-            not _known
+            not _internals_found
             or type(histogram) is not _Histogram
             or type(histogram._measurement_consumer) is not _Consumer
         ):
@@ -69,25 +69,25 @@ def merge_histogram(
             for storage in consumer._reader_storages.values()
             for match in storage._get_or_init_view_instrument_match(histogram)
         ]
-    except Exception:  # noqa: BLE001 -- whatever has changed: the caller has another way
+    except Exception:  # noqa: BLE001 -- unknown SDK internals: the caller has a fallback
         return False
     for stream in streams:
         try:
-            stream.take()
-        except Exception as error:  # noqa: BLE001 -- some readers have taken the values: no way back
+            stream.record_values()
+        except Exception as error:  # noqa: BLE001 -- too late to fall back: other readers have the values
             _guard.report("metrics.merge", error)
     return True
 
 
 class _Stream:
-    """One view of the histogram, for one reader."""
+    """One view of the histogram in one reader."""
 
     def __init__(self, match: Any, batch: Batch) -> None:
-        """Find out all that may fail or runs code of the user's, before anything is written."""
+        """Do everything that may fail or that calls user code, before anything is written."""
         self._match = match
         self._batch = batch
-        keys, given = match._view._attribute_keys, batch.attributes
-        attributes = dict(given) if keys is None else {k: v for k, v in given.items() if k in keys}
+        keys, original = match._view._attribute_keys, batch.attributes
+        attributes = dict(original) if keys is None else {k: v for k, v in original.items() if k in keys}
         self._key = frozenset(attributes.items()) if _hash is None else _hash(attributes)
         self._lock, self._consume = match._lock, match.consume_measurement
         match._attributes_aggregation.get(self._key)
@@ -103,13 +103,13 @@ class _Stream:
         else:
             self._measurements = [batch.measurement(position) for position in range(len(batch.values))]
 
-    def take(self) -> None:
-        """Take the values."""
+    def record_values(self) -> None:
+        """Record the values."""
         if not self._bulk:
             for measurement, passes in self._measurements:
                 self._consume(measurement, passes)
         elif not self._merge(self._batch):
-            # The series begins, or began anew after a collection: the SDK makes it with the first value.
+            # The time series is new, or was removed by a collection: the SDK creates it for the first value.
             self._consume(*self._batch.measurement(0))
             rest = self._batch.after_first()
             if rest.values and not self._merge(rest):
@@ -117,7 +117,7 @@ class _Stream:
                     self._consume(*rest.measurement(position))
 
     def _merge(self, batch: Batch) -> bool:
-        # As the SDK does: a collection that begins anew drops what it has collected.
+        # Inside the view's lock, as in the SDK: with delta temporality, a collection discards the aggregations.
         with self._lock:
             found = self._match._attributes_aggregation.get(self._key)
             if type(found) is not _Explicit:

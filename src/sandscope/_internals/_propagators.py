@@ -1,4 +1,4 @@
-"""What the global propagator is."""
+"""The type of the global propagator."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _last: tuple[TextMapPropagator | None, bool] = None, False
 
 
 def injects_w3c(propagator: TextMapPropagator) -> bool:
-    """Return whether a propagator injects W3C's trace context, beside it at most W3C's baggage, and nothing else.
+    """Return whether a propagator injects W3C trace context, optionally W3C baggage, and nothing else.
 
     Returns:
-        False, too, if what it consists of is not where this knows it.
+        False also if the parts of a composite propagator cannot be determined.
     """
-    global _last  # noqa: PLW0603 -- there is one global propagator, and each child asks for it
+    global _last  # noqa: PLW0603 -- caches the answer for the global propagator
     last, answer = _last
     if last is not propagator:
         composite = type(propagator) is CompositePropagator

@@ -1,4 +1,4 @@
-"""Where the global providers are kept."""
+"""The storage of the global providers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SLOTS: dict[str, tuple[ModuleType, str]] = {
 
 
 def open_provider_slot(signal: str) -> bool:
-    """Let the global provider of a signal be set once more.
+    """Allow the global provider of a signal to be set again.
 
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
 
     Returns:
-        False if the slot is not where this knows it.
+        False if the API's version is unknown.
     """
     module, name = _SLOTS[signal]
     once = getattr(module, f"{name}_SET_ONCE", None)

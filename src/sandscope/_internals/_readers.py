@@ -1,4 +1,4 @@
-"""The metric readers of a provider while the process forks."""
+"""The metric readers of a provider during a fork."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from sandscope._internals._connections import leave_connections
+from sandscope._internals._connections import abandon_connections
 
 
 class Readers:
-    """Keeps readers from collecting at the moment of a fork, and lets the child's begin anew.
+    """Prevents collections during a fork, and resets the readers in the child.
 
-    Where the provider is not as known here, nothing is done: the child then gets the SDK's locks as they are.
+    Does nothing if the provider's version is unknown. The child then inherits the SDK's locks in their current state.
     """
 
     def __init__(self, provider: Any) -> None:
-        """Find the readers.
+        """Find the readers of a provider.
 
         Args:
             provider: a meter provider.
@@ -25,20 +25,20 @@ class Readers:
         self._held: tuple[int, Any] | None = None
 
     def hold(self, timeout: float) -> None:
-        """Wait until no reader collects, and let none begin.
+        """Wait for running collections, and prevent new ones.
 
         Args:
-            timeout: seconds to wait; callbacks of the program's may be slow, or fork themselves.
+            timeout: the maximum time to wait in seconds. Callbacks of the program may be slow, or may fork.
         """
         lock = getattr(self._consumer, "_lock", None)
         if lock is not None and lock.acquire(timeout=timeout):
             self._held = threading.get_ident(), lock
 
-    def let_go(self) -> bool:
-        """Let readers collect.
+    def release(self) -> bool:
+        """Allow collections again.
 
         Returns:
-            False if this thread has not held them: it could not, while another one forks.
+            False if this thread did not hold the readers, because `hold` timed out or another thread is forking.
         """
         held = self._held
         if held is None or held[0] != threading.get_ident():
@@ -47,20 +47,20 @@ class Readers:
         held[1].release()
         return True
 
-    def begin_anew(self) -> None:
-        """Let the readers of a forked child collect and export, whatever the parent's were doing."""
-        if not self.let_go():
+    def reset_in_child(self) -> None:
+        """Reset locks and connections in a forked child, so that its readers can collect and export."""
+        if not self.release():
             self._held = None
-            for owner in self._owners():
-                if hasattr(owner, "_lock"):
-                    owner._lock = threading.RLock()
+            for locked in self._locked_objects():
+                if hasattr(locked, "_lock"):
+                    locked._lock = threading.RLock()
         for reader in getattr(self._consumer, "_reader_storages", ()):
             if hasattr(reader, "_export_lock"):
                 reader._export_lock = threading.Lock()
-            leave_connections(getattr(reader, "_exporter", None))
+            abandon_connections(getattr(reader, "_exporter", None))
 
-    def _owners(self) -> Iterator[Any]:
-        """Yield all that a collection locks."""
+    def _locked_objects(self) -> Iterator[Any]:
+        """Yield the objects whose locks a collection acquires."""
         yield self._consumer
         for reader, storage in getattr(self._consumer, "_reader_storages", {}).items():
             yield reader

@@ -1,6 +1,6 @@
-"""A span of the SDK's that keeps what is written on it, for a recorder that makes the rest of it later.
+"""A buffer for span data that the program writes before the recorder creates the exported span.
 
-Not imported by the package itself: it needs the SDK's traces, which a program without traces never loads.
+Not imported by the package itself, because it imports the SDK's traces, which programs without traces do not need.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Span, SpanLimits
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
-_NOBODY = Resource.get_empty()
+_EMPTY_RESOURCE = Resource.get_empty()
 
 
 class SpanBuffer(Span):
-    """Name, attributes, events, links and status, by the SDK's rules; it is neither started nor exported.
+    """Keeps name, attributes, events, links and status by the SDK's rules. Never started or exported.
 
     Attributes:
-        complete: nothing more is to be written.
+        complete: whether the recorder has added the data of the execution's end.
     """
 
     def __init__(self, name: str, limits: SpanLimits) -> None:
-        """Begin with nothing written.
+        """Create an empty buffer.
 
         Args:
-            name: until it is renamed.
-            limits: of what is kept.
+            name: the span's initial name.
+            limits: the SDK's span limits.
         """
         self.complete = False
-        super().__init__(name, INVALID_SPAN_CONTEXT, resource=_NOBODY, limits=limits)
+        super().__init__(name, INVALID_SPAN_CONTEXT, resource=_EMPTY_RESOURCE, limits=limits)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -37,7 +37,7 @@ class SpanBuffer(Span):
         return {
             "name": self.name,
             "status": self.status,
-            # The SDK's own collections know what they have dropped; the public ones do not.
+            # The SDK's internal collections also contain the number of dropped items; the public copies do not.
             "attributes": getattr(self, "_attributes", self.attributes),
             "events": getattr(self, "_events", self.events),
             "links": getattr(self, "_links", self.links),

@@ -1,1 +1,1 @@
-"""From executions to spans, metrics and log records: the recorder, its mapping, and the direct recorder."""
+"""Recording executions as spans, metrics and log records: the protocol, the mapping, and the direct recorder."""

@@ -1,4 +1,4 @@
-"""Attributes that executions carry from their parents, such as the tool call of an agent that they belong to."""
+"""Attributes that executions copy from their parent span or baggage, such as the tool call of an agent."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SCALARS = (str, bool, int, float)
 
 
 def carry(executions: Iterable[Execution]) -> None:
-    """Give ended executions the attributes of the setting that their parent span or their baggage has. Never raises.
+    """Copy the configured attributes from parent spans and baggage to ended executions. Never raises.
 
-    An attribute of the execution's own is kept. The parent is read now; a span can be read after its end, too.
+    Attributes that an execution already has are kept. The parent's current attributes are read, even if it has ended.
     """
     names = _settings.carried_attributes()
     if not names:
@@ -37,55 +37,58 @@ def carry(executions: Iterable[Execution]) -> None:
 
 
 class _Batch:
-    """Finds what the executions of one batch carry: most have the same parent, and its attributes may change later."""
+    """Finds the carried attributes for one batch of executions.
+
+    Most executions of a batch have the same parent. Results are not kept longer, because attributes may change.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._last: Context | None = None
         self._carried: Mapping[str, Any] = {}
-        self._inside: dict[
-            int, Mapping[str, Any]
-        ] = {}  # by the id of the parent, which a context keeps alive
+        # By `id()` of the parent execution, which the executions' contexts keep alive.
+        self._by_parent: dict[int, Mapping[str, Any]] = {}
 
     def carried_in(self, context: Context) -> Mapping[str, Any]:
-        """Return what a child in a context carries."""
+        """Return the attributes that an execution with this parent context carries."""
         if context is not self._last:
             self._carried = self._find(context)
             self._last = context
         return self._carried
 
     def _find(self, context: Context) -> Mapping[str, Any]:
-        # Not recursive: guests may call the host, which calls guests, very deeply.
+        # Not recursive: guests and the host may call each other to any depth.
         parents: list[Execution] = []
         parent = _execution_in(context)
-        while parent is not None and id(parent) not in self._inside:
+        while parent is not None and id(parent) not in self._by_parent:
             parents.append(parent)
             context = parent.parent_context
             parent = _execution_in(context)
-        carried = self._of_span_and_baggage(context) if parent is None else self._inside[id(parent)]
+        carried = self._from_span_and_baggage(context) if parent is None else self._by_parent[id(parent)]
         for parent in reversed(parents):
-            own = self._of_execution(parent)
-            carried = self._inside[id(parent)] = {**carried, **own} if own else carried
+            own = self._from_execution(parent)
+            carried = self._by_parent[id(parent)] = {**carried, **own} if own else carried
         return carried
 
-    def _of_span_and_baggage(self, context: Context) -> Mapping[str, Any]:
-        carried = self._named(getattr(context.get(_internals.SPAN_KEY), "attributes", None))
+    def _from_span_and_baggage(self, context: Context) -> Mapping[str, Any]:
+        carried = self._select(getattr(context.get(_internals.SPAN_KEY), "attributes", None))
         if len(context) > 1:
-            carried = {**self._named(baggage.get_all(context)), **carried}
+            carried = {**self._select(baggage.get_all(context)), **carried}
         return carried
 
-    def _of_execution(self, execution: Execution) -> dict[str, Any]:
-        carried = self._named(execution.site.attributes)
+    def _from_execution(self, execution: Execution) -> dict[str, Any]:
+        carried = self._select(execution.site.attributes)
         details = execution.details
         if details is not None:
-            carried.update(self._named(details.attributes))
-            carried.update(self._named(getattr(details.written, "attributes", None)))
-        span = getattr(execution, "span", None)  # what the program itself has written on it
+            carried.update(self._select(details.attributes))
+            carried.update(self._select(getattr(details.written, "attributes", None)))
+        # The direct recorder's span has the attributes that the program has set.
+        span = getattr(execution, "span", None)
         if span is not None:
-            carried.update(self._named(getattr(span, "attributes", None)))
+            carried.update(self._select(getattr(span, "attributes", None)))
         return carried
 
-    def _named(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _select(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         if not attributes:
             return {}
         found = {name: attributes.get(name) for name in self._names}
@@ -93,7 +96,7 @@ class _Batch:
 
 
 def _execution_in(context: Context) -> Execution | None:
-    """Return the execution whose span is the current one of a context, or None."""
+    """Return the execution whose span is the current span of a context, or None."""
     span: Any = context.get(_internals.SPAN_KEY)
     if isinstance(span, Execution):
         return span

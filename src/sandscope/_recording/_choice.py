@@ -1,4 +1,4 @@
-"""Which recorder an instrumentation gets."""
+"""Chooses the recorder of an instrumentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _preferred: Callable[[Scope], Recorder | None] | None = None
 
 
 def prefer(make: Callable[[Scope], Recorder | None]) -> None:
-    """Let recorders of the global providers be made by ``make``, unless that returns None."""
+    """Use ``make`` to create recorders for the global providers, unless it returns None."""
     global _preferred  # noqa: PLW0603 -- one global SDK
     _preferred = make
 
@@ -31,10 +31,10 @@ def get_recorder(
     """Return a recorder for one instrumentation.
 
     Args:
-        scope: name and version of the instrumentation.
-        tracer_provider: where spans go; the global provider by default.
-        meter_provider: where metrics go; the global provider by default.
-        logger_provider: where log records go; the global provider by default.
+        scope: the instrumentation scope.
+        tracer_provider: receives the spans; the global provider by default.
+        meter_provider: receives the metrics; the global provider by default.
+        logger_provider: receives the log records; the global provider by default.
     """
     if _preferred is not None and not any((tracer_provider, meter_provider, logger_provider)):
         recorder = _preferred(scope)

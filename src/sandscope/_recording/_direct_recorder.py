@@ -1,4 +1,4 @@
-"""The direct recorder: the OpenTelemetry API, on the calling thread, with any SDK."""
+"""The direct recorder: calls the OpenTelemetry API on the calling thread. Works with any SDK."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
 from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter
-from sandscope._recording._recorder import details_shared_by, recording, sharing
+from sandscope._recording._recorder import recording, shared_details_of, with_details
 from sandscope._recording._span import write_end
 from sandscope._scope import Scope
 from sandscope._verdict import OK, Verdict
 
 
 class DirectExecution(Execution):
-    """An execution with a span of the SDK's."""
+    """An execution that has a span of the OpenTelemetry API."""
 
     __slots__ = (
         "__weakref__",
@@ -74,7 +74,7 @@ class DirectExecution(Execution):
         return self._end_time
 
     def start(self) -> None:
-        """Start the span, and make it current if the site asks for it."""
+        """Start the span, and make it the current span if the site requires it."""
         if self.site.traced:
             self.span = self.recorder.start_execution_span(self)
             self.inside = trace.set_span_in_context(self.span, self.inside)
@@ -89,7 +89,7 @@ class DirectExecution(Execution):
         if self.verdict is not None:
             return
         self.verdict = verdict
-        # The wall clock may jump while an execution runs; its duration must not.
+        # The wall clock may be adjusted while an execution runs; the duration must not be affected.
         elapsed = time.perf_counter_ns() - self._clock
         self._end_time = self._start_time + elapsed if end_time is None else end_time
         token, self._token = self._token, None
@@ -103,7 +103,7 @@ class DirectExecution(Execution):
 
 
 class DirectRecorder(Emitter):
-    """Records each execution through tracer, meter and logger of one instrumentation scope."""
+    """Records executions with the tracer, meter and logger of one instrumentation scope."""
 
     def __init__(
         self,
@@ -138,8 +138,8 @@ class DirectRecorder(Emitter):
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             site = getattr(args[0] if args else None, attribute, default)
-            details = details_shared_by(args, kwargs, shared)
-            begin = self.begin if details is None else sharing(self.begin, details)
+            details = shared_details_of(args, kwargs, shared)
+            begin = self.begin if details is None else with_details(self.begin, details)
             return recording(begin, site, method, *args, **kwargs)
 
         return call
@@ -156,13 +156,18 @@ class DirectRecorder(Emitter):
         )
 
     def count_active(self, execution: Execution, change: int) -> None:
-        """Count an execution as running, or as running no longer."""
+        """Add to the number of running executions.
+
+        Args:
+            execution: the execution that starts or ends.
+            change: 1 at the start, -1 at the end.
+        """
         self._active(change, _mapping.active_attributes(execution.site), execution.context)
 
     def record(self, execution: DirectExecution) -> None:
-        """Write all three signals of an ended execution; one that cannot be written costs no other."""
+        """Write the span, the log record and the metrics of an ended execution. Each may fail independently."""
         execution._call_on_end()
-        # What the program has set on the span is on the log record, too; not every SDK shows it.
+        # The log record also has the attributes that the program has set on the span. Not every SDK exposes them.
         written = dict(getattr(execution.span, "attributes", None) or {})
         if execution.site.traced:
             self._write(lambda: carry((execution,)))

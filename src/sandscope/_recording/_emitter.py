@@ -1,4 +1,4 @@
-"""Telemetry that belongs to no execution: values of metrics, log records, and spans of guests."""
+"""Telemetry outside of executions: measurements, log records, and spans of guests."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sandscope._metric import Metric
 from sandscope._recording import _instruments
 from sandscope._scope import Scope
 
-MOST = 10_000
-"""Values that wait to be written: finalisers may not write, and not every program has a reader."""
-_SUMMED = frozenset(("counter", "updowncounter"))
-_NOWHERE = Context()
+MAX_PENDING = 10_000
+"""The maximum number of pending measurements: finalizers must not write, and not every program has a metric reader."""
+_SUMS = frozenset(("counter", "updowncounter"))
+_EMPTY_CONTEXT = Context()
 
 
 class Emitter:
-    """The tracer, meter and logger of one instrumentation scope, for what belongs to no execution.
+    """Emits telemetry outside of executions, with the tracer, meter and logger of one instrumentation scope.
 
     Attributes:
-        scope: the instrumentation's.
-        tracer: of the scope.
-        meter: of the scope.
-        logger: of the scope.
+        scope: the instrumentation scope.
+        tracer: the tracer of the scope.
+        meter: the meter of the scope.
+        logger: the logger of the scope.
     """
 
     def __init__(
@@ -42,29 +42,30 @@ class Emitter:
         meter_provider: metrics.MeterProvider | None,
         logger_provider: _logs.LoggerProvider | None,
     ) -> None:
-        """Ask the providers; None stands for a global one."""
+        """Get the tracer, meter and logger. A provider of None means the global provider."""
         self.scope = scope
         self._providers = (tracer_provider, meter_provider, logger_provider)
-        self._counted: deque[Measurement] = deque()  # apart: none is ever lost, as they can be added up
-        self._measured: deque[Measurement] = deque()
-        self._together: deque[tuple[Measurement, ...]] = deque()
-        self._crowded = False
+        # Values of counters have their own queue, because they can be merged instead of dropped.
+        self._pending_sums: deque[Measurement] = deque()
+        self._pending_values: deque[Measurement] = deque()
+        self._pending_groups: deque[tuple[Measurement, ...]] = deque()
+        self._skip_merge = False
         self.bind()
         _emitters.add(self)
         watch_forks(self)
 
     def bind(self) -> None:
-        """Ask the providers, perhaps once more: global ones may have been replaced."""
+        """Get the tracer, meter and logger; again if the global providers have been replaced."""
         name, version = self.scope
         tracer_provider, meter_provider, logger_provider = self._providers
         self.tracer = trace.get_tracer(name, version, tracer_provider)
         self.meter = metrics.get_meter(name, version, meter_provider)
         self.logger = _logs.get_logger(name, version, logger_provider)
         self._writes: dict[Metric, _instruments.Write] = {}
-        _instruments.settle_first(meter_provider or metrics.get_meter_provider(), self)
+        _instruments.settle_before_collection(meter_provider or metrics.get_meter_provider(), self)
 
     def write_of(self, metric: Metric) -> _instruments.Write:
-        """Return what takes a value of a metric, its attributes and its context."""
+        """Return the function that records a value of a metric, with attributes and context."""
         write = self._writes.get(metric)
         if write is None:
             instrument = _instruments.create(self.meter, metric)
@@ -72,82 +73,83 @@ class Emitter:
         return write
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
-        """Add a value of a metric that belongs to no execution; cheap, also in finalisers. Never raises.
+        """Queue a measurement outside of executions. Inexpensive and safe in finalizers. Never raises.
 
         Args:
-            metric: of the runtime's own.
+            metric: a metric of the runtime.
             value: in the metric's unit.
-            attributes: with values of closed sets.
+            attributes: attributes whose values come from closed sets.
         """
-        waiting = self._counted if metric.instrument in _SUMMED else self._measured
-        if waiting is self._counted and len(waiting) >= MOST and not self._crowded:
-            self._add_up()
-            self._crowded = len(waiting) > MOST // 2  # not worth another try for each value
-        if len(waiting) < MOST:
-            waiting.append((metric, value, attributes))
+        pending = self._pending_sums if metric.instrument in _SUMS else self._pending_values
+        if pending is self._pending_sums and len(pending) >= MAX_PENDING and not self._skip_merge:
+            self._merge_sums()
+            self._skip_merge = len(pending) > MAX_PENDING // 2  # do not try again for each value
+        if len(pending) < MAX_PENDING:
+            pending.append((metric, value, attributes))
         else:
-            _guard.report("metrics.queue", OverflowError(f"{MOST} values wait: nobody collects metrics"))
+            error = OverflowError(f"{MAX_PENDING} measurements are pending: no metric reader collects")
+            _guard.report("metrics.queue", error)
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
-        """Add several values as `measure` does; no dearer than one, also in finalisers. Never raises."""
-        self._together.append(measurements)
-        if len(self._together) > MOST:
-            self._take_apart()
+        """Queue several measurements at the cost of one. Safe in finalizers. Never raises."""
+        self._pending_groups.append(measurements)
+        if len(self._pending_groups) > MAX_PENDING:
+            self._split_groups()
 
-    def _take_apart(self) -> None:
-        """Measure one by one what was measured together; without a lock, as finalisers come here, too."""
-        for _ in range(len(self._together)):
+    def _split_groups(self) -> None:
+        """Move the measurements of `measure_all` to the other queues. Lock-free, because finalizers call this."""
+        for _ in range(len(self._pending_groups)):
             try:
-                measurements = self._together.popleft()
-            except IndexError:  # another thread, or a finaliser of this one, was faster
+                measurements = self._pending_groups.popleft()
+            except IndexError:  # another thread, or a finalizer on this thread, has emptied the queue
                 break
             for metric, value, attributes in measurements:
                 Emitter.measure(self, metric, value, attributes)
 
-    def _add_up(self) -> None:
-        """Make one value of those of a counter that wait; without a lock, as finalisers come here, too."""
+    def _merge_sums(self) -> None:
+        """Merge pending values of the same counter and attributes. Lock-free, because finalizers call this."""
         sums: dict[object, Measurement] = {}
-        for _ in range(len(self._counted)):
+        for _ in range(len(self._pending_sums)):
             try:
-                metric, value, attributes = self._counted.popleft()
-            except IndexError:  # another thread, or a finaliser of this one, was faster
+                metric, value, attributes = self._pending_sums.popleft()
+            except IndexError:  # another thread, or a finalizer on this thread, has emptied the queue
                 break
             key = metric.name, None if attributes is None else tuple(sorted(attributes.items()))
-            before = sums.get(key)
-            sums[key] = metric, value if before is None else before[1] + value, attributes
-        self._counted.extend(sums.values())
+            previous = sums.get(key)
+            sums[key] = metric, value if previous is None else previous[1] + value, attributes
+        self._pending_sums.extend(sums.values())
 
     def settle(self) -> None:
-        """Write what was measured so far; not in a finaliser, which may interrupt the SDK itself."""
-        self._crowded = False
-        self._take_apart()
-        self._add_up()
-        for waiting in (self._counted, self._measured):
-            while waiting:
+        """Write the pending measurements. Not safe in finalizers, which may interrupt the SDK."""
+        self._skip_merge = False
+        self._split_groups()
+        self._merge_sums()
+        for pending in (self._pending_sums, self._pending_values):
+            while pending:
                 try:
-                    metric, value, attributes = waiting.popleft()
-                except IndexError:  # another thread was faster
+                    metric, value, attributes = pending.popleft()
+                except IndexError:  # another thread has emptied the queue
                     break
                 try:
-                    self.write_of(metric)(value, attributes, _NOWHERE)
-                except Exception as error:  # noqa: BLE001 -- one value must not cost the others
+                    self.write_of(metric)(value, attributes, _EMPTY_CONTEXT)
+                except Exception as error:  # noqa: BLE001 -- the other values are still written
                     _guard.report("metrics.write", error)
 
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
-        """Start a span beside the executions' own; whoever starts it ends it.
+        """Start a span that is not an execution's span. The caller ends it.
 
         Args:
-            name: of the span.
-            parent: the context that it is a child in.
-            attributes: from its start.
+            name: the span's name.
+            parent: the parent context.
+            attributes: the span's initial attributes.
         """
         return self.tracer.start_span(name, parent, attributes=attributes)
 
     def after_fork_in_child(self) -> None:
-        """Leave to the parent what it has measured."""
-        self._together.clear()
-        self._counted.clear()
-        self._measured.clear()
+        """Drop pending measurements: the parent process writes them."""
+        self._pending_groups.clear()
+        self._pending_sums.clear()
+        self._pending_values.clear()
 
     def log(
         self,
@@ -158,14 +160,14 @@ class Emitter:
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
     ) -> None:
-        """Emit a log record now; not in a finaliser. Never raises.
+        """Emit a log record. Not safe in finalizers. Never raises.
 
         Args:
-            name: of the event.
-            body: one line for a human reader.
-            severity: how bad it is.
-            attributes: of the record.
-            execution: in whose trace it is; by default, in the current one.
+            name: the event name.
+            body: one line of text for a human reader.
+            severity: the severity.
+            attributes: the attributes of the log record.
+            execution: the execution whose trace the log record belongs to; by default, the current context decides.
         """
         try:
             context: dict[str, Any] = {} if execution is None else {"context": execution.context}
@@ -185,6 +187,6 @@ _emitters: WeakSet[Emitter] = WeakSet()
 
 
 def rebind() -> None:
-    """Let every emitter of the global providers ask for them again: they were replaced."""
+    """Update every emitter after the global providers have been replaced."""
     for emitter in list(_emitters):
         emitter.bind()

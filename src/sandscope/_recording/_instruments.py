@@ -1,4 +1,4 @@
-"""From the declaration of a metric to an instrument of a meter."""
+"""OpenTelemetry instruments for declared metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Write: TypeAlias = Callable[[float, Attributes, Context], None]
 
 
 def create(meter: Meter, metric: Metric) -> Instrument:
-    """Return the instrument of a metric, made if the meter has none."""
+    """Return the instrument of a metric, creating it if necessary."""
     name, kind, unit, description, boundaries = metric
     if kind == "counter":
         return meter.create_counter(name, unit, description)
@@ -41,40 +41,40 @@ def create(meter: Meter, metric: Metric) -> Instrument:
 
 
 def write_of(instrument: Instrument) -> Write:
-    """Return the method that takes a value, its attributes and its context."""
+    """Return the instrument's method that records a value, with attributes and context."""
     if isinstance(instrument, Histogram):
         return instrument.record
     return cast(Write, instrument.set) if isinstance(instrument, _Gauge) else instrument.add
 
 
 class Settler(Protocol):
-    """Keeps values back."""
+    """An object that buffers measurements."""
 
     def settle(self) -> None:
-        """Write them to instruments. Never raises."""
+        """Write the buffered measurements to their instruments. Never raises."""
 
 
 _settlers: WeakKeyDictionary[MeterProvider, WeakSet[Settler]] = WeakKeyDictionary()
 
 
-def settle_first(provider: MeterProvider, settler: Settler) -> None:
-    """Let a settler write before each collection of a provider's readers, for as long as it lives.
+def settle_before_collection(provider: MeterProvider, settler: Settler) -> None:
+    """Call ``settler.settle()`` before each metric collection of a provider. The settler is referenced weakly.
 
-    The provider shows telemetry's own errors, too.
+    This also registers the metric of Sandscope's internal errors with the provider.
     """
     settlers = _settlers.get(provider)
     if settlers is None:
         settlers = _settlers[provider] = WeakSet()
         meter = provider.get_meter("sandscope", __version__)
         name, _, unit, description, _ = TELEMETRY_ERRORS
-        meter.create_observable_counter(name, [_observing(settlers)], unit, description)
+        meter.create_observable_counter(name, [_observer_of(settlers)], unit, description)
     settlers.add(settler)
 
 
-def _observing(settlers: WeakSet[Settler]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _observer_of(settlers: WeakSet[Settler]) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
         for settler in list(settlers):
             settler.settle()
-        return [Observation(count, {_mapping.COMPONENT: place}) for place, count in _guard.counts().items()]
+        return [Observation(count, {_mapping.COMPONENT: name}) for name, count in _guard.counts().items()]
 
     return observe

@@ -1,4 +1,4 @@
-"""The one place that maps an execution to a span, metric points and a log record."""
+"""Maps an execution to a span, metric points and a log record; used by all recorders."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _WARNING = (SeverityNumber.WARN, "WARN")
 
 
 def start_attributes(site: Site) -> dict[str, Value]:
-    """Return what a span carries from its start, for samplers to see."""
+    """Return the span's initial attributes, which samplers can read."""
     return {RUNTIME: site.runtime, OPERATION: site.operation, **site.attributes}
 
 
 def verdict_attributes(verdict: Verdict, error_type: str | None) -> dict[str, Value]:
-    """Return what span and log record say of the end."""
+    """Return the attributes of the span and the log record that describe the verdict."""
     attributes: dict[str, Value] = {STATUS: verdict.status, ACTOR: verdict.actor, CAUSE: verdict.cause}
     if verdict.limit is not None:
         attributes[LIMIT] = verdict.limit
@@ -47,7 +47,7 @@ def verdict_attributes(verdict: Verdict, error_type: str | None) -> dict[str, Va
 
 
 def end_attributes(execution: Execution) -> dict[str, Value]:
-    """Return what a span has beside what it started with: the execution's own and, once it has ended, its verdict."""
+    """Return the span's attributes in addition to the initial ones; those of the verdict only after the end."""
     verdict, details = execution.verdict, execution.details
     own = {} if details is None else details.attributes
     if verdict is None:
@@ -56,17 +56,17 @@ def end_attributes(execution: Execution) -> dict[str, Value]:
 
 
 def active_attributes(site: Site) -> dict[str, str]:
-    """Return the attributes by which running executions are counted."""
+    """Return the attributes of the metric of running executions."""
     return {RUNTIME: site.runtime, OPERATION: site.operation}
 
 
 def ended_attributes(site: Site, verdict: Verdict) -> dict[str, str]:
-    """Return the attributes of durations and of the runtime's own metrics."""
+    """Return the attributes of the duration metric and of the runtime's own metrics."""
     return {**active_attributes(site), STATUS: verdict.status}
 
 
 def counts(site: Site, verdict: Verdict) -> list[tuple[Metric, dict[str, str]]]:
-    """Return the counters that one execution adds 1 to, with their attributes (closed sets only)."""
+    """Return the counters that an ended execution increments by 1, with their attributes (closed sets only)."""
     base = active_attributes(site)
     ended = {**base, STATUS: verdict.status, ACTOR: verdict.actor, CAUSE: verdict.cause}
     result: list[tuple[Metric, dict[str, str]]] = [(EXECUTIONS, ended)]
@@ -91,12 +91,12 @@ def points(execution: Execution) -> list[tuple[Metric, float, dict[str, str]]]:
 
 
 def severity(verdict: Verdict) -> tuple[SeverityNumber, str]:
-    """Return the log record's severity: a guest's failure is a warning, an unexpected end an error."""
+    """Return the log record's severity: WARN if the guest failed, ERROR for violations and infrastructure errors."""
     return _SEVERITIES.get(verdict.status, _WARNING)
 
 
 def body(site: Site, verdict: Verdict) -> str:
-    """Return the log record's one line for a human reader."""
+    """Return the log record's body: one line of text for a human reader."""
     return (
         f"{site.name}: {verdict.status} ({verdict.cause})" if verdict.status != "OK" else f"{site.name}: OK"
     )

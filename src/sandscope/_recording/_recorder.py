@@ -1,4 +1,4 @@
-"""What an instrumentation needs of a recorder."""
+"""The protocol between instrumentations and recorders."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from sandscope._scope import Scope
 
 
 class Recorder(Protocol):
-    """Turns executions into spans, metrics and log records. No method raises.
+    """Records executions as spans, metrics and log records. No method raises.
 
     Attributes:
-        scope: whose telemetry it is.
+        scope: the instrumentation scope of the telemetry.
     """
 
     scope: Scope
 
     def begin(self, site: Site) -> Execution | None:
-        """Start an execution now; one that is current is to be ended on the thread that began it.
+        """Begin an execution. If its site is `current`, end it on the same thread.
 
         Returns:
-            None where instrumentation is suppressed. Never raises.
+            The execution, or None if instrumentation is suppressed.
         """
 
     def wrap_method(
         self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
     ) -> Callable[..., Any]:
-        """Return what to patch a method with, so that each call is an execution.
+        """Return a wrapper of a method that records each call as an execution.
 
         Args:
             method: a function whose first argument is the instance.
-            attribute: of the instance; holds its site.
+            attribute: the name of the instance's attribute that holds its site.
             default: the site of instances without that attribute.
-            shared: an attribute of the second argument; holds the `SharedDetails` of executions with it.
+            shared: the name of the second argument's attribute that holds the `SharedDetails` of its executions.
         """
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
-        """Add a value of a metric that belongs to no execution; cheap, also in finalisers.
+        """Record a measurement outside of executions. Inexpensive and safe in finalizers.
 
         Args:
-            metric: of the runtime's own.
+            metric: a metric of the runtime.
             value: in the metric's unit.
-            attributes: with values of closed sets.
+            attributes: attributes whose values come from closed sets.
         """
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
-        """Add several values as `measure` does; no dearer than one, also in finalisers."""
+        """Record several measurements at the cost of one. Safe in finalizers."""
 
     def log(
         self,
@@ -62,23 +62,23 @@ class Recorder(Protocol):
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
     ) -> None:
-        """Emit a log record now; not in a finaliser.
+        """Emit a log record. Not safe in finalizers.
 
         Args:
-            name: of the event.
-            body: one line for a human reader.
-            severity: how bad it is.
-            attributes: of the record.
-            execution: in whose trace it is; by default, in the current one.
+            name: the event name.
+            body: one line of text for a human reader.
+            severity: the severity.
+            attributes: the attributes of the log record.
+            execution: the execution whose trace the log record belongs to; by default, the current context decides.
         """
 
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
-        """Start a span beside the executions' own; whoever starts it ends it.
+        """Start a span that is not an execution's span. The caller ends it.
 
         Args:
-            name: of the span.
-            parent: the context that it is a child in.
-            attributes: from its start.
+            name: the span's name.
+            parent: the parent context.
+            attributes: the span's initial attributes.
         """
 
 
@@ -86,7 +86,7 @@ Begin = Callable[[Site], "Execution | None"]
 
 
 def recording(begin: Begin, site: Site, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a function as one execution: what every wrapper comes down to."""
+    """Call a function and record the call as an execution."""
     execution = begin(site)
     if execution is None:
         return function(*args, **kwargs)
@@ -99,27 +99,27 @@ def recording(begin: Begin, site: Site, function: Callable[..., Any], /, *args: 
     return result
 
 
-def sharing(begin: Begin, details: SharedDetails) -> Begin:
-    """Return what begins executions with shared details."""
+def with_details(begin: Begin, details: SharedDetails) -> Begin:
+    """Return a function that begins executions with shared details."""
 
-    def begin_sharing(site: Site) -> Execution | None:
+    def begin_with_details(site: Site) -> Execution | None:
         execution = begin(site)
         if execution is not None:
             execution.details = details  # type: ignore[misc] # a slot of each recorder's class
         return execution
 
-    return begin_sharing
+    return begin_with_details
 
 
-def details_shared_by(
+def shared_details_of(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], attribute: str | None
 ) -> SharedDetails | None:
-    """Return the details that executions with the same second argument of a method share, or None.
+    """Return the shared details that a method's second argument holds, or None.
 
     Args:
-        args: of the method.
-        kwargs: of the method.
-        attribute: see `Recorder.wrap_method`.
+        args: the positional arguments of the method.
+        kwargs: the keyword arguments of the method.
+        attribute: see ``shared`` of `Recorder.wrap_method`.
     """
     if attribute is None:
         return None
@@ -128,5 +128,5 @@ def details_shared_by(
     return details if isinstance(details, SharedDetails) else None
 
 
-def recording_nothing(_site: Site) -> None:
-    """Begin no execution."""
+def begin_nothing(_site: Site) -> None:
+    """Begin no execution: instrumentation is suppressed."""

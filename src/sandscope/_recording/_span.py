@@ -1,4 +1,4 @@
-"""What an execution writes on its span, whichever recorder's it is."""
+"""Writes data of an execution to a span; used by all recorders."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sandscope._recording import _mapping
 
 
 def write_events(span: Span, details: Details) -> None:
-    """Add the events of an execution."""
+    """Add the events of an execution to its span."""
     for event in details.events:
         span.add_event(event.name, event.attributes, event.time)
 
 
 def write_end(execution: Execution, span: Span) -> None:
-    """Write what the execution itself has kept; once it has ended, also how that was."""
+    """Write the execution's attributes and events to its span; after the end, also the verdict and the status."""
     span.set_attributes(_mapping.end_attributes(execution))
     if execution.details is not None:
         write_events(span, execution.details)

@@ -1,1 +1,1 @@
-"""Setting up the SDK: the distro, its configurator, the choice of recorder, and the end of the process."""
+"""SDK set-up: the distro, the configurator, the choice of recorder, and the shutdown at exit."""

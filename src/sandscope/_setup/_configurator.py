@@ -1,4 +1,4 @@
-"""The configurator: sets up the SDK, unless the program has brought its own."""
+"""The configurator: sets up the SDK, except for signals whose provider the program has already set."""
 
 from __future__ import annotations
 
@@ -27,25 +27,29 @@ _PROVIDERS = {
     "OTEL_LOGS_EXPORTER": _logs.get_logger_provider,
 }
 
-_REFUSING = ("opentelemetry.trace", "opentelemetry.metrics._internal", "opentelemetry._logs._internal")
+_OVERRIDE_LOGGERS = (
+    "opentelemetry.trace",
+    "opentelemetry.metrics._internal",
+    "opentelemetry._logs._internal",
+)
 
 
 class SandscopeConfigurator(_OTelSDKConfigurator):
-    """OpenTelemetry's own configurator with Sandscope's defaults and a bounded exit."""
+    """OpenTelemetry's configurator with Sandscope's defaults and a time limit for the shutdown at exit."""
 
     def _configure(self, **kwargs: Any) -> None:
         setup = _setup()
-        taken = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
-        settings = {**unset_defaults(), **_without_taken_port(), **taken}
-        with temporary_environment(settings), _silent_refusals():
+        preset = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
+        settings = {**unset_defaults(), **_without_used_port(), **preset}
+        with temporary_environment(settings), _no_override_warnings():
             arguments = {"resource_attributes": _instance(), **_setup_arguments(setup), **kwargs}
             super()._configure(**arguments)  # type: ignore[no-untyped-call]
-        ours = [current() for name, current in _PROVIDERS.items() if name not in taken]
+        providers = [current() for name, current in _PROVIDERS.items() if name not in preset]
         _notice.install()
-        _exit.shut_down_at_exit(ours)
-        _provider_replacement.let_program_replace(ours)
+        _exit.shut_down_at_exit(providers)
+        _provider_replacement.let_program_replace(providers)
         if setup is not None:
-            setup.activate(own_providers=bool(taken))
+            setup.activate(own_providers=bool(preset))
 
 
 def _setup() -> RecorderSetup | None:
@@ -63,25 +67,25 @@ def _setup_arguments(setup: RecorderSetup | None) -> dict[str, Any]:
 
 
 def _instance() -> dict[str, AttributeValue]:
-    """Tell processes of one service apart: without this, their counters would overwrite each other."""
-    named = "service.instance.id=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    return {} if named else {"service.instance.id": str(uuid.uuid4())}
+    """Identify this process: without an instance id, the counters of several processes overwrite each other."""
+    is_set = "service.instance.id=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return {} if is_set else {"service.instance.id": str(uuid.uuid4())}
 
 
 @contextmanager
-def _silent_refusals() -> Iterator[None]:
-    """Say nothing when a provider of the program's own stays: that is what is wanted."""
-    loggers = [logging.getLogger(name) for name in _REFUSING]
+def _no_override_warnings() -> Iterator[None]:
+    """Suppress OpenTelemetry's warnings about providers that the program has set: they take precedence."""
+    loggers = [logging.getLogger(name) for name in _OVERRIDE_LOGGERS]
     for logger in loggers:
-        logger.addFilter(_nothing)
+        logger.addFilter(_drop)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(_nothing)
+            logger.removeFilter(_drop)
 
 
-def _nothing(_record: logging.LogRecord) -> bool:
+def _drop(_record: logging.LogRecord) -> bool:
     return False
 
 
@@ -89,8 +93,8 @@ def _is_real(provider: object) -> bool:
     return "Proxy" not in type(provider).__name__
 
 
-def _without_taken_port() -> dict[str, str]:
-    """A child of a program that serves its own metrics inherits the same port, and must still start."""
+def _without_used_port() -> dict[str, str]:
+    """Disable the Prometheus exporter if its port is in use: child processes inherit the port, and must start."""
     exporters = [name.strip() for name in os.environ.get("OTEL_METRICS_EXPORTER", "").split(",")]
     if "prometheus" not in exporters:
         return {}

@@ -1,4 +1,4 @@
-"""What an ``OTEL_*`` variable means to Sandscope's distro when it is not set."""
+"""The distro's default values of ``OTEL_*`` environment variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULTS = {
 
 
 def unset_defaults() -> dict[str, str]:
-    """Return the defaults of those variables that the user has not set."""
+    """Return the default values of the variables that are not set."""
     defaults = {name: value for name, value in DEFAULTS.items() if not os.environ.get(name)}
     attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     name = program_name()
@@ -27,9 +27,9 @@ def unset_defaults() -> dict[str, str]:
 
 
 def program_name() -> str | None:
-    """Return the name of the script or module that this interpreter was started for, if it has one.
+    """Return the name of the script or module that this interpreter runs, or None.
 
-    Auto-instrumentation runs before ``sys.argv`` is set.
+    Reads ``sys.orig_argv``, because auto-instrumentation runs before ``sys.argv`` is set.
     """
     words = iter(sys.orig_argv[1:])
     for word in words:
@@ -47,7 +47,7 @@ def program_name() -> str | None:
 
 @contextmanager
 def temporary_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables while the SDK reads them; the program and its children never see them."""
+    """Set variables while the SDK is being set up. The program and its child processes do not see them."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

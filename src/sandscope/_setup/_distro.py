@@ -1,4 +1,4 @@
-"""The distro: what ``opentelemetry-instrument`` loads first."""
+"""The distro, which ``opentelemetry-instrument`` loads first."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ _configured = False
 
 
 class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
-    """Sandscope under ``opentelemetry-instrument``; its defaults are in `sandscope._setup._defaults`."""
+    """Sandscope's distro. The default settings are in `sandscope._setup._defaults`."""
 
     def _configure(self, **_kwargs: Any) -> None:
-        global _configured  # noqa: PLW0603 -- there is one global SDK in a process
+        global _configured  # noqa: PLW0603 -- a process has one global SDK
         refuse_subinterpreter()
         _settings.check()
         _configured = True
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
-        """Load one instrumentation; one that fails does not keep the others from being loaded."""
+        """Load an instrumentation. If it fails, the other instrumentations are still loaded."""
         try:
             super().load_instrumentor(entry_point, **kwargs)
         except (ImportError, DependencyConflictError):
-            raise  # the caller knows these, and goes on
+            raise  # the caller handles these and continues
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report(f"instrument.{entry_point.name}", error)
 
 
 def instrument_this_process() -> None:
-    """Set up the SDK and the instrumentations once, unless ``opentelemetry-instrument`` has done so.
+    """Set up the SDK and the instrumentations, unless this or ``opentelemetry-instrument`` has already been done.
 
     Raises:
-        SandscopeError: if a ``SANDSCOPE_*`` variable cannot be read, or in a subinterpreter.
+        SandscopeError: if a ``SANDSCOPE_*`` variable is invalid, or in a subinterpreter.
     """
     if _configured:
         return
     refuse_subinterpreter()
     _settings.check()
-    ours = {OTEL_PYTHON_DISTRO: "sandscope", OTEL_PYTHON_CONFIGURATOR: "sandscope"}
-    with temporary_environment({name: value for name, value in ours.items() if name not in os.environ}):
+    defaults = {OTEL_PYTHON_DISTRO: "sandscope", OTEL_PYTHON_CONFIGURATOR: "sandscope"}
+    with temporary_environment({name: value for name, value in defaults.items() if name not in os.environ}):
         initialize()

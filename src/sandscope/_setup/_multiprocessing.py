@@ -1,4 +1,4 @@
-"""The end of a child of multiprocessing: by ``os._exit``, often without exit handlers."""
+"""Exit handlers for children of multiprocessing, which end with ``os._exit``, often without running `atexit`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ _registered: set[Callable[..., object]] = set()
 
 
 def call_at_child_exit(function: Callable[..., object], *arguments: Any) -> None:
-    """Call a function when such a child ends, as its exit handler would be.
+    """Call a function at the exit of every child of multiprocessing, including children of children.
 
     Args:
-        function: called in every child, grandchildren too; twice where exit handlers run as well.
-        arguments: what with.
+        function: the function. It is called twice if the child also runs `atexit` handlers.
+        arguments: the arguments of the function.
     """
-    _register(function, arguments)  # this may be a child itself: a fork server's import the program anew
+    # This process may itself be a child: children of a fork server import the program.
+    _register(function, arguments)
     os.register_at_fork(after_in_child=lambda: _register(function, arguments))
 
 
 def _register(function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-    # Not imported here: a program that forks by other means has no use for it.
+    # Not imported here: programs that fork by other means do not need it.
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None and function not in _registered:
-        _registered.add(function)  # grandchildren inherit what a child has registered
+        _registered.add(function)  # children of this child inherit the registration
 
         def at_exit(_: object) -> None:
             util.Finalize(None, function, arguments, exitpriority=-100)  # after the program's own

@@ -1,4 +1,4 @@
-"""One line on stderr when telemetry cannot be delivered, in place of the SDK's many."""
+"""Replaces the exporters' repeated log messages about failed exports with one line on stderr."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ _EXPORTERS = (
 _REASONS = re.compile(r"Connection refused|[Tt]imed? ?out|Name or service not known|code: \d+, reason: [^,]+")
 
 failed = threading.Event()
-"""Set whenever a delivery fails; who waits for a delivery clears it before."""
+"""Set whenever an export fails. Code that waits for an export clears it first."""
 
 
-class _SayOnce(logging.Filter):
+class _NotifyOnce(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self._said = False
+        self._notified = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let nothing louder than info through; say the first one in our own words."""
+        """Drop warnings and errors. Print a notice for the first one."""
         if record.levelno < logging.WARNING:
             return True
         failed.set()
         with self._lock:
-            said, self._said = self._said, True
-        if not said:
-            print(_text(record.getMessage()), file=sys.stderr)  # noqa: T201 -- the notice is for the terminal
+            notified, self._notified = self._notified, True
+        if not notified:
+            print(_notice(record.getMessage()), file=sys.stderr)  # noqa: T201 -- the notice is for the terminal
         return False
 
 
 def install() -> None:
     """Filter the exporters' log messages."""
-    once = _SayOnce()
+    notify_once = _NotifyOnce()
     for name in _EXPORTERS:
-        logging.getLogger(name).addFilter(once)
+        logging.getLogger(name).addFilter(notify_once)
 
 
-def _text(message: str) -> str:
+def _notice(message: str) -> str:
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "the local Collector"
     reason = _REASONS.search(message)
     return (

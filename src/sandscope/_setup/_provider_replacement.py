@@ -1,4 +1,4 @@
-"""A program that sets its own providers gets them, also after Sandscope's distro has set some."""
+"""Lets a program set its own providers after Sandscope's distro has set the global providers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ _SIGNALS: tuple[tuple[str, Any, str, Callable[[], Any]], ...] = (
 )
 
 
-def let_program_replace(ours: Sequence[Any]) -> None:
-    """Let the program's first ``set_*_provider`` win over a provider that the distro has set.
+def let_program_replace(providers: Sequence[Any]) -> None:
+    """Let the program's first call of ``set_*_provider`` replace a provider of the distro.
 
     Args:
-        ours: the providers that the distro has set.
+        providers: the providers that the distro has set.
     """
     for signal, api, name, current in _SIGNALS:
-        wrapt.wrap_function_wrapper(api, name, _setter(signal, current, ours))
+        wrapt.wrap_function_wrapper(api, name, _setter(signal, current, providers))
 
 
-def _setter(signal: str, current: Callable[[], Any], ours: Sequence[Any]) -> Callable[..., Any]:
+def _setter(signal: str, current: Callable[[], Any], providers: Sequence[Any]) -> Callable[..., Any]:
     def set_provider(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
-        replaced = any(current() is provider for provider in ours) and _internals.open_provider_slot(signal)
+        replaced = any(current() is provider for provider in providers) and _internals.open_provider_slot(
+            signal
+        )
         result = wrapped(*args, **kwargs)
         if replaced:
             fall_back_to_direct("the program has set its own providers")

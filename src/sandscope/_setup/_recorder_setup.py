@@ -1,4 +1,4 @@
-"""Which recorder this process uses: deferred where that can be, else direct, and why."""
+"""Chooses the recorder of this process: deferred if possible, otherwise direct, with the reason."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _direct_reason = "the SDK was not set up by Sandscope's distro"
 
 
 class RecorderSetup:
-    """Keeps the exporters that the SDK's configurator makes, and builds the pipeline from them.
+    """Keeps the exporters that the SDK's configurator creates, and creates the pipeline with them.
 
-    Its `arguments` go to the configurator; exporters stay in the SDK's own processors too, for the spans
-    and log records that the program makes itself.
+    Pass `arguments` to the configurator. The SDK's own processors use the same exporters, for the spans and log
+    records that the program itself emits.
     """
 
     def __init__(self) -> None:
@@ -46,29 +46,31 @@ class RecorderSetup:
         }
 
     def activate(self, *, own_providers: bool = False) -> None:
-        """Make the pipeline of the global providers the process's own, if it can be used.
+        """Create the pipeline of this process, if the deferred recorder can be used with the global providers.
 
         Args:
-            own_providers: the program had set some of them itself.
+            own_providers: whether the program has set some of the providers.
         """
         global _active, _direct_reason  # noqa: PLW0603 -- one global SDK
         tracer_provider, meter_provider = trace.get_tracer_provider(), metrics.get_meter_provider()
         sdk = type(tracer_provider) is TracerProvider and type(meter_provider) is MeterProvider
-        _direct_reason = self._obstacle(own_providers=own_providers or not sdk)
+        _direct_reason = self._find_reason(own_providers=own_providers or not sdk)
         if _direct_reason:
             return
-        span_exporter, log_exporter = (made[0] if made else None for made in (self._spans, self._logs))
+        span_exporter, log_exporter = (
+            exporters[0] if exporters else None for exporters in (self._spans, self._logs)
+        )
         traces = cast(TracerProvider, tracer_provider)
         _active = Pipeline(traces, cast(MeterProvider, meter_provider), span_exporter, log_exporter)
         for hook in self._hooks:
             hook.pipeline = _active
         prefer(new_recorder)
-        _watch(traces, "add_span_processor")
-        _watch(_logs.get_logger_provider(), "add_log_record_processor")
+        _watch_processors(traces, "add_span_processor")
+        _watch_processors(_logs.get_logger_provider(), "add_log_record_processor")
 
-    def _obstacle(self, *, own_providers: bool) -> str:
+    def _find_reason(self, *, own_providers: bool) -> str:
         if own_providers:
-            return "the program has brought its own providers"
+            return "the program has set its own providers"
         if len(self._spans) > 1 or len(self._logs) > 1:
             return "there is more than one exporter"
         if _internals.context_variable() is None:
@@ -76,35 +78,39 @@ class RecorderSetup:
         return ""
 
     @staticmethod
-    def _keeping(made: list[Any], processor: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def make(exporter: Any) -> Any:
-            made.append(exporter)
+    def _keeping(exporters: list[Any], processor: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def create(exporter: Any) -> Any:
+            exporters.append(exporter)
             return processor(exporter)
 
-        return make
+        return create
 
 
 def new_recorder(scope: Scope) -> DeferredRecorder | None:
-    """Return a deferred recorder for the global providers, or None if direct ones are to be used."""
+    """Return a deferred recorder for the global providers, or None to use a direct recorder."""
     return None if _active is None else DeferredRecorder(scope, _active)
 
 
 def direct_reason() -> str:
-    """Return why recorders are direct; empty if they are deferred."""
+    """Return the reason why recorders are direct; an empty string if they are deferred."""
     return _direct_reason
 
 
 def disable_deferred(reason: str) -> None:
-    """Use direct recorders in this process, and say why."""
+    """Use direct recorders in this process.
+
+    Args:
+        reason: the result of `direct_reason`.
+    """
     global _direct_reason  # noqa: PLW0603 -- one global SDK
     _direct_reason = reason
 
 
 def fall_back_to_direct(reason: str) -> None:
-    """Let direct recorders take over from now on.
+    """Replace deferred recorders with direct recorders from now on.
 
     Args:
-        reason: what has changed.
+        reason: what has changed; the result of `direct_reason`.
     """
     global _active, _direct_reason
     if _active is None:
@@ -115,11 +121,11 @@ def fall_back_to_direct(reason: str) -> None:
         recorder.fall_back_to(DirectRecorder(recorder.scope))
 
 
-def _watch(provider: Any, method: str) -> None:
+def _watch_processors(provider: Any, method: str) -> None:
     add = getattr(provider, method)
 
     def add_processor(*args: Any, **kwargs: Any) -> None:
         add(*args, **kwargs)
-        fall_back_to_direct("the program has added a processor, which is to see each record")
+        fall_back_to_direct("the program has added a processor, which must receive every record")
 
     setattr(provider, method, add_processor)

@@ -1,19 +1,22 @@
-"""What the author of an instrumentation needs.
+"""The API for authors of instrumentations.
 
-An instrumentation makes a `Site` for each function or program that it patches. Through a `Recorder` it begins an
-`Execution`, and it ends that with a `Verdict`; it does not deal with spans, metrics or log records. ``docs/`` has
-a tutorial, "Write an instrumentation".
+An instrumentation creates a `Site` for each function or program that it patches. It begins an `Execution` with a
+`Recorder` and ends it with a `Verdict`; the recorder emits spans, metrics and log records. For a tutorial, see "Write
+an instrumentation" in ``docs/``.
 
-- `RuntimeInstrumentor` patches a runtime when it is imported; `Patches` restores what was patched.
-- `record_call` records one call of a function; `Recorder.begin` begins an execution that ends elsewhere.
-- `Site`, `Execution`, `Verdict`, `Metric` and `Value` describe what is recorded; `OK` and `MISSING_EVIDENCE` are
-  verdicts of every runtime, and `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS` and `CAPABILITY_REQUESTS` its metrics.
-- `inject_environment` puts the trace context into the environment of a child; `environment_names` are its variables.
-- `GuestTelemetry` takes spans, log records and counts from guests, within `GuestLimits`, else with a `Refusal`.
-- `read_boolean`, `read_choice`, `one_of` and `wrong_setting` read settings; a wrong one is a `SandscopeError`.
-- `report_error` logs the first error of a component and counts all: telemetry never raises into the program.
+- `RuntimeInstrumentor` patches a runtime when it is imported. `Patches` restores the original functions.
+- `record_call` records one call of a function. `Recorder.begin` begins an execution that ends elsewhere.
+- `Site`, `Execution`, `Verdict`, `Metric` and `Value` describe the recorded data. `OK` and `MISSING_EVIDENCE` are
+  verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS` and `CAPABILITY_REQUESTS` are metrics of every
+  runtime.
+- `inject_environment` injects the trace context into the environment of a child process. `environment_names` returns
+  the names of the variables.
+- `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
+- `Settings`, `choice` and `flag` declare settings. An invalid value raises a `SandscopeError`.
+- `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks.
+- `report_error` counts internal errors and logs the first of each component. Telemetry never raises into the program.
 
-`sandscope.instrumentation.testing` has what its tests need.
+For tests, see `sandscope.instrumentation.testing`.
 """
 
 from sandscope._errors import SandscopeError

@@ -1,6 +1,6 @@
 """Settings of an instrumentation, declared as the fields of a dataclass.
 
-A setting is an argument of ``instrument()``; an environment variable is its default::
+A setting is an argument of ``instrument()``. If it is not given, an environment variable is read::
 
     @dataclass(frozen=True)
     class WasmtimeSettings(Settings):
@@ -22,36 +22,36 @@ _S = TypeVar("_S", bound="Settings")
 
 
 def choice(variable: str, *choices: str) -> Any:
-    """Declare a setting that is one of a few words.
+    """Declare a setting with a fixed set of values.
 
     Args:
         variable: the environment variable.
-        choices: the words; the first is the default.
+        choices: the values; the first is the default.
     """
     return field(default=choices[0], metadata={"variable": variable, "choices": choices})
 
 
 def flag(variable: str, *, default: bool = False) -> Any:
-    """Declare a setting that is true or false.
+    """Declare a Boolean setting.
 
     Args:
         variable: the environment variable.
-        default: the value if neither argument nor variable is set.
+        default: the value if neither the argument nor the variable is set.
     """
     return field(default=default, metadata={"variable": variable})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one instrumentation; a subclass declares them by `choice` and `flag`."""
+    """The settings of an instrumentation. Subclasses declare them with `choice` and `flag`."""
 
     @classmethod
     def read(cls: type[_S], arguments: Mapping[str, Any]) -> _S:
         """Return the settings for a call of ``instrument()``.
 
         Args:
-            arguments: of ``instrument()``, by the names of the settings. If one is missing or None, its
-                environment variable is read.
+            arguments: the keyword arguments of ``instrument()``. If the argument of a setting is missing or None,
+                its environment variable is read.
 
         Raises:
             SandscopeError: if an argument or a variable has an invalid value.

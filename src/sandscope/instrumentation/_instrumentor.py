@@ -1,4 +1,4 @@
-"""What the instrumentors of all runtimes share."""
+"""The base class of all instrumentors."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sandscope.instrumentation._subinterpreter import refuse_subinterpreter
 
 
 class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream
-    """Patches one runtime as soon as it is imported, and never imports it itself.
+    """Patches a runtime when the program imports it. Never imports the runtime itself.
 
-    ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``, or, to test with, a
-    ``recorder``.
+    ``instrument()`` accepts ``tracer_provider``, ``meter_provider`` and ``logger_provider``, or a ``recorder`` for
+    tests.
 
     Attributes:
-        runtime: the name of the module that is patched.
-        submodules: modules of the runtime that programs import by themselves; each is patched then.
-        scope: the instrumentation scope of its telemetry.
-        supported: requirement strings; the same as the distribution's ``instruments`` extra.
+        runtime: the name of the module to patch.
+        submodules: further modules of the runtime that programs import separately; each is patched on its import.
+        scope: the instrumentation scope of the telemetry.
+        supported: requirement strings, equal to the ``instruments`` extra of the distribution.
     """
 
     runtime: ClassVar[str]
@@ -37,12 +37,12 @@ class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     supported: ClassVar[tuple[str, ...]] = ()
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Return the versions of the runtime that can be patched."""
+        """Return the supported versions of the runtime."""
         return self.supported
 
     @abstractmethod
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
-        """Wrap what has to be wrapped: one line for each function."""
+        """Patch the functions of a module: one line for each function."""
 
     def _instrument(self, **kwargs: Any) -> None:
         refuse_subinterpreter()

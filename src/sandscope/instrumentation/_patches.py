@@ -1,4 +1,4 @@
-"""What was patched, so that it can be put back."""
+"""Patches attributes of modules and classes, and restores them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _FUNCTIONS = (
     classmethod,
     type,
 )
-"""What is called as it is, or has no instance."""
+"""Types of attributes that need no binding: they take the instance as an argument, or have none."""
 
 
 class Patches:
-    """A list of replaced attributes; `undo` is its mirror.
+    """The attributes that an instrumentation has replaced or added. `undo` restores them.
 
     Attributes:
-        undone: what was made for them and is still in the program's hands does no more than to pass on.
+        undone: whether `undo` was called. Wrappers that the program still references then only call the original.
     """
 
     def __init__(self) -> None:
@@ -35,13 +35,13 @@ class Patches:
         self._done: list[tuple[Any, str, Any, Any]] = []
 
     def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-        """Replace ``owner.name`` by ``make(original)``; an owner without that name stays as it is.
+        """Replace ``owner.name`` with ``make(original)``. Does nothing if there is no such attribute.
 
         Args:
             owner: a module or class.
-            name: of a function or method.
-            make: gets what stood there (from a class: its raw attribute, or a function that calls that as a
-                method) and returns what calls it.
+            name: the name of a function or method.
+            make: receives the original and returns a wrapper of it. The original of a class is its raw attribute, or
+                a function that binds and calls the raw attribute.
         """
         try:
             inherited = not isinstance(owner, type) or name in vars(owner)
@@ -53,12 +53,12 @@ class Patches:
         self._done.append((owner, name, original, replacement))
 
     def add(self, owner: Any, name: str, value: Any) -> None:
-        """Give a module or class an attribute that it lacks."""
+        """Add an attribute to a module or class that does not have it."""
         setattr(owner, name, value)
         self._done.append((owner, name, _ABSENT, value))
 
     def undo(self) -> None:
-        """Put back all that is still ours, last one first."""
+        """Restore the attributes in reverse order, except those that were replaced again since."""
         self.undone = True
         while self._done:
             owner, name, original, replacement = self._done.pop()
@@ -68,14 +68,13 @@ class Patches:
             elif current is replacement:
                 setattr(owner, name, original)
             else:
-                _guard.report(
-                    "uninstrument", RuntimeError(f"{owner.__name__}.{name} was patched by others since")
-                )
+                error = RuntimeError(f"{owner.__name__}.{name} was replaced after it was patched")
+                _guard.report("uninstrument", error)
 
 
 def _as_function(original: Any) -> Any:
-    """Return what calls a method of others' kind, which may want to be bound first, as wrapt's do."""
-    kind = type(original)  # a proxy passes itself off as what it wraps
+    """Return a function that binds and calls a descriptor of another library, such as a wrapper made by wrapt."""
+    kind = type(original)  # not `isinstance`: a proxy pretends to be the object that it wraps
     if issubclass(kind, _FUNCTIONS) or not callable(original) or not hasattr(kind, "__get__"):
         return original
 

@@ -1,4 +1,4 @@
-"""Subinterpreters are refused: Python aborts when one ends while threads of the SDK run in it."""
+"""Refuses subinterpreters: Python aborts if a subinterpreter ends while threads of the SDK run in it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from sandscope._errors import SandscopeError
 
 _MODULES = ("_interpreters", "_xxsubinterpreters")
-"""Python's own, since 3.13 and before."""
+"""The standard library's module since Python 3.13, and the module of earlier versions."""
 
 
 def refuse_subinterpreter() -> None:
-    """Do nothing in the main interpreter.
+    """Raise an error in a subinterpreter.
 
     Raises:
-        SandscopeError: in any other.
+        SandscopeError: if this is not the main interpreter.
     """
     for name in _MODULES:
         try:
@@ -26,6 +26,6 @@ def refuse_subinterpreter() -> None:
         if not main:
             raise SandscopeError(
                 "Cannot instrument a subinterpreter: OpenTelemetry's threads would abort the program when it "
-                "ends. Instrument the main interpreter, or run the code in a process of its own."
+                "ends. Instrument the main interpreter, or run the code in a separate process."
             )
         return

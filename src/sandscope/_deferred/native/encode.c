@@ -1,4 +1,4 @@
-/* Ids and OTLP bytes for batches of records of the usual kind; Python does the others, one by one. */
+/* Creates ids and OTLP bytes for batches of records. Records that need Python code are passed to Python one by one. */
 #include "record.h"
 
 static struct {
@@ -28,9 +28,9 @@ typedef struct {
     int flags;
 } Entropy;
 
-/* Give a root its ids; return whether that could be done. */
+/* Set the ids of a root span. Return 1, or 0 if Python has to do it. */
 static int
-give_root(Record *record, Entropy *entropy)
+set_root_ids(Record *record, Entropy *entropy)
 {
     if (PyDict_GET_SIZE(record->parent_context) > 0 || entropy->end - entropy->next < 24) {
         return 0;
@@ -45,7 +45,7 @@ give_root(Record *record, Entropy *entropy)
     return 1;
 }
 
-/* Return the parent of a record, borrowed: NULL if it has none, which may be an error. */
+/* Return a borrowed reference to the parent span of a record. NULL if there is none, or with an error set. */
 static PyObject *
 parent_of(Record *record)
 {
@@ -55,9 +55,10 @@ parent_of(Record *record)
     return PyDict_GetItemWithError(record->parent_context, known.span_key);
 }
 
-/* Make a record the child of a span, whose trace and flags it takes. */
+/* Set the ids of a child span, with the trace id and the flags of its parent. Return 1, or 0 if Python has to do it. */
 static int
-be_child(Record *record, uint64_t trace_high, uint64_t trace_low, uint64_t parent, int flags, Entropy *entropy)
+set_child_ids(Record *record, uint64_t trace_high, uint64_t trace_low, uint64_t parent, int flags,
+              Entropy *entropy)
 {
     if (entropy->end - entropy->next < 8) {
         return 0;
@@ -72,7 +73,7 @@ be_child(Record *record, uint64_t trace_high, uint64_t trace_low, uint64_t paren
     return 1;
 }
 
-/* Read an unsigned number of up to 16 bytes; return 0, or -1 with an error. */
+/* Read an unsigned number of up to 16 bytes. Return 0, or -1 with an error set. */
 static int
 read_number(PyObject *number, unsigned char bytes[16])
 {
@@ -90,56 +91,56 @@ read_number(PyObject *number, unsigned char bytes[16])
 #endif
 }
 
-/* Give a record ids by what its parent, a span of somebody else's, says of itself. */
+/* Set the ids of a child of a span that is not a record. Return 1, or 0 if Python has to do it. */
 static int
-give_child_of(PyObject *parent, Record *record, Entropy *entropy)
+set_ids_from_parent(PyObject *parent, Record *record, Entropy *entropy)
 {
     unsigned char trace[16], span[16];
     PyObject *context = PyObject_CallMethod(parent, "get_span_context", NULL);
-    int given = 0;
+    int done = 0;
     /* trace id, span id, is remote, flags, state, is valid */
     if (context != NULL && PyTuple_Check(context) && PyTuple_GET_SIZE(context) == 6
         && PyTuple_GET_ITEM(context, 2) == Py_False && PyTuple_GET_ITEM(context, 4) == known.no_state
         && PyTuple_GET_ITEM(context, 5) == Py_True && read_number(PyTuple_GET_ITEM(context, 0), trace) == 0
         && read_number(PyTuple_GET_ITEM(context, 1), span) == 0) {
         long flags = PyLong_AsLong(PyTuple_GET_ITEM(context, 3));
-        given = !PyErr_Occurred()
-                && be_child(record, big_endian(trace), big_endian(trace + 8), big_endian(span + 8),
-                            (int)flags & (entropy->flags | 1), entropy);
+        done = !PyErr_Occurred()
+               && set_child_ids(record, big_endian(trace), big_endian(trace + 8), big_endian(span + 8),
+                                (int)flags & (entropy->flags | 1), entropy);
     }
     Py_XDECREF(context);
-    PyErr_Clear(); /* the slow way finds and reports it */
-    return given;
+    PyErr_Clear(); /* the Python code reports the same error */
+    return done;
 }
 
-/* Give a record that has a parent its ids; return whether that could be done. */
+/* Set the ids of a record that has a parent. Return 1, or 0 if Python has to do it. */
 static int
-give_child(Record *record, Entropy *entropy)
+set_ids_from_context(Record *record, Entropy *entropy)
 {
-    PyObject *found = parent_of(record);
-    Record *parent = (Record *)found;
-    if (is_none(found)) {
+    PyObject *span = parent_of(record);
+    Record *parent = (Record *)span;
+    if (is_none(span)) {
         PyErr_Clear();
         return 0;
     }
-    if (!PyObject_TypeCheck(found, &RecordType)) {
-        return give_child_of(found, record, entropy);
+    if (!PyObject_TypeCheck(span, &RecordType)) {
+        return set_ids_from_parent(span, record, entropy);
     }
-    if (parent->span == 0 && (!is_none(parent->identity) || !give_root(parent, entropy))) {
+    if (parent->span == 0 && (!is_none(parent->identity) || !set_root_ids(parent, entropy))) {
         return 0;
     }
-    return be_child(record, parent->trace_high, parent->trace_low, parent->span, parent->flags, entropy);
+    return set_child_ids(record, parent->trace_high, parent->trace_low, parent->span, parent->flags, entropy);
 }
 
-/* Return the flags of a record, whose ids are made if it has none; -1 with an error. */
+/* Return the flags of a record, creating its ids if necessary. Return -1 with an error set. */
 static long
 flags_of(Record *record, Entropy *entropy)
 {
     PyObject *identity;
     long flags;
     if (record->span == 0 && is_none(record->identity)) {
-        if (!give_root(record, entropy)) {
-            give_child(record, entropy);
+        if (!set_root_ids(record, entropy)) {
+            set_ids_from_context(record, entropy);
         }
     }
     if (record->span != 0) {
@@ -156,7 +157,7 @@ flags_of(Record *record, Entropy *entropy)
     return flags;
 }
 
-/* give_ids(records: list, entropy: bytes, flags: int) -> list of those that are sampled */
+/* give_ids(records: list, entropy: bytes, flags: int) -> list of the sampled records */
 PyObject *
 give_ids(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
@@ -262,17 +263,17 @@ put_number(Buffer *buffer, uint64_t number, int bytes, int big)
     return 0;
 }
 
-/* Put an attribute that is a whole number; return 1, 0 if it is of another kind, -1 with an error. */
+/* Write an attribute whose value is an int. Return 1, 0 if the value has another type, or -1 with an error set. */
 static int
 put_attribute(Buffer *buffer, char tag, PyObject *key, PyObject *value)
 {
     Py_ssize_t length;
     const char *name = PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &length) : NULL;
-    int beyond = 0;
-    long long number = PyLong_CheckExact(value) ? PyLong_AsLongLongAndOverflow(value, &beyond) : -1;
+    int overflow = 0;
+    long long number = PyLong_CheckExact(value) ? PyLong_AsLongLongAndOverflow(value, &overflow) : -1;
     size_t name_size, value_size;
-    if (PyErr_Occurred() || name == NULL || beyond || !PyLong_CheckExact(value)) {
-        PyErr_Clear(); /* the slow way finds and reports it */
+    if (PyErr_Occurred() || name == NULL || overflow || !PyLong_CheckExact(value)) {
+        PyErr_Clear(); /* the Python code reports the same error */
         return 0;
     }
     name_size = 1 + varint_size((uint64_t)length) + (size_t)length;
@@ -286,7 +287,7 @@ put_attribute(Buffer *buffer, char tag, PyObject *key, PyObject *value)
                : 1;
 }
 
-/* Put the attributes of a record's details; return as `put_attribute`. */
+/* Write the attributes of a record's details. Return the same values as `put_attribute`. */
 static int
 put_details(Buffer *buffer, char tag, PyObject *details)
 {
@@ -316,7 +317,7 @@ put_details(Buffer *buffer, char tag, PyObject *details)
     return state;
 }
 
-/* Put what stands before a record that is longer than its template by some bytes. */
+/* Write the start of a record, with the length of its template increased by `more` bytes. */
 static int
 put_start(Buffer *buffer, PyObject *start, size_t more)
 {
@@ -343,10 +344,10 @@ put_start(Buffer *buffer, PyObject *start, size_t more)
 #define START(index) put_start(buffer, PyTuple_GET_ITEM(pieces, index), own->size)
 #define OWN() put_bytes(buffer, own->data, own->size)
 
-/* Pieces: start of a root, start of a child, tags of span and parent id, head, tag of end time, what stands
-   before and after attributes of its own.
-   A parent of the usual kind is of this process: nothing else stands in the flags.
-   Return 1 if written, 0 if it is not of the usual kind, -1 with an error. */
+/* Write a span. Pieces: start of a root span, start of a child span, tag of the span id, tag of the parent id, head,
+   tag of the end time, the fields before and after the execution's own attributes.
+   The flags field is part of the last piece: parents from other processes are left to Python.
+   Return 1, 0 if Python has to do it, or -1 with an error set. */
 static int
 put_span(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset, Buffer *own)
 {
@@ -359,12 +360,14 @@ put_span(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset, Buffe
     return failed ? -1 : 1;
 }
 
-/* Pieces: start, what stands before and after attributes of its own, what follows the duration, tags of trace id, span id and observed time, end. */
+/* Write a log record. Pieces: start, the fields before and after the execution's own attributes, the fields after the
+   duration, tag of the trace id, tag of the span id, tag of the observed time, end.
+   Return 1, 0 if Python has to do it, or -1 with an error set. */
 static int
 put_log(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset, Buffer *own)
 {
-    int64_t taken = record->ended - record->started;
-    double seconds = (double)(taken > 0 ? taken : 0) / 1e9;
+    int64_t duration = record->ended - record->started;
+    double seconds = (double)(duration > 0 ? duration : 0) / 1e9;
     uint64_t bits;
     int failed;
     if (record->flags == 0) {
@@ -380,9 +383,9 @@ put_log(Buffer *buffer, Record *record, PyObject *pieces, int64_t offset, Buffer
 }
 
 static int
-put_slowly(Buffer *buffer, PyObject *record, PyObject *slow)
+put_with_python(Buffer *buffer, PyObject *record, PyObject *encode_one)
 {
-    PyObject *parts = PyObject_CallOneArg(slow, record);
+    PyObject *parts = PyObject_CallOneArg(encode_one, record);
     int failed = parts == NULL || !PyTuple_Check(parts);
     for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(parts); i++) {
         failed = put(buffer, PyTuple_GET_ITEM(parts, i)) < 0;
@@ -393,82 +396,83 @@ put_slowly(Buffer *buffer, PyObject *record, PyObject *slow)
 
 typedef struct {
     int (*put)(Buffer *, Record *, PyObject *, int64_t, Buffer *);
-    char attribute; /* the tag of one */
+    char attribute; /* the tag of an attribute */
 } Kind;
 
-/* The template of the records met last. */
+/* The template of the previous record. */
 typedef struct {
-    PyObject *site, *verdict, *details_type; /* borrowed from the record before */
+    PyObject *site, *verdict, *details_type; /* borrowed from the previous record */
     PyObject *pieces;
-} Found;
+} LastTemplate;
 
-/* Find the pieces of a record; return -1 with an error. Records without details, or with what others share,
-   have those of the record before if they are alike. */
+/* Find the pieces of a record. The pieces of the previous record are reused if site and verdict are the same and the
+   record has no details or shared details. Return 0, or -1 with an error set. */
 static int
-find_pieces(Found *found, Record *record, PyObject *find)
+find_pieces(LastTemplate *last, Record *record, PyObject *find)
 {
     PyObject *type = is_none(record->details) ? NULL : (PyObject *)Py_TYPE(record->details);
-    int alike = record->site == found->site && record->verdict == found->verdict && type == found->details_type;
-    if (alike && (type == NULL || PyType_IsSubtype((PyTypeObject *)type, (PyTypeObject *)known.shared_details))) {
+    int same = record->site == last->site && record->verdict == last->verdict && type == last->details_type;
+    if (same && (type == NULL || PyType_IsSubtype((PyTypeObject *)type, (PyTypeObject *)known.shared_details))) {
         return 0;
     }
-    Py_XSETREF(found->pieces, PyObject_CallOneArg(find, (PyObject *)record));
-    found->site = record->site;
-    found->verdict = record->verdict;
-    found->details_type = type;
-    return found->pieces == NULL ? -1 : 0;
+    Py_XSETREF(last->pieces, PyObject_CallOneArg(find, (PyObject *)record));
+    last->site = record->site;
+    last->verdict = record->verdict;
+    last->details_type = type;
+    return last->pieces == NULL ? -1 : 0;
 }
 
-/* Put a record of the usual kind; return 1, 0 if it is none, -1 with an error. */
+/* Write a record with its template. Return 1, 0 if Python has to do it, or -1 with an error set. */
 static int
-put_usual(Buffer *buffer, Buffer *own, Record *record, Found *found, PyObject *find, const Kind *kind,
-          int64_t offset)
+put_with_template(Buffer *buffer, Buffer *own, Record *record, LastTemplate *last, PyObject *find,
+                  const Kind *kind, int64_t offset)
 {
     size_t size = buffer->size;
     int state;
     if (record->span == 0) {
         return 0;
     }
-    if (find_pieces(found, record, find) < 0) {
+    if (find_pieces(last, record, find) < 0) {
         return -1;
     }
-    if (!PyTuple_Check(found->pieces) || PyTuple_GET_SIZE(found->pieces) != 8) {
+    if (!PyTuple_Check(last->pieces) || PyTuple_GET_SIZE(last->pieces) != 8) {
         return 0;
     }
     own->size = 0;
     state = put_details(own, kind->attribute, record->details);
     if (state == 1) {
-        state = kind->put(buffer, record, found->pieces, offset, own);
+        state = kind->put(buffer, record, last->pieces, offset, own);
     }
     buffer->size = state == 1 ? buffer->size : size;
     return state;
 }
 
 static int
-put_records(Buffer *buffer, Buffer *own, PyObject *records, PyObject *find, PyObject *slow, const Kind *kind)
+put_records(Buffer *buffer, Buffer *own, PyObject *records, PyObject *find, PyObject *encode_one,
+            const Kind *kind)
 {
-    Found found = {NULL, NULL, NULL, NULL};
+    LastTemplate last = {NULL, NULL, NULL, NULL};
     int64_t offset = clock_offset();
     int state = 1;
     for (Py_ssize_t i = 0; state >= 0 && i < PyList_GET_SIZE(records); i++) {
         PyObject *object = PyList_GET_ITEM(records, i);
         state = PyObject_TypeCheck(object, &RecordType)
-                    ? put_usual(buffer, own, (Record *)object, &found, find, kind, offset)
+                    ? put_with_template(buffer, own, (Record *)object, &last, find, kind, offset)
                     : 0;
         if (state == 0) {
-            state = put_slowly(buffer, object, slow);
+            state = put_with_python(buffer, object, encode_one);
         }
     }
-    Py_XDECREF(found.pieces);
+    Py_XDECREF(last.pieces);
     return state;
 }
 
 static PyObject *
 encode(PyObject *arguments, const Kind *kind)
 {
-    PyObject *records, *find, *slow, *result;
+    PyObject *records, *find, *encode_one, *result;
     Buffer buffer = {NULL, 0, 0}, own = {NULL, 0, 0};
-    if (!PyArg_ParseTuple(arguments, "O!OO", &PyList_Type, &records, &find, &slow)) {
+    if (!PyArg_ParseTuple(arguments, "O!OO", &PyList_Type, &records, &find, &encode_one)) {
         return NULL;
     }
     if (names.attributes == NULL) {
@@ -476,7 +480,7 @@ encode(PyObject *arguments, const Kind *kind)
         names.key = PyUnicode_InternFromString("key");
         names.number = PyUnicode_InternFromString("number");
     }
-    result = put_records(&buffer, &own, records, find, slow, kind) < 0
+    result = put_records(&buffer, &own, records, find, encode_one, kind) < 0
                  ? NULL
                  : PyBytes_FromStringAndSize(buffer.data, (Py_ssize_t)buffer.size);
     PyMem_Free(buffer.data);
@@ -484,8 +488,8 @@ encode(PyObject *arguments, const Kind *kind)
     return result;
 }
 
-/* encode_spans(records: list, find, slow) -> bytes
-   find(record) -> the pieces of a template that its attributes fit in, or None; slow(record) -> tuple of bytes */
+/* encode_spans(records: list, find, encode_one) -> bytes
+   find(record) -> the pieces of a template that can encode the record, or None; encode_one(record) -> tuple of bytes */
 PyObject *
 encode_spans(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
@@ -493,7 +497,7 @@ encode_spans(PyObject *Py_UNUSED(module), PyObject *arguments)
     return encode(arguments, &spans);
 }
 
-/* encode_logs(records: list, find, slow) -> bytes */
+/* encode_logs(records: list, find, encode_one) -> bytes */
 PyObject *
 encode_logs(PyObject *Py_UNUSED(module), PyObject *arguments)
 {

@@ -1,4 +1,4 @@
-/* Begins and takes records; `_hot_path.HotPath` says what it does. */
+/* Begins and queues records. See `HotPath` in `_hot_path.py` for the documentation. */
 #include "hot_path.h"
 #include <structmember.h>
 
@@ -7,7 +7,7 @@ static struct {
 } names;
 
 void
-call_quietly(PyObject *object, PyObject *name, PyObject *argument)
+call_and_report(PyObject *object, PyObject *name, PyObject *argument)
 {
     PyObject *result = argument == NULL ? PyObject_CallMethodNoArgs(object, name)
                                         : PyObject_CallMethodOneArg(object, name, argument);
@@ -18,7 +18,7 @@ call_quietly(PyObject *object, PyObject *name, PyObject *argument)
 }
 
 PyObject *
-caught(void)
+fetch_exception(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000
     return PyErr_GetRaisedException();
@@ -36,7 +36,7 @@ caught(void)
 }
 
 void
-raise_again(PyObject *error)
+restore_exception(PyObject *error)
 {
 #if PY_VERSION_HEX >= 0x030C0000
     PyErr_SetRaisedException(error);
@@ -45,8 +45,8 @@ raise_again(PyObject *error)
 #endif
 }
 
-/* Before Python 3.12 the collector may run in the middle of these two. If something that it calls, a
-   finaliser or a signal handler, sets a variable of this context then, they go on with freed memory. */
+/* Before Python 3.12, the garbage collector may run inside these two functions. If a finalizer or signal handler then
+   sets a variable of the same context, the functions continue with freed memory. Therefore disable the collector. */
 #if PY_VERSION_HEX >= 0x030C0000
 #define set_context PyContextVar_Set
 #define reset_context PyContextVar_Reset
@@ -75,12 +75,12 @@ reset_context(PyObject *variable, PyObject *token)
 #endif
 
 void
-queue_up(HotPath *self, Record *record, PyObject *token)
+enqueue(HotPath *self, Record *record, PyObject *token)
 {
     PyObject *appended;
     if (token != NULL && reset_context(self->variable, token) < 0) {
-        PyObject *error = caught();
-        call_quietly((PyObject *)self, names.on_context_mismatch, error);
+        PyObject *error = fetch_exception();
+        call_and_report((PyObject *)self, names.on_context_mismatch, error);
         Py_DECREF(error);
     }
     appended = PyObject_CallOneArg(self->append, (PyObject *)record);
@@ -90,7 +90,7 @@ queue_up(HotPath *self, Record *record, PyObject *token)
     }
     Py_DECREF(appended);
     if (PyObject_Size(self->queue) > self->high_water) {
-        call_quietly((PyObject *)self, names.apply_backpressure, NULL);
+        call_and_report((PyObject *)self, names.apply_backpressure, NULL);
     }
 }
 
@@ -98,9 +98,9 @@ int
 is_current(PyObject *site)
 {
     PyObject *current = PyObject_GetAttr(site, names.current);
-    int wanted = current == NULL ? -1 : PyObject_IsTrue(current);
+    int result = current == NULL ? -1 : PyObject_IsTrue(current);
     Py_XDECREF(current);
-    return wanted;
+    return result;
 }
 
 PyObject *
@@ -151,13 +151,13 @@ new_record(HotPath *self, PyObject *site, PyObject *context)
     return record;
 }
 
-/* Count an execution of a site as started; return whether it is to be current, -1 with an error. */
+/* Count a started execution of a site. Return whether its span becomes the current span, or -1 with an error set. */
 static int
 start(HotPath *self, PyObject *site)
 {
-    PyObject *count, *before = self->met;
+    PyObject *count, *previous = self->last_site;
     int current;
-    if (site == before) {
+    if (site == previous) {
         return count_one(self->start) < 0 ? -1 : self->current;
     }
     count = PyObject_GetItem(self->starts, site);
@@ -166,11 +166,11 @@ start(HotPath *self, PyObject *site)
         Py_XDECREF(count);
         return -1;
     }
-    before = self->met; /* others may have begun meanwhile */
-    self->met = Py_NewRef(site);
+    previous = self->last_site; /* the calls above may have changed it */
+    self->last_site = Py_NewRef(site);
     self->current = current;
     Py_XSETREF(self->start, count);
-    Py_XDECREF(before);
+    Py_XDECREF(previous);
     return current;
 }
 
@@ -211,14 +211,14 @@ int
 take_record(PyObject *recorder, Record *record)
 {
     PyObject *token;
-    if (!PyObject_TypeCheck(recorder, &HotPathType)) { /* somebody else's, that only has the method */
-        PyObject *taken = PyObject_CallMethod(recorder, "take", "O", record);
-        Py_XDECREF(taken);
-        return taken == NULL ? -1 : 0;
+    if (!PyObject_TypeCheck(recorder, &HotPathType)) { /* another class with a method `take` */
+        PyObject *result = PyObject_CallMethod(recorder, "take", "O", record);
+        Py_XDECREF(result);
+        return result == NULL ? -1 : 0;
     }
     token = record->token;
     record->token = NULL;
-    queue_up((HotPath *)recorder, record, token == Py_None ? NULL : token);
+    enqueue((HotPath *)recorder, record, token == Py_None ? NULL : token);
     Py_XDECREF(token);
     return 0;
 }
@@ -264,7 +264,7 @@ path_traverse(HotPath *self, visitproc visit, void *arg)
     Py_VISIT(self->checked);
     Py_VISIT(self->variable);
     Py_VISIT(self->starts);
-    Py_VISIT(self->met);
+    Py_VISIT(self->last_site);
     Py_VISIT(self->start);
     Py_VISIT(self->queue);
     Py_VISIT(self->append);
@@ -278,7 +278,7 @@ path_clear(HotPath *self)
     Py_CLEAR(self->checked);
     Py_CLEAR(self->variable);
     Py_CLEAR(self->starts);
-    Py_CLEAR(self->met);
+    Py_CLEAR(self->last_site);
     Py_CLEAR(self->start);
     Py_CLEAR(self->queue);
     Py_CLEAR(self->append);

@@ -1,4 +1,4 @@
-/* What `hot_path.c` has for the wrapper of a method. */
+/* The hot path, and the functions that `wrapper.c` shares with it. */
 #ifndef SANDSCOPE_HOT_PATH_H
 #define SANDSCOPE_HOT_PATH_H
 
@@ -7,34 +7,35 @@
 typedef struct {
     PyObject_HEAD
     PyObject *checked, *variable, *starts, *queue, *append;
-    PyObject *met, *start; /* the site met last, and what counts its executions: sites never change */
-    int current;           /* whether its executions are to be */
+    PyObject *last_site, *start; /* the site of the last execution, and its count; sites are immutable */
+    int current;                 /* whether the site's executions become current */
     PyTypeObject *record;
     Py_ssize_t high_water;
 } HotPath;
 
-/* Call a method of telemetry's own, which must not raise into the program. */
-void call_quietly(PyObject *object, PyObject *name, PyObject *argument);
+/* Call a method of the recorder. Exceptions are reported and not raised into the program. */
+void call_and_report(PyObject *object, PyObject *name, PyObject *argument);
 
-/* Return the exception that is set, as an `except` clause would hand it over; and set it again. */
-PyObject *caught(void);
-void raise_again(PyObject *error);
+/* Return and clear the current exception, normalized and with its traceback; set it again. */
+PyObject *fetch_exception(void);
+void restore_exception(PyObject *error);
 
-/* Return the context, or NULL and, if another recorder is to begin instead, that one's `begin`. */
+/* Return the current context. If executions must be begun by other code, return NULL and set `begin` to it.
+   Otherwise, NULL means that an error is set. */
 PyObject *context_or_begin(HotPath *self, PyObject **begin);
 
 Record *new_record(HotPath *self, PyObject *site, PyObject *context);
 
-/* Return whether a site's executions are to be current; -1 with an error. */
+/* Return whether a site's executions become current, or -1 with an error set. */
 int is_current(PyObject *site);
 
-/* Make a record's span the current one; return what restores the context, or NULL with an error. */
+/* Make a record the current span. Return the token that restores the context, or NULL with an error set. */
 PyObject *make_current(HotPath *self, PyObject *record, PyObject *context);
 
-/* Restore the parent's context, and let the record wait in the queue. */
-void queue_up(HotPath *self, Record *record, PyObject *token);
+/* Restore the parent context, and append the record to the queue. */
+void enqueue(HotPath *self, Record *record, PyObject *token);
 
-/* Return what to patch a method with. */
+/* Return a wrapper of a method. */
 PyObject *wrap_method(HotPath *self, PyObject *arguments, PyObject *keywords);
 
 #endif

@@ -1,4 +1,4 @@
-/* sandscope._deferred._native: the hot path and the encoding of the deferred recorder, compiled. */
+/* sandscope._deferred._native: the compiled hot path and encoder of the deferred recorder. */
 #include "record.h"
 
 Known known;
@@ -38,7 +38,7 @@ optional_attribute(PyObject *object, PyObject *name)
 }
 
 static PyObject *
-found(const char *module, const char *name)
+import_attribute(const char *module, const char *name)
 {
     PyObject *imported = PyImport_ImportModule(module);
     PyObject *object = imported == NULL || name == NULL ? imported : PyObject_GetAttrString(imported, name);
@@ -49,24 +49,24 @@ found(const char *module, const char *name)
 }
 
 int
-find_known(void)
+look_up_known(void)
 {
-    known.ok = found("sandscope._verdict", "OK");
-    known.span_key = found("sandscope._internals", "SPAN_KEY");
-    known.context_type = found("opentelemetry.context", "Context");
-    known.span_context = found("opentelemetry.trace", "SpanContext");
-    known.trace_flags = found("opentelemetry.trace", "TraceFlags");
-    known.no_state = found("opentelemetry.trace.span", "DEFAULT_TRACE_STATE");
-    known.recording = found("sandscope._recording._recorder", "recording");
-    known.sharing = found("sandscope._recording._recorder", "sharing");
-    known.clock = found("sandscope._deferred._clock", NULL);
-    known.shared_details = found("sandscope._execution", "SharedDetails");
+    known.ok = import_attribute("sandscope._verdict", "OK");
+    known.span_key = import_attribute("sandscope._internals", "SPAN_KEY");
+    known.context_type = import_attribute("opentelemetry.context", "Context");
+    known.span_context = import_attribute("opentelemetry.trace", "SpanContext");
+    known.trace_flags = import_attribute("opentelemetry.trace", "TraceFlags");
+    known.no_state = import_attribute("opentelemetry.trace.span", "DEFAULT_TRACE_STATE");
+    known.recording = import_attribute("sandscope._recording._recorder", "recording");
+    known.with_details = import_attribute("sandscope._recording._recorder", "with_details");
+    known.clock = import_attribute("sandscope._deferred._clock", NULL);
+    known.shared_details = import_attribute("sandscope._execution", "SharedDetails");
     if (PyErr_Occurred()) {
         return -1;
     }
     if (!PyType_Check(known.context_type)
         || !PyType_IsSubtype((PyTypeObject *)known.context_type, &PyDict_Type)) {
-        PyErr_SetString(PyExc_ImportError, "OpenTelemetry's Context is no dict");
+        PyErr_SetString(PyExc_ImportError, "OpenTelemetry's Context is not a subclass of dict");
         return -1;
     }
     return 0;
@@ -82,7 +82,7 @@ static PyMethodDef functions[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "sandscope._deferred._native",
-    .m_size = -1, /* one interpreter: OpenTelemetry's own state is global */
+    .m_size = -1, /* no subinterpreters: OpenTelemetry's state is global */
     .m_methods = functions,
 };
 
@@ -90,10 +90,10 @@ PyMODINIT_FUNC
 PyInit__native(void)
 {
     PyObject *module;
-    /* As Python classes have it, so that `object.__new__` makes them, too. */
+    /* The same `tp_new` as Python classes, so that `object.__new__` accepts the type. */
     RecordType.tp_new = PyBaseObject_Type.tp_new;
     HotPathType.tp_new = PyType_GenericNew;
-    if (find_known() < 0 || PyType_Ready(&RecordType) < 0 || PyType_Ready(&HotPathType) < 0
+    if (look_up_known() < 0 || PyType_Ready(&RecordType) < 0 || PyType_Ready(&HotPathType) < 0
         || PyType_Ready(&WrapperType) < 0 || PyType_Ready(&CountType) < 0) {
         return NULL;
     }

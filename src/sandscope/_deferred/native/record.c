@@ -1,4 +1,4 @@
-/* The record of one execution; `_hot_path.Record` says what it is. */
+/* The record of an execution. See `Record` in `_hot_path.py` for the documentation. */
 #include "record.h"
 #include <structmember.h>
 
@@ -60,7 +60,7 @@ identity_get(Record *self, void *Py_UNUSED(closure))
         if (identity == NULL) {
             return NULL;
         }
-        if (self->identity == NULL) { /* nobody else while that ran */
+        if (self->identity == NULL) { /* the calls above may have set it */
             self->identity = identity;
         } else {
             Py_DECREF(identity);
@@ -77,7 +77,7 @@ identity_set(Record *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-/* No other thread runs in between, so that all see the same ids. */
+/* The GIL is held between the check and the assignment, so all threads see the same ids. */
 static PyObject *
 record_adopt(Record *self, PyObject *identity)
 {
@@ -90,15 +90,15 @@ record_adopt(Record *self, PyObject *identity)
 static PyObject *
 record_finish(Record *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    static PyObject *verdict_name, *end_time_name, *recorder;
+    static PyObject *verdict_name, *end_time_name, *recorder_name;
     PyObject *verdict = known.ok, *end_time = NULL;
     int64_t ended = clock_now();
     Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
 
-    if (recorder == NULL) {
+    if (recorder_name == NULL) {
         verdict_name = PyUnicode_InternFromString("verdict");
         end_time_name = PyUnicode_InternFromString("end_time");
-        recorder = PyUnicode_InternFromString("recorder");
+        recorder_name = PyUnicode_InternFromString("recorder");
     }
     if (count > 1) {
         PyErr_SetString(PyExc_TypeError, "finish() takes at most 1 positional argument");
@@ -119,28 +119,28 @@ record_finish(Record *self, PyObject *const *args, Py_ssize_t count, PyObject *n
         }
     }
     if (end_time != NULL && end_time != Py_None) {
-        int beyond;
-        long long given = PyLong_AsLongLongAndOverflow(end_time, &beyond);
+        int overflow;
+        long long given = PyLong_AsLongLongAndOverflow(end_time, &overflow);
         if (given == -1 && PyErr_Occurred()) {
             return NULL;
         }
-        if (!beyond && given >= 0) {
+        if (!overflow && given >= 0) {
             given -= clock_offset();
             ended = given < self->started ? self->started : given;
         }
     }
     if (self->verdict == NULL || self->verdict == Py_None) {
-        PyObject *owner;
-        int taken;
+        PyObject *recorder;
+        int result;
         self->ended = ended;
         Py_XSETREF(self->verdict, Py_NewRef(verdict));
-        owner = PyObject_GetAttr((PyObject *)self, recorder);
-        if (owner == NULL) {
+        recorder = PyObject_GetAttr((PyObject *)self, recorder_name);
+        if (recorder == NULL) {
             return NULL;
         }
-        taken = take_record(owner, self);
-        Py_DECREF(owner);
-        if (taken < 0) {
+        result = take_record(recorder, self);
+        Py_DECREF(recorder);
+        if (result < 0) {
             return NULL;
         }
     }

@@ -1,4 +1,4 @@
-/* What the parts of the compiled hot path share. */
+/* Declarations that all parts of the compiled hot path share. */
 #ifndef SANDSCOPE_RECORD_H
 #define SANDSCOPE_RECORD_H
 
@@ -9,12 +9,12 @@
 typedef struct {
     PyObject_HEAD
     PyObject *site, *parent_context, *verdict, *details, *token;
-    PyObject *identity;          /* a SpanContext, once somebody has asked for it */
+    PyObject *identity;          /* a SpanContext, created when it is needed */
     PyObject *weak_references;
-    int64_t started, ended;      /* nanoseconds of perf_counter_ns */
-    uint64_t trace_high, trace_low, span; /* ids that nobody has asked for yet; no span: none */
-    uint64_t parent_span;        /* with them; none: a root */
-    int flags;                   /* of those ids */
+    int64_t started, ended;      /* perf_counter_ns */
+    uint64_t trace_high, trace_low, span; /* ids for which there may be no SpanContext yet; span 0: no ids */
+    uint64_t parent_span;        /* the parent's span id; 0: a root span */
+    int flags;                   /* the trace flags */
 } Record;
 
 extern PyTypeObject RecordType;
@@ -22,25 +22,25 @@ extern PyTypeObject HotPathType;
 extern PyTypeObject WrapperType;
 extern PyTypeObject CountType;
 
-/* The project's and OpenTelemetry's objects, looked up once. */
+/* Objects of Sandscope and OpenTelemetry, looked up once. */
 typedef struct {
     PyObject *ok, *span_key, *context_type, *span_context, *trace_flags, *no_state, *recording, *clock,
-        *shared_details, *sharing;
+        *shared_details, *with_details;
 } Known;
 
 extern Known known;
 
-int find_known(void);
+int look_up_known(void);
 int64_t clock_now(void);
 int64_t clock_offset(void);
 
-/* Return a new reference to an attribute, or NULL; set an error only if it is not that there is none. */
+/* Return a new reference to an attribute, or NULL. An error is set unless the attribute does not exist. */
 PyObject *optional_attribute(PyObject *object, PyObject *name);
 
-/* Take a record that has ended, as `recorder.take` does; return -1 with an error. */
+/* Queue an ended record, as `recorder.take` does. Return 0, or -1 with an error set. */
 int take_record(PyObject *recorder, Record *record);
 
-/* Count one, whatever kind of callable counts; return -1 with an error. */
+/* Increment a `Count` or call any other callable. Return 0, or -1 with an error set. */
 int count_one(PyObject *count);
 
 PyObject *give_ids(PyObject *module, PyObject *arguments);

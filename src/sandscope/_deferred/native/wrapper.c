@@ -1,4 +1,4 @@
-/* A method that is patched: each call of it is an execution. `_hot_path.HotPath.wrap_method` says what it does. */
+/* The wrapper of a patched method. See `HotPath.wrap_method` in `_hot_path.py` for the documentation. */
 #include "hot_path.h"
 #include <structmember.h>
 
@@ -8,8 +8,8 @@ typedef struct {
     HotPath *path;
     PyObject *method, *attribute, *site, *start;
     PyObject *shared; /* the attribute of the second argument that holds shared details, or NULL */
-    PyObject *known; /* a site met before, and whether its executions are current: sites never change */
-    int current;
+    PyObject *last_site; /* the site of the last call; sites are immutable */
+    int current;         /* whether the site's executions become current */
     PyObject *attributes; /* the wrapper's own __dict__ */
     PyObject *weak_references;
 } Wrapper;
@@ -35,7 +35,7 @@ count_all(size_t count, PyObject *keywords)
     return count + (keywords == NULL ? 0 : (size_t)PyTuple_GET_SIZE(keywords));
 }
 
-/* Return the details that executions with this second argument share, however it is passed; or NULL. */
+/* Return the shared details of the second argument, positional or keyword, or NULL. */
 static PyObject *
 shared_details(Wrapper *self, PyObject *const *args, size_t all)
 {
@@ -52,35 +52,36 @@ shared_details(Wrapper *self, PyObject *const *args, size_t all)
     return details;
 }
 
-/* Call `recording(begin, site, method, *args, **kwargs)`, with `sharing(begin, details)` if there are some. */
+/* Call `recording(begin, site, method, *args, **kwargs)`, where `begin` is `with_details(begin, details)` if the second
+   argument has shared details. */
 static PyObject *
-recorded_otherwise(Wrapper *self, PyObject *instead, PyObject *site, PyObject *const *args,
-                   size_t count, PyObject *keywords)
+call_with_begin(Wrapper *self, PyObject *instead, PyObject *site, PyObject *const *args, size_t count,
+                PyObject *keywords)
 {
     size_t all = count_all(count, keywords);
-    PyObject *few[16], **more = all + 3 > 16 ? PyMem_New(PyObject *, all + 3) : few, *result;
+    PyObject *small[16], **arguments = all + 3 > 16 ? PyMem_New(PyObject *, all + 3) : small, *result;
     PyObject *begin, *details;
-    if (more == NULL) {
+    if (arguments == NULL) {
         return PyErr_NoMemory();
     }
     details = shared_details(self, args, all);
     begin = details == NULL ? Py_NewRef(instead)
-                            : PyObject_CallFunctionObjArgs(known.sharing, instead, details, NULL);
+                            : PyObject_CallFunctionObjArgs(known.with_details, instead, details, NULL);
     Py_XDECREF(details);
     if (begin == NULL) {
         PyErr_WriteUnraisable(self->method);
         begin = Py_NewRef(instead);
     }
-    more[0] = begin;
-    more[1] = site;
-    more[2] = self->method;
+    arguments[0] = begin;
+    arguments[1] = site;
+    arguments[2] = self->method;
     if (all > 0) {
-        memcpy(more + 3, args, all * sizeof(PyObject *));
+        memcpy(arguments + 3, args, all * sizeof(PyObject *));
     }
-    result = PyObject_Vectorcall(known.recording, more, count + 3, keywords);
+    result = PyObject_Vectorcall(known.recording, arguments, count + 3, keywords);
     Py_DECREF(begin);
-    if (more != few) {
-        PyMem_Free(more);
+    if (arguments != small) {
+        PyMem_Free(arguments);
     }
     return result;
 }
@@ -91,13 +92,13 @@ call_recorded(Wrapper *self, Record *record, PyObject *site, PyObject *context,
 {
     HotPath *path = self->path;
     PyObject *result, *token = NULL;
-    if (site != self->known) {
+    if (site != self->last_site) {
         self->current = is_current(site);
-        Py_XSETREF(self->known, Py_NewRef(site));
+        Py_XSETREF(self->last_site, Py_NewRef(site));
     }
     if (count_one(self->start) < 0 || self->current < 0
         || (self->current && (token = make_current(path, (PyObject *)record, context)) == NULL)) {
-        PyErr_WriteUnraisable(self->method); /* the record goes without its context */
+        PyErr_WriteUnraisable(self->method); /* the execution does not become current */
     }
     record->details = shared_details(self, args, count_all(count, keywords));
     record->started = clock_now();
@@ -105,12 +106,12 @@ call_recorded(Wrapper *self, Record *record, PyObject *site, PyObject *context,
     if (result != NULL) {
         record->ended = clock_now();
         Py_XSETREF(record->verdict, Py_NewRef(known.ok));
-        queue_up(path, record, token);
+        enqueue(path, record, token);
     } else {
-        PyObject *error = caught();
+        PyObject *error = fetch_exception();
         record->token = Py_XNewRef(token);
-        call_quietly((PyObject *)record, fail_name, error);
-        raise_again(error);
+        call_and_report((PyObject *)record, fail_name, error);
+        restore_exception(error);
     }
     Py_XDECREF(token);
     return result;
@@ -127,7 +128,7 @@ wrapper_call(Wrapper *self, PyObject *const *args, size_t flagged, PyObject *key
     }
     context = context_or_begin(self->path, &instead);
     if (instead != NULL) {
-        result = recorded_otherwise(self, instead, site, args, count, keywords);
+        result = call_with_begin(self, instead, site, args, count, keywords);
         Py_DECREF(instead);
     } else if (context != NULL && (record = new_record(self->path, site, context)) != NULL) {
         result = call_recorded(self, record, site, context, args, count, keywords);
@@ -145,7 +146,7 @@ PyObject *
 wrap_method(HotPath *self, PyObject *args, PyObject *keywords)
 {
     static char *parameters[] = {"method", "attribute", "default", "shared", NULL};
-    PyObject *method, *attribute, *site, *shared = Py_None, *tools, *updated;
+    PyObject *method, *attribute, *site, *shared = Py_None, *functools, *updated;
     Wrapper *wrapper;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "OUO|O", parameters, &method, &attribute, &site,
                                      &shared)) {
@@ -174,15 +175,15 @@ wrap_method(HotPath *self, PyObject *args, PyObject *keywords)
     }
     wrapper->attributes = PyDict_New();
     wrapper->weak_references = NULL;
-    wrapper->known = NULL;
+    wrapper->last_site = NULL;
     wrapper->current = 0;
     wrapper->start = PyObject_GetItem(self->starts, site);
     PyObject_GC_Track(wrapper);
-    tools = PyImport_ImportModule("functools");
-    updated = tools == NULL || wrapper->start == NULL || wrapper->attributes == NULL
+    functools = PyImport_ImportModule("functools");
+    updated = functools == NULL || wrapper->start == NULL || wrapper->attributes == NULL
                   ? NULL
-                  : PyObject_CallMethod(tools, "update_wrapper", "OO", wrapper, method);
-    Py_XDECREF(tools);
+                  : PyObject_CallMethod(functools, "update_wrapper", "OO", wrapper, method);
+    Py_XDECREF(functools);
     Py_DECREF(wrapper);
     return updated; /* the wrapper itself */
 }
@@ -205,7 +206,7 @@ wrapper_traverse(Wrapper *self, visitproc visit, void *arg)
     Py_VISIT(self->path);
     Py_VISIT(self->method);
     Py_VISIT(self->site);
-    Py_VISIT(self->known);
+    Py_VISIT(self->last_site);
     Py_VISIT(self->start);
     Py_VISIT(self->attributes);
     return 0;
@@ -219,7 +220,7 @@ wrapper_clear(Wrapper *self)
     Py_CLEAR(self->attribute);
     Py_CLEAR(self->shared);
     Py_CLEAR(self->site);
-    Py_CLEAR(self->known);
+    Py_CLEAR(self->last_site);
     Py_CLEAR(self->start);
     Py_CLEAR(self->attributes);
     return 0;
@@ -236,7 +237,7 @@ wrapper_dealloc(Wrapper *self)
     Py_TYPE(self)->tp_free(self);
 }
 
-/* Pickled, as functions are, by where it is found. */
+/* Pickle by qualified name, in the same way as functions. */
 static PyObject *
 wrapper_reduce(PyObject *self, PyObject *Py_UNUSED(version))
 {

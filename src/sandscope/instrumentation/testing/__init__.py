@@ -1,4 +1,4 @@
-"""What the tests of an instrumentation need: an SDK in memory, and the comparison with a ``telemetry.yaml``.
+"""Tools for testing instrumentations: an SDK with in-memory exporters, and a comparison with ``telemetry.yaml``.
 
     def test_what_is_emitted_is_declared():
         telemetry = Telemetry("deferred")
@@ -6,7 +6,7 @@
         ...
         assert Contract(Path("telemetry.yaml")).violations(telemetry) == []
 
-It needs PyYAML: ``pip install sandscope[testing]``.
+Requires PyYAML: ``pip install sandscope[testing]``.
 """
 
 from sandscope.instrumentation.testing._contract import Contract

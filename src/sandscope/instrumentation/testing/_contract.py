@@ -1,4 +1,4 @@
-"""Compares what was emitted with what the ``telemetry.yaml`` files declare: exact names, types and units."""
+"""Compares emitted telemetry with the declarations in ``telemetry.yaml`` files: exact names, types and units."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 class Contract:
-    """What is declared for every runtime and by some instrumentations.
+    """The declarations for every runtime, and those of some instrumentations.
 
     Attributes:
-        groups: as they are in the files.
-        attributes: declarations by attribute.
-        causes: declarations by cause.
-        metrics: declarations by metric.
+        groups: the groups of all files.
+        attributes: the declarations of attributes, by name.
+        causes: the declarations of causes, by name.
+        metrics: the declarations of metrics, by name.
     """
 
     def __init__(self, *files: Path) -> None:
-        """Read the common declarations and those of files.
+        """Read the common declarations and those of the given files.
 
         Args:
-            files: each a ``telemetry.yaml``, in the shape of Sandscope's own.
+            files: ``telemetry.yaml`` files, in the format of Sandscope's own.
         """
         self.groups: list[dict[str, Any]] = []
         for file in (_COMMON, *files):
@@ -48,7 +48,7 @@ class Contract:
         self.metrics = {g["metric_name"]: g for g in self.groups if g["type"] == "metric"}
 
     def allowed(self, kind: str, name: str | None = None) -> set[str]:
-        """Return the attributes that groups of a type (and name) refer to."""
+        """Return the attributes that the groups of a type, and optionally of a name, refer to."""
         return {
             attribute.get("ref", attribute.get("id"))
             for group in self.groups
@@ -57,23 +57,27 @@ class Contract:
         }
 
     def violations(self, telemetry: Telemetry) -> list[str]:
-        """Return what was emitted and is not declared so, one line each; empty if all is well."""
+        """Return one line for each difference from the declarations; empty if there is none."""
         found: list[str] = []
         for span in telemetry.spans():
-            found += self._wrong(f"span {span.name!r}", span.attributes or {}, self.allowed("span"))
+            found += self._check_attributes(
+                f"span {span.name!r}", span.attributes or {}, self.allowed("span")
+            )
             for event in span.events:
-                found += self._wrong(
+                found += self._check_attributes(
                     f"span event {event.name!r}", event.attributes or {}, self.allowed("event", event.name)
                 )
         for log in telemetry.logs():
             record = log.log_record
             where = f"log record {record.event_name!r}"
-            found += self._wrong(where, record.attributes or {}, self.allowed("event", record.event_name))
+            found += self._check_attributes(
+                where, record.attributes or {}, self.allowed("event", record.event_name)
+            )
         for metric in telemetry.metrics().values():
-            found += self._wrong_metric(metric)
+            found += self._check_metric(metric)
         return found
 
-    def _wrong_metric(self, metric: Metric) -> Iterable[str]:
+    def _check_metric(self, metric: Metric) -> Iterable[str]:
         declared = self.metrics.get(metric.name)
         if declared is None:
             return [f"metric {metric.name!r} is not declared"]
@@ -86,15 +90,15 @@ class Contract:
             found.append(f"metric {metric.name!r} is a {_instrument(metric)}, not a {declared['instrument']}")
         for point in metric.data.data_points:
             allowed = self.allowed("metric", metric.name)
-            found += self._wrong(f"metric {metric.name!r}", point.attributes or {}, allowed)
+            found += self._check_attributes(f"metric {metric.name!r}", point.attributes or {}, allowed)
             found += [
                 f"metric {metric.name!r}: {name} does not come from a closed set"
                 for name in point.attributes or {}
-                if not self._closed(name)
+                if not self._is_closed(name)
             ]
         return found
 
-    def _closed(self, name: str) -> bool:
+    def _is_closed(self, name: str) -> bool:
         attribute = self.attributes.get(name, {})
         return (
             isinstance(attribute.get("type"), dict)
@@ -102,14 +106,16 @@ class Contract:
             or bool(attribute.get("closed") or attribute.get("capped"))
         )
 
-    def _wrong(self, where: str, attributes: Mapping[str, Any], allowed: set[str]) -> Iterable[str]:
+    def _check_attributes(
+        self, where: str, attributes: Mapping[str, Any], allowed: set[str]
+    ) -> Iterable[str]:
         for name, value in attributes.items():
             prefix = name.partition(".")[0]
             template = self.attributes.get(prefix, {}).get("type") == "template[string]"
             declared = self.attributes.get(prefix if template else name)
             if declared is None or declared["id"] not in allowed:
                 yield f"{where}: {name} is not declared there"
-            elif not _fits(declared, value):
+            elif not _matches(declared, value):
                 yield f"{where}: {name}={value!r} is not {declared['type']}"
             elif name == "sandbox.verdict.cause" and value not in self.causes:
                 yield f"{where}: cause {value!r} is not declared"
@@ -121,7 +127,7 @@ def _groups(file: Path) -> list[dict[str, Any]]:
     return groups
 
 
-def _fits(declared: Mapping[str, Any], value: Any) -> bool:
+def _matches(declared: Mapping[str, Any], value: Any) -> bool:
     kind = declared["type"]
     if isinstance(kind, dict):
         known = value in {member["value"] for member in kind["members"]}

@@ -1,4 +1,4 @@
-"""An SDK in memory: what was recorded, without globals and without a network."""
+"""An SDK with in-memory exporters. Uses no global providers and no network."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sandscope._scope import Scope
 
 
 class Telemetry:
-    """Providers to hand to an instrumentor, and what arrived in them."""
+    """Providers for an instrumentor, and the telemetry that they have received."""
 
     def __init__(self, kind: str = "direct") -> None:
-        """Make providers.
+        """Create the providers.
 
         Args:
-            kind: of the recorders that `recorder` makes: ``direct`` or ``deferred``.
+            kind: the kind of recorder that `recorder` returns: ``direct`` or ``deferred``.
         """
         self._spans = InMemorySpanExporter()
         self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # untyped upstream
@@ -47,7 +47,7 @@ class Telemetry:
 
     @property
     def providers(self) -> dict[str, Any]:
-        """The keyword arguments of ``instrument()`` and `get_recorder`."""
+        """The providers as keyword arguments of ``instrument()`` and `get_recorder`."""
         return {
             "tracer_provider": self.tracer_provider,
             "meter_provider": self.meter_provider,
@@ -55,30 +55,30 @@ class Telemetry:
         }
 
     def recorder(self, scope: Scope, **_providers: Any) -> Recorder:
-        """Return a recorder into these providers; it takes the place of `get_recorder`."""
+        """Return a recorder that uses these providers. Can replace `get_recorder` in tests."""
         if self.pipeline is not None:
             return DeferredRecorder(scope, self.pipeline)
         return DirectRecorder(scope, **self.providers)
 
     def flush(self) -> None:
-        """Let all that has ended arrive."""
+        """Export all executions that have ended."""
         if self.pipeline is not None:
             self.pipeline.flush()
 
     def spans(self, name: str | None = None) -> list[ReadableSpan]:
-        """Return the ended spans, the first ended first."""
+        """Return the ended spans, sorted by end time."""
         self.flush()
         found = [span for span in self._spans.get_finished_spans() if name in (None, span.name)]
         return sorted(found, key=lambda span: span.end_time or 0)
 
     def logs(self, event: str | None = None) -> list[ReadableLogRecord]:
-        """Return the log records, all or those of an event's name."""
+        """Return the log records; only those with an event name if one is given."""
         self.flush()
         found = self._logs.get_finished_logs()
         return [log for log in found if event in (None, log.log_record.event_name)]
 
     def metrics(self) -> dict[str, Metric]:
-        """Collect once and return the metrics by name."""
+        """Collect the metrics and return them by name."""
         self.flush()
         data = self._reader.get_metrics_data()
         return (
@@ -93,20 +93,20 @@ class Telemetry:
         )
 
     def points(self, name: str) -> list[tuple[dict[str, Any], float]]:
-        """Return a metric's points as (attributes, value); a histogram's value is its count."""
+        """Return the data points of a metric as (attributes, value). The value of a histogram is its count."""
         metric = self.metrics().get(name)
         return (
             [] if metric is None else [(dict(p.attributes or {}), _value(p)) for p in metric.data.data_points]
         )
 
     def clear(self) -> None:
-        """Forget spans and log records; metrics go on counting."""
+        """Discard spans and log records. Metrics are not reset."""
         self.flush()
         self._spans.clear()
         self._logs.clear()
 
     def shutdown(self) -> None:
-        """Release what the providers hold."""
+        """Shut down the providers."""
         if self.pipeline is not None:
             self.pipeline.close()
         self.tracer_provider.shutdown()
