@@ -1,4 +1,9 @@
-"""Claim: recording on the calling thread is a hundred times cheaper than by the SDK; compiled, three hundred."""
+"""Claim: on the calling thread, recording is 100 times cheaper than the SDK; with the compiled hot path, 300 times.
+
+All figures are for one execution of a guest that does nothing, less the call itself: a span, a log record and metrics.
+`hot_us_*` is Sandscope's hot path, `hot_leaf_us_*` the same for a guest that cannot call back, so that its span is not
+made current. `calibration_ns_*` is the call of an empty Python function, the unit of `hot_over_empty_*`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,11 @@ from benchmarks._subjects import LEAF, SITE, Guest, Subject, patched
 
 
 def empty() -> None:
-    """Be the unit of all times."""
+    """Do nothing: the unit for `hot_over_empty`."""
 
 
 def run(*, short: bool) -> dict[str, float]:
-    """Measure each kind of hot path beside the SDK, in a process of its own."""
+    """Compare each hot path with the SDK, in its own process."""
     return in_python_and_compiled("benchmarks.hot_path", "short" if short else "long")
 
 

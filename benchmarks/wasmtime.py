@@ -1,4 +1,8 @@
-"""Claim: instrumented wasmtime costs little more than plain, and keeps no memory."""
+"""Claim: instrumented wasmtime takes little longer than plain wasmtime, and does not leak memory.
+
+`wasmtime_memory_grown_mb` is the growth of the process over 100,000 instances, each in its own store (20,000 with
+`--short`).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f))
 
 
 def run(*, short: bool) -> dict[str, float]:
-    """Measure patched over plain, without and with spans and log records; and memory."""
+    """Compare patched and plain calls, without and with spans and log records; and measure memory."""
     ours = for_instrumentations()
     cases = {
         f"{name} {mode}": _case(build, settings, ours)
@@ -39,14 +43,14 @@ def run(*, short: bool) -> dict[str, float]:
 
 
 def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any] | None, ours: Subject) -> Case:
-    """Return a case whose guest is made anew, under its own patches, before each block."""
+    """Return a case that creates a new guest, with the patches of its settings, before each block."""
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
     def before() -> None:
         if settings is not None:
             WasmtimeInstrumentor().instrument(**settings)
         case.function = build()
-        for _ in range(FIRST):  # a store's first calls are measured one by one: here it is an old one
+        for _ in range(FIRST):  # each of a store's first calls is measured; skip these
             case.function()
 
     def after() -> None:
@@ -89,7 +93,7 @@ _BUILDS: dict[str, Callable[[], Callable[[], Any]]] = {
 
 
 def _memory_grown(ours: Subject, times: int) -> float:
-    """Return the megabytes by which the process has grown after so many instances, each in a store of its own."""
+    """Return the growth of the process in MB over a number of instances, each in its own store."""
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
     def make(number: int) -> int:
@@ -110,6 +114,6 @@ def _memory_grown(ours: Subject, times: int) -> float:
 
 
 def _resident() -> int:
-    """Return the bytes of memory that the process has now."""
+    """Return the resident memory of the process, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
