@@ -57,7 +57,7 @@ AT_MOST = {
     "one_core_spin_100us_over_plain": (1.05, 1.3),
 }
 EXACT = {"kept_and_dropped_over_n", "metric_count_over_n"}
-LEGEND = """ok: meets the goal. near: misses the goal, but passes the gate, which allows for noise. FAIL: misses the gate.
+LEGEND = """ok: meets the goal. near: misses the goal, but passes the gate, which allows for noise. FAIL: fails it.
 `a_over_b` is the cost of a, divided by the cost of b. `sdk` is the OpenTelemetry SDK. `python` and `compiled` are the
 two versions of Sandscope's hot path. `off` is metrics only, `all` is with spans and log records."""
 
