@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Reader(nn.Module):
-    """Recognizes one of ten digits in 8 x 8 pixels."""
+    """Classifies one of ten digits of 8 x 8 pixels."""
 
     def __init__(self) -> None:
         super().__init__()

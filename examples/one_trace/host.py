@@ -1,4 +1,4 @@
-"""A host program: a guest counts words, a child judges submissions, and a model recognizes digits.
+"""A host program: a guest counts words, a child judges submissions, and a model classifies digits.
 
 python host.py GUEST.wasm TEXT
 """

@@ -1,4 +1,4 @@
-"""Counted in batches, executions give the very points that the direct recorder gives one by one."""
+"""Counting in batches results in the same data points as the direct recorder."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ class _EverySecond(ExemplarFilter):
         return value > 1
 
 
-def test_an_exemplar_filter_of_the_programs_own_is_asked() -> None:
+def test_the_programs_exemplar_filter_is_used() -> None:
     reader = InMemoryMetricReader()
     with _provider(reader, exemplar_filter=_EverySecond()) as provider:
         Aggregator(provider, SCOPE).count(_executions(200))
@@ -212,7 +212,7 @@ def test_an_exemplar_filter_of_the_programs_own_is_asked() -> None:
     assert min(values) > 1
 
 
-def test_every_reader_gets_all_in_its_own_temporality() -> None:
+def test_every_reader_gets_all_executions_in_its_own_temporality() -> None:
     first, second = InMemoryMetricReader(), InMemoryMetricReader(DELTA)
     with _provider(first, second) as provider:
         aggregator, executions = Aggregator(provider, SCOPE), _executions(200)
@@ -224,7 +224,7 @@ def test_every_reader_gets_all_in_its_own_temporality() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1, 10**400, "seven"])
-def test_a_value_that_no_instrument_takes_is_dropped_alone(
+def test_only_the_value_that_an_instrument_rejects_is_dropped(
     bad: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     executions = _executions(60)
@@ -241,10 +241,10 @@ def test_a_value_that_no_instrument_takes_is_dropped_alone(
     assert by_name["test.bytes"]["value"] == 58 * 5
     assert by_name["test.state"]["value"] == (5 if bad != -1 else -1)
     assert by_name["sandbox.executions"]["value"] == 60
-    assert caplog.records, "somebody says so: the SDK or Sandscope"
+    assert caplog.records, "the SDK or Sandscope logs it"
 
 
-def test_distinct_causes_are_bounded_and_those_beyond_are_counted() -> None:
+def test_distinct_causes_are_limited_and_all_are_counted() -> None:
     executions = _executions(100_000)
     for number, execution in enumerate(executions):
         execution.details, execution.site = None, CALL
@@ -268,7 +268,7 @@ def test_distinct_causes_are_bounded_and_those_beyond_are_counted() -> None:
         assert "otel.metric.overflow" in Contract.whole().allowed("metric", name), "it is declared"
 
 
-def test_a_verdict_that_cannot_be_counted_does_not_cost_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_verdict_that_cannot_be_counted_does_not_affect_others(caplog: pytest.LogCaptureFixture) -> None:
     executions = _executions(50)
     executions[20].verdict = Verdict("RE", "guest", ["not", "a", "string"])  # type: ignore[arg-type]
     reader = InMemoryMetricReader()
