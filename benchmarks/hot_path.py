@@ -25,26 +25,26 @@ def run(*, short: bool) -> dict[str, float]:
 
 def main(length: str) -> None:
     """Print the overhead of one execution of a guest that does nothing."""
-    sdk, ours = Subject("sdk"), Subject("deferred", high_water=1 << 30)
-    ours.stand_still()
+    sdk, deferred = Subject("sdk"), Subject("deferred", high_water=1 << 30)
+    deferred.stand_still()
     cases = {
         "none": Case(Guest(SITE)),
         "sdk": Case(patched(sdk.recorder, SITE)),
-        "ours": Case(patched(ours.recorder, SITE), after=ours.clear, most=4000),
-        "leaf": Case(patched(ours.recorder, LEAF), after=ours.clear, most=4000),
+        "deferred": Case(patched(deferred.recorder, SITE), after=deferred.clear, most=4000),
+        "leaf": Case(patched(deferred.recorder, LEAF), after=deferred.clear, most=4000),
         "empty": Case(empty),
     }
     least = measure(cases, 8 if length == "short" else 30)
-    over = {name: least[name] - least["none"] for name in ("sdk", "ours", "leaf")}
+    over = {name: least[name] - least["none"] for name in ("sdk", "deferred", "leaf")}
     print_result(
         {
             "calibration_ns": least["empty"],
             "hot_sdk_us": over["sdk"] / 1e3,
-            "hot_us": over["ours"] / 1e3,
+            "hot_us": over["deferred"] / 1e3,
             "hot_leaf_us": over["leaf"] / 1e3,
-            "hot_sdk_over": over["sdk"] / over["ours"],
+            "hot_sdk_over": over["sdk"] / over["deferred"],
             "hot_sdk_over_leaf": over["sdk"] / over["leaf"],
-            "hot_over_empty": over["ours"] / least["empty"],
+            "hot_over_empty": over["deferred"] / least["empty"],
         }
     )
 

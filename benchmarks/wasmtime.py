@@ -26,9 +26,9 @@ CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f))
 
 def run(*, short: bool) -> dict[str, float]:
     """Compare patched and plain calls, without and with spans and log records; and measure memory."""
-    ours = for_instrumentations()
+    subject = for_instrumentations()
     cases = {
-        f"{name} {mode}": _case(build, settings, ours)
+        f"{name} {mode}": _case(build, settings, subject)
         for name, build in _BUILDS.items()
         for mode, settings in MODES.items()
     }
@@ -39,10 +39,10 @@ def run(*, short: bool) -> dict[str, float]:
         for mode in MODES
         if mode != "plain"
     }
-    return {**ratios, "wasmtime_memory_grown_mb": _memory_grown(ours, 20_000 if short else 100_000)}
+    return {**ratios, "wasmtime_memory_grown_mb": _memory_grown(subject, 20_000 if short else 100_000)}
 
 
-def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any] | None, ours: Subject) -> Case:
+def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any] | None, subject: Subject) -> Case:
     """Return a case that creates a new guest, with the patches of its settings, before each block."""
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
@@ -57,7 +57,7 @@ def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any] | Non
         case.function = build
         if settings is not None:
             WasmtimeInstrumentor().uninstrument()
-        ours.flush()
+        subject.flush()
 
     case = Case(build, before=before, after=after, most=2000)
     return case
@@ -92,7 +92,7 @@ _BUILDS: dict[str, Callable[[], Callable[[], Any]]] = {
 }
 
 
-def _memory_grown(ours: Subject, times: int) -> float:
+def _memory_grown(subject: Subject, times: int) -> float:
     """Return the growth of the process in MB over a number of instances, each in its own store."""
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
@@ -100,8 +100,8 @@ def _memory_grown(ours: Subject, times: int) -> float:
         for index in range(number):
             instantiate()
             if not index % 2000:
-                ours.reader.get_metrics_data()
-        ours.flush()
+                subject.reader.get_metrics_data()
+        subject.flush()
         gc.collect()
         return _resident()
 

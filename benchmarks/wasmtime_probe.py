@@ -33,9 +33,9 @@ WAT = f"""(module $caller
 
 def run(*, short: bool) -> dict[str, float]:
     """Compare guests with and without the probe, both instrumented."""
-    ours = for_instrumentations()
+    subject = for_instrumentations()
     cases = {
-        f"{name} {mode}": _case(build, settings, ours)
+        f"{name} {mode}": _case(build, settings, subject)
         for name, build in _BUILDS.items()
         for mode, settings in MODES.items()
     }
@@ -48,7 +48,7 @@ def run(*, short: bool) -> dict[str, float]:
     }
 
 
-def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any], ours: Subject) -> Case:
+def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any], subject: Subject) -> Case:
     """Return a case that creates a new guest, with the patches of its settings, before each block."""
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
@@ -59,7 +59,7 @@ def _case(build: Callable[[], Callable[[], Any]], settings: dict[str, Any], ours
     def after() -> None:
         case.function = build
         WasmtimeInstrumentor().uninstrument()
-        ours.flush()
+        subject.flush()
 
     case = Case(build, before=before, after=after, most=2000)
     return case

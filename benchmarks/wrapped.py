@@ -19,10 +19,10 @@ from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
 def run(*, short: bool) -> dict[str, float]:
     """Compare patched and plain calls of each runtime."""
-    ours = for_instrumentations()
-    cases = {**_wasm(ours), **_subprocess(ours)}
+    subject = for_instrumentations()
+    cases = {**_wasm(subject), **_subprocess(subject)}
     if importlib.util.find_spec("torch") is not None:
-        cases |= _torch(ours)
+        cases |= _torch(subject)
     least = measure(cases, 8 if short else 30)
     WasmtimeInstrumentor().uninstrument()
     names = [name.removesuffix(" plain") for name in cases if name.endswith(" plain")]
@@ -36,34 +36,36 @@ def run(*, short: bool) -> dict[str, float]:
     return result
 
 
-def _pair(name: str, plain: Callable[[], Any], patched: Callable[[], Any], ours: Subject) -> dict[str, Case]:
+def _pair(
+    name: str, plain: Callable[[], Any], patched: Callable[[], Any], subject: Subject
+) -> dict[str, Case]:
     return {
-        f"{name} plain": Case(plain, after=ours.flush),
-        f"{name} patched": Case(patched, after=ours.flush, most=2000),
+        f"{name} plain": Case(plain, after=subject.flush),
+        f"{name} patched": Case(patched, after=subject.flush, most=2000),
     }
 
 
-def _wasm(ours: Subject) -> dict[str, Case]:
+def _wasm(subject: Subject) -> dict[str, Case]:
     WasmtimeInstrumentor().instrument()
     store, nop, add = wasm_functions()
     patched = type(nop).__call__
     plain = patched.__wrapped__
     return {
-        **_pair("wasm_nop", lambda: plain(nop, store), lambda: patched(nop, store), ours),
-        **_pair("wasm_add", lambda: plain(add, store, 1, 2), lambda: patched(add, store, 1, 2), ours),
+        **_pair("wasm_nop", lambda: plain(nop, store), lambda: patched(nop, store), subject),
+        **_pair("wasm_add", lambda: plain(add, store, 1, 2), lambda: patched(add, store, 1, 2), subject),
     }
 
 
-def _subprocess(ours: Subject) -> dict[str, Case]:
+def _subprocess(subject: Subject) -> dict[str, Case]:
     from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 
     def true() -> None:
         subprocess.run(["/bin/true"], check=True)
 
-    return _switched("subprocess", true, SubprocessInstrumentor(), ours)
+    return _switched("subprocess", true, SubprocessInstrumentor(), subject)
 
 
-def _torch(ours: Subject) -> dict[str, Case]:
+def _torch(subject: Subject) -> dict[str, Case]:
     warnings.simplefilter("ignore")
     import torch
     from torch import nn
@@ -76,13 +78,13 @@ def _torch(ours: Subject) -> dict[str, Case]:
     deep = nn.Sequential(*(nn.Linear(8, 8) for _ in range(150))).eval()
     images = torch.zeros(1, 8)
     return {
-        **_switched("torch_linear", lambda: linear(images), TorchInstrumentor(), ours),
-        **_switched("torch_150_layers", lambda: deep(images), TorchInstrumentor(), ours),
+        **_switched("torch_linear", lambda: linear(images), TorchInstrumentor(), subject),
+        **_switched("torch_150_layers", lambda: deep(images), TorchInstrumentor(), subject),
     }
 
 
 def _switched(
-    name: str, function: Callable[[], Any], instrumentor: RuntimeInstrumentor, ours: Subject
+    name: str, function: Callable[[], Any], instrumentor: RuntimeInstrumentor, subject: Subject
 ) -> dict[str, Case]:
     """Return two cases for one function; it is patched only while the second case is measured."""
 
@@ -92,7 +94,7 @@ def _switched(
 
     def off() -> None:
         instrumentor.uninstrument()
-        ours.flush()
+        subject.flush()
 
     plain = Case(function, before=function)
     return {f"{name} plain": plain, f"{name} patched": Case(function, before=on, after=off, most=2000)}

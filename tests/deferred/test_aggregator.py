@@ -159,14 +159,17 @@ VIEWS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("view", VIEWS)
 def test_all_points_are_those_of_the_direct_recorder(view: str, temporality: Any) -> None:
     given = [View(instrument_name=DURATION, **VIEWS[view])] if VIEWS[view] else []
-    ours, theirs = InMemoryMetricReader(temporality), InMemoryMetricReader(temporality)
-    with _provider(ours, views=given) as our_provider, _provider(theirs, views=given) as their_provider:
-        aggregator, executions = Aggregator(our_provider, SCOPE), _executions(700)
+    deferred, direct = InMemoryMetricReader(temporality), InMemoryMetricReader(temporality)
+    with (
+        _provider(deferred, views=given) as deferred_provider,
+        _provider(direct, views=given) as direct_provider,
+    ):
+        aggregator, executions = Aggregator(deferred_provider, SCOPE), _executions(700)
         for start, end in ((0, 256), (256, 257), (257, 300), (300, 300), (300, 700)):
             aggregator.count(executions[start:end])
-            _one_by_one(their_provider, executions[start:end])
+            _one_by_one(direct_provider, executions[start:end])
             names = [DURATION] if view in OTHER_EXEMPLARS else []
-            found, expected = _points(ours), _points(theirs)
+            found, expected = _points(deferred), _points(direct)
             assert _without_exemplars(found, names=names) == _without_exemplars(expected, names=names)
             assert _have_exemplars(found) == _have_exemplars(expected)
     assert _guard.counts() == {}
@@ -177,13 +180,16 @@ def test_all_points_are_those_of_the_direct_recorder(view: str, temporality: Any
 )
 def test_exemplars_are_those_of_the_direct_recorder(filter_: ExemplarFilter) -> None:
     views = [View(instrument_name=DURATION), View(instrument_name=DURATION, name="few", attribute_keys=set())]
-    ours, theirs = InMemoryMetricReader(), InMemoryMetricReader()
+    deferred, direct = InMemoryMetricReader(), InMemoryMetricReader()
     settings: dict[str, Any] = {"exemplar_filter": filter_, "views": views}
-    with _provider(ours, **settings) as our_provider, _provider(theirs, **settings) as their_provider:
+    with (
+        _provider(deferred, **settings) as deferred_provider,
+        _provider(direct, **settings) as direct_provider,
+    ):
         executions = _executions(300)
-        Aggregator(our_provider, SCOPE).count(executions)
-        _one_by_one(their_provider, executions)
-        found, expected = _points(ours), _points(theirs)
+        Aggregator(deferred_provider, SCOPE).count(executions)
+        _one_by_one(direct_provider, executions)
+        found, expected = _points(deferred), _points(direct)
     assert _without_exemplars(found) == _without_exemplars(expected)
     few = found["few", frozenset()]["exemplars"]
     assert len(few) == len(expected["few", frozenset()]["exemplars"])

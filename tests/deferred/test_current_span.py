@@ -169,8 +169,8 @@ def test_a_log_record_emitted_inside_is_in_the_same_trace() -> None:
     span = _run(program, lambda _: logger.emit(LogRecord(body="hello")))
     record = kept.get_finished_logs()[0].log_record
     assert (record.trace_id, record.span_id) == (span.context.trace_id, span.context.span_id)
-    ours = program.logs.arrived[0].log_record
-    assert (ours.trace_id, ours.span_id) == (span.context.trace_id, span.context.span_id)
+    own_record = program.logs.arrived[0].log_record
+    assert (own_record.trace_id, own_record.span_id) == (span.context.trace_id, span.context.span_id)
 
 
 def test_a_wrapped_method_is_the_current_span_and_restores_the_previous_one() -> None:

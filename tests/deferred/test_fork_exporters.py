@@ -86,10 +86,10 @@ def test_a_childs_records_carry_the_resource_of_its_own_spans() -> None:
         own: Any = program.tracer_provider.get_tracer("own").start_span("own")
         return own.resource.to_json(), program.spans.arrived[-1].resource.to_json()
 
-    own, ours = in_child(child)
-    assert own == ours
+    of_span, of_execution = in_child(child)
+    assert of_span == of_execution
     if SDK >= (1, 45):
-        assert ours != program.spans.arrived[-1].resource.to_json()
+        assert of_execution != program.spans.arrived[-1].resource.to_json()
 
 
 def test_a_fork_while_a_reader_collects_leaves_the_child_free_to_collect() -> None:

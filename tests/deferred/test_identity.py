@@ -143,12 +143,12 @@ def test_a_custom_id_generator_gives_the_ids() -> None:
 def test_flags_are_those_of_an_sdk_span(sampler: Sampler, parent: SpanContext | None) -> None:
     program = Program(sampler=sampler)
     with _Inside(parent or SpanContext(0, 0, False)):
-        ours: Any = program.recorder.begin(SITE)
-        ours.finish()
-        theirs = program.tracer_provider.get_tracer("mine").start_span("theirs").get_span_context()
+        execution: Any = program.recorder.begin(SITE)
+        execution.finish()
+        span_context = program.tracer_provider.get_tracer("mine").start_span("span").get_span_context()
     program.pipeline.settle()
-    assert ours.get_span_context().trace_flags == theirs.trace_flags
-    assert ours.get_span_context().trace_state == theirs.trace_state
+    assert execution.get_span_context().trace_flags == span_context.trace_flags
+    assert execution.get_span_context().trace_state == span_context.trace_state
 
 
 def test_ids_differ() -> None:

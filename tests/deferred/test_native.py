@@ -185,7 +185,7 @@ def test_a_wrapped_method_can_be_kept_copied_and_pickled(monkeypatch: pytest.Mon
     assert weakref.ref(wrapped)() is wrapped
     assert copy.copy(wrapped) is wrapped
     assert copy.deepcopy(wrapped) is wrapped
-    assert pickle.loads(pickle.dumps(wrapped)) is wrapped  # noqa: S301 -- our own
+    assert pickle.loads(pickle.dumps(wrapped)) is wrapped  # noqa: S301 -- pickled here
     assert pickle.loads(pickle.dumps(Named().call))() == 1  # noqa: S301
     assert {wrapped: 1}[wrapped] == 1
 

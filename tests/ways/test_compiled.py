@@ -42,7 +42,7 @@ def _wheel(folder: Path, **variables: str) -> Path:
 
 
 def _says(wheel: Path, folder: Path) -> list[str]:
-    """Record one execution with the code of a wheel; return whether it was sent, and whether the hot path is in Python."""
+    """Record one execution with a wheel; return whether it was sent, and whether the hot path is in Python."""
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(folder / "installed")
     environment = clean_environment(
