@@ -1,4 +1,4 @@
-# Everything goes through .venv; a machine needs Python 3.10 or later, and nothing else.
+# Everything runs in .venv. The machine needs Python 3.10 or later, and nothing else.
 PYTHON ?= python3
 WORKERS ?= auto
 BIN := .venv/bin
@@ -15,13 +15,13 @@ INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-setup: .venv/.ready ## install everything into .venv (the Collector is compiled: 3 minutes the first time)
+setup: .venv/.ready ## install everything into .venv (the first time, it compiles the Collector: 3 minutes)
 
 .venv/.ready: $(INPUTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(UV) install --quiet --require-hashes -r requirements.lock
-	@rm -rf build src/sandscope/_deferred/_native*.so # else a compile that fails leaves the last one in place
+	@rm -rf build src/sandscope/_deferred/_native*.so # if compilation fails, no old extension must remain
 	$(UV) install --quiet --no-deps --no-build-isolation --reinstall-package sandscope \
 		-e . $(addprefix -e ,$(wildcard instrumentations/*/))
 	@cd collector-config && ../$(BIN)/python -c 'import build_otelcol as b; b.cached_path().is_file() or b.find_go() or exit(1)' || $(CURDIR)/$(UV) install --quiet --group ../pyproject.toml:go
@@ -32,24 +32,24 @@ setup: .venv/.ready ## install everything into .venv (the Collector is compiled:
 torch: setup ## install torch (5 GB with CUDA; UV_TORCH_BACKEND=cpu makes it small)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo 'installing torch (large)'; $(UV) install --group torch; }
 
-demo: setup ## run examples/one_trace and show what arrived (STORES=native, TORCH=1)
+demo: setup ## run examples/one_trace and show the telemetry that arrived (STORES=native, TORCH=1)
 	$(if $(filter 1,$(TORCH)),@$(MAKE) --no-print-directory torch)
 	$(if $(filter native,$(STORES)),@$(MAKE) --no-print-directory stores)
 	$(BIN)/python -m examples.one_trace $(if $(STORES),--stores $(STORES))
 
-test: setup ## run the tests; those of the stores and of torch after `make stores torch` (ARGS=path)
+test: setup ## run the tests, including those of the stores and of torch if installed (ARGS=path)
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-pythons: setup ## run the tests on the oldest and the newest Python, and with the oldest dependencies
 	$(BIN)/nox $(ARGS)
 
-check: setup ## lint, format, types, and the order of the layers
+check: setup ## check lint, format, types and the order of the packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## measure what instrumentation costs, as ratios
+bench: setup ## measure the cost of instrumentation, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
 collector: setup ## build the sandscope-collector wheel into dist/
@@ -62,9 +62,9 @@ stores: setup ## build Prometheus, Jaeger and Loki into the cache (20 minutes th
 docs: setup ## generate docs/reference.md
 	$(BIN)/python docs/reference.py
 
-lock: ## renew requirements.lock
+lock: ## update requirements.lock
 	$(UV) compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
 		--group dev pyproject.toml -o requirements.lock
 
-clean: ## remove what was built here; the caches stay
+clean: ## remove what was built in this folder, but not the caches
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache sandscope-data

@@ -22,14 +22,14 @@ _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def pytest_configure() -> None:
-    """Listen to Ctrl-C even where a shell has started this in the background, deaf to it."""
+    """Handle Ctrl-C even if a shell has started pytest in the background, where SIGINT is ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Share the tests out to the workers of pytest-xdist: file by file, those with slow tests first.
+    """Distribute the tests to the workers of pytest-xdist: file by file, those with slow tests first.
 
-    One worker has all tests of the stores, which start once.
+    One worker runs all tests of the stores, which are started once.
     """
     if not hasattr(config, "workerinput"):
         return
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _context_of_its_own() -> Iterator[None]:
-    """Let no test see a span that another one, perhaps one that failed, has left current."""
+    """Run each test in an empty context: a failed test may have left a span current."""
     token = context.attach(context.Context())
     yield
     context.detach(token)
@@ -50,13 +50,13 @@ def _context_of_its_own() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_errors_yet(_context_of_its_own: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test count telemetry's own errors from zero."""
+    """Reset the counts of telemetry's own errors before each test."""
     monkeypatch.setattr(_guard, "_counts", {})
 
 
 @pytest.fixture
 def default_signals() -> Iterator[None]:
-    """Let children inherit no signal that is ignored, as SIGHUP is under nohup."""
+    """Reset ignored signals, so that children do not inherit them: nohup ignores SIGHUP, for example."""
     ignored = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
@@ -67,13 +67,13 @@ def default_signals() -> Iterator[None]:
 
 @pytest.fixture(params=["direct", "deferred"])
 def recorder_kind(request: pytest.FixtureRequest) -> str:
-    """Return which recorder is behind the instrumentations; a test runs once with either."""
+    """Return the recorder that the instrumentations use; a test runs once with each."""
     return str(request.param)
 
 
 @pytest.fixture
 def telemetry(recorder_kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
-    """Return an SDK in memory."""
+    """Return an SDK that keeps telemetry in memory."""
     memory = Telemetry(recorder_kind)
     monkeypatch.setattr(_instrumentor, "get_recorder", memory.recorder)
     yield memory

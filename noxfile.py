@@ -1,6 +1,6 @@
-"""The tests in other environments than `.venv`: `make test-pythons` runs all of these sessions.
+"""Run the tests in environments other than `.venv`: `make test-pythons` runs all sessions.
 
-What needs torch, the stores or compilers of guests is left to `make test`.
+Tests that need torch, the stores or compilers for guests run in `make test` only.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import nox
 
 ROOT = Path(__file__).parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-"""What the packages claim to run on."""
+"""The versions that the packages support."""
 CORE = ("tests/core", "tests/deferred")
 ALL = (*CORE, "tests/contract", "tests/ways", "instrumentations/subprocess", "instrumentations/wasmtime")
 QUICK = "not slow and not stores"
 WITHOUT_GRPC = ("test_fork_exporters.py", "test_modes.py")
-"""What is not tested on a free-threaded Python, for which there is no gRPC."""
+"""Tests that are skipped on a free-threaded Python, because gRPC does not support it."""
 
 cache = Path(os.environ.get("SANDSCOPE_CACHE") or ROOT / ".nox")
 nox.options.envdir = str(cache / "nox" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:8])
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = False
-# uv is where nox is; pyenv's own commands find no version but the one that is chosen.
+# uv is installed beside nox. pyenv's own commands find only the selected version.
 pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 places = [*pyenv.glob("versions/3.1*/bin"), Path(sys.executable).parent]
 os.environ["PATH"] = os.pathsep.join([*map(str, places), os.environ["PATH"]])
 
 
 def find(version: str) -> str | None:
-    """Return this machine's interpreter of a version."""
+    """Return the path of this machine's interpreter of a version, or None."""
     command = ["uv", "python", "find", "--system", "--no-python-downloads", version]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
 
@@ -46,7 +46,7 @@ FREE_THREADED = find("3.14t") or find("3.13t")
 
 
 def build(session: nox.Session, *packages: str) -> list[str]:
-    """Build wheels, by way of source distributions: else the checkout's own builds would get into them."""
+    """Build wheels from source distributions, so that they contain no files built in this checkout."""
     built = Path(session.create_tmp(), "built")
     shutil.rmtree(built, ignore_errors=True)
     for package in packages:
@@ -56,7 +56,7 @@ def build(session: nox.Session, *packages: str) -> list[str]:
 
 
 def install(session: nox.Session) -> None:
-    """Install what `requirements.lock` pins, and our packages as users get them."""
+    """Install what `requirements.lock` pins, and this project's packages from wheels, as users do."""
     session.install("--quiet", "--require-hashes", "-r", "requirements.lock")
     packages = (".", *map(str, Path("instrumentations").iterdir()), "collector-config")
     session.install("--quiet", "--no-deps", "--reinstall", *build(session, *packages))
@@ -80,7 +80,7 @@ def oldest(session: nox.Session) -> None:
     dependencies += wasmtime["project"]["optional-dependencies"]["instruments"]
     at_least = (re.fullmatch(r"([a-z-]+) ?>= ?([\d.]+\w*).*", dependency) for dependency in dependencies)
     session.install("--quiet", *(f"{found[1]}=={found[2]}" for found in at_least if found))
-    # Without backtraces, as those end with the host's own frames, and no two messages are the same.
+    # Without backtraces: they contain the host's frames, so no two error messages would be the same.
     run_tests(session, *ALL, "-m", QUICK, "-k", "not (any_address or same_answer)", RUST_BACKTRACE="0")
 
 
@@ -95,14 +95,14 @@ def newest(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def uncompiled(session: nox.Session) -> None:
-    """Run the deferred recorder's tests in `.venv` with the Python code that stands in for the compiled code."""
+    """Run the deferred recorder's tests in `.venv` with the Python code in place of the compiled code."""
     tests = (*CORE, "instrumentations/wasmtime", "--ignore=tests/deferred/test_native.py")
     run_tests(session, *tests, "-m", QUICK, "-k", "not direct", SANDSCOPE_RECORDER="python")
 
 
 @nox.session(python=FREE_THREADED or "3.14t", download_python="never")
 def free_threaded(session: nox.Session) -> None:
-    """Run the recorder's tests where threads run at the same time: what is counted stays exact."""
+    """Run the recorder's tests without the GIL: counts stay exact when threads run in parallel."""
     packages = ("sdk", "exporter-otlp-proto-http", "exporter-prometheus", "instrumentation")
     names = ["hypothesis", "pytest", "pytest-xdist", "pyyaml", "setuptools", "wrapt"]
     names += [f"opentelemetry-{package}" for package in packages]

@@ -1,5 +1,5 @@
-"""Benchmarks: one file a claim, each prints ratios that were measured side by side in one run.
+"""Benchmarks: each file checks one claim, and prints ratios of times that were measured in turn.
 
-`python -m benchmarks` runs all of them, `--short` with fewer rounds; both fail where a ratio is beyond its gate.
-These machines are shared and noisy: only ratios mean anything.
+`python -m benchmarks` runs all of them, with `--short` in fewer rounds. It fails if a figure is beyond its gate.
+Absolute times depend on the machine and on what else runs on it. Compare only the ratios.
 """

@@ -1,4 +1,4 @@
-"""Run the benchmarks, print their ratios beside the goals, and fail where one is beyond its gate."""
+"""Run the benchmarks, print their figures with the goals, and fail if a figure is beyond its gate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks import (
     wrapped,
 )
 
-# Goal, and gate: the gates are wide enough for a shared machine, and narrow enough to see a doubling.
+# Goal and gate: a gate allows for the noise of a shared machine, and detects a doubling of the cost.
 AT_LEAST = {
     "hot_sdk_over_python": (100, 50),
     "hot_sdk_over_compiled": (300, 150),
@@ -57,15 +57,19 @@ AT_MOST = {
     "one_core_spin_100us_over_plain": (1.05, 1.3),
 }
 EXACT = {"kept_and_dropped_over_n", "metric_count_over_n"}
+LEGEND = """ok: meets the goal. near: misses the goal, but passes the gate, which allows for noise. FAIL: fails it.
+`a_over_b` is the cost of a, divided by the cost of b. `sdk` is the OpenTelemetry SDK. `python` and `compiled` are the
+two versions of Sandscope's hot path. `off` is metrics only, `all` is with spans and log records."""
 
 
 def main() -> int:
-    """Return how many ratios are beyond their gates."""
+    """Return how many figures are beyond their gates."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--short", action="store_true", help="fewer rounds")
     short = parser.parse_args().short
     packages = ("opentelemetry-sdk", "wasmtime", "sandscope")
     print(f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in packages)}")
+    print(LEGEND)
     beyond = 0
     for benchmark in (
         hot_path,
@@ -79,7 +83,7 @@ def main() -> int:
         kept,
         lossless,
     ):
-        print(f"\n{(benchmark.__doc__ or '').splitlines()[0]}", flush=True)
+        print(f"\n{(benchmark.__doc__ or '').strip()}", flush=True)
         for name, value in benchmark.run(short=short).items():
             mark, goal, passes = _judge(name, value)
             beyond += not passes

@@ -1,4 +1,4 @@
-"""Measure in fresh processes: what one has learnt, or compiled, does not show in the next."""
+"""Measure in new processes, so that caches and specialised code of one measurement do not affect another."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 def fresh(module: str, *arguments: str, python: bool = False) -> Any:
-    """Return what a module's ``main`` prints.
+    """Run a module in a new process, and return the result that it prints as JSON.
 
     Args:
-        module: to run.
-        arguments: of its ``main``.
-        python: without compiled code.
+        module: the module to run.
+        arguments: command-line arguments for it.
+        python: use the hot path in Python, not the compiled one.
     """
     environment = os.environ | ({"SANDSCOPE_RECORDER": "python"} if python else {})
     command = [sys.executable, "-m", module, *arguments]
@@ -23,7 +23,7 @@ def fresh(module: str, *arguments: str, python: bool = False) -> Any:
 
 
 def in_python_and_compiled(module: str, *arguments: str) -> dict[str, float]:
-    """Return what a module measures without compiled code, and with it if there is some."""
+    """Return a module's figures for the hot path in Python and, if there is one, for the compiled hot path."""
     from sandscope._deferred import _compiled
 
     result = {f"{name}_python": value for name, value in fresh(module, *arguments, python=True).items()}
@@ -33,5 +33,5 @@ def in_python_and_compiled(module: str, *arguments: str) -> dict[str, float]:
 
 
 def print_result(result: Any) -> None:
-    """Let the process that started this one have a result."""
+    """Pass a result to the process that started this one."""
     print(json.dumps(result), flush=True)

@@ -1,4 +1,4 @@
-"""Measure several cases in turn, so that all share the machine's moods."""
+"""Measure several cases in turn, so that noise of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import Any
 
 BLOCK = 0.010
-"""Seconds that a timed block takes, about."""
+"""The approximate duration of a timed block, in seconds."""
 
 
 def _loop(function: Callable[[], Any], times: int) -> int:
@@ -24,12 +24,13 @@ def _loop(function: Callable[[], Any], times: int) -> int:
 
 @dataclass
 class Case:
-    """One thing to measure.
+    """A function to measure.
 
     Attributes:
-        function: is called again and again.
-        before: is called, untimed, before each block; `after` likewise.
-        most: calls in a block, at most.
+        function: called repeatedly, in timed blocks.
+        before: called before each block; not timed.
+        after: called after each block; not timed.
+        most: the maximum number of calls in a block.
     """
 
     function: Callable[[], Any]
@@ -38,13 +39,13 @@ class Case:
     most: int = 1 << 30
     times: int = 1
     nanoseconds: list[float] = field(default_factory=list)
-    # A copy of its own: cases that share a code object make the interpreter forget what it has learnt.
+    # Each case has its own copy: the interpreter specialises a code object for one function.
     loop: Callable[..., int] = field(
         default_factory=lambda: types.FunctionType(_loop.__code__.replace(), globals())
     )
 
     def warm_up(self) -> None:
-        """Find how many calls fill a block."""
+        """Find the number of calls in a block."""
         while True:
             self.before()
             taken = self.loop(self.function, self.times)
@@ -62,7 +63,7 @@ class Case:
 
 
 def measure(cases: dict[str, Case], rounds: int) -> dict[str, float]:
-    """Return the least nanoseconds a call of each case needs, over shuffled rounds."""
+    """Return the minimum time of a call of each case in nanoseconds; each round has a random order."""
     for case in cases.values():
         case.warm_up()
     order = list(cases.values())

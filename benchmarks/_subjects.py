@@ -27,7 +27,7 @@ QUEUE = 1 << 17
 
 
 class Spans(SpanExporter):
-    """Takes spans, and encodes those that are not yet, if asked, as an OTLP exporter does."""
+    """Counts spans; with ``encode``, it also encodes spans that are not encoded yet, as an OTLP exporter does."""
 
     def __init__(self, *, encode: bool = False) -> None:
         self.count = 0
@@ -68,11 +68,12 @@ class Logs(LogRecordExporter):
 
 
 class Subject:
-    """A recorder with an SDK of its own.
+    """A recorder with its own SDK.
 
     Attributes:
-        recorder: what an instrumentation gets.
-        spans: how many arrived at the exporter; the same for logs.
+        recorder: the recorder for an instrumentation.
+        spans: the exporter of spans; its ``count`` is the number of exported spans.
+        logs: the same for log records.
         reader: collects the metrics.
     """
 
@@ -96,20 +97,20 @@ class Subject:
             self.pipeline = Pipeline(self._tracer_provider, meter_provider, self.spans, self.logs, high_water)
             self.recorder = DeferredRecorder(SCOPE, self.pipeline)
             for outlet in self.pipeline._outlets:
-                outlet._takes_bytes = True  # as the SDK's OTLP exporters do
+                outlet._takes_bytes = True  # as for the SDK's OTLP exporters
 
     def stand_still(self) -> None:
-        """Let nothing drain by itself while the calling thread is measured."""
+        """Keep the drain thread from starting while the calling thread is measured."""
         if self.pipeline is not None:
             self.pipeline.idle = False
 
     def clear(self) -> None:
-        """Empty the queue, uncounted."""
+        """Discard the queued records."""
         if self.pipeline is not None:
             self.pipeline.queue.clear()
 
     def flush(self) -> None:
-        """Send all that has ended so far."""
+        """Export all executions that have ended."""
         if self.pipeline is not None:
             self.pipeline.flush()
         self._tracer_provider.force_flush()
@@ -117,7 +118,7 @@ class Subject:
 
 
 def for_instrumentations() -> Subject:
-    """Return a subject whose recorder is what instrumentations get from now on."""
+    """Return a subject, and make all instrumentations use its recorder."""
     subject = Subject("deferred")
     pipeline = subject.pipeline
     assert pipeline is not None
@@ -126,13 +127,13 @@ def for_instrumentations() -> Subject:
 
 
 class Guest:
-    """Something with a method that is patched, as wasmtime's functions are."""
+    """An object with a method that can be patched, like wasmtime's functions."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
 
     def __call__(self) -> None:
-        """Do nothing: be the cheapest guest there is."""
+        """Do nothing: this is the shortest possible call of a guest."""
 
 
 def patched(recorder: Recorder, site: Site) -> Callable[[], Any]:

@@ -1,4 +1,9 @@
-"""Claim: recording on the calling thread is a hundred times cheaper than by the SDK; compiled, three hundred."""
+"""Claim: on the calling thread, recording is 100 times cheaper than the SDK; with the compiled hot path, 300 times.
+
+All figures are for one execution of a guest that does nothing, less the call itself: a span, a log record and metrics.
+`hot_us_*` is Sandscope's hot path, `hot_leaf_us_*` the same for a guest that cannot call back, so that its span is not
+made current. `calibration_ns_*` is the call of an empty Python function, the unit of `hot_over_empty_*`.
+"""
 
 from __future__ import annotations
 
@@ -10,36 +15,36 @@ from benchmarks._subjects import LEAF, SITE, Guest, Subject, patched
 
 
 def empty() -> None:
-    """Be the unit of all times."""
+    """Do nothing: the unit for `hot_over_empty`."""
 
 
 def run(*, short: bool) -> dict[str, float]:
-    """Measure each kind of hot path beside the SDK, in a process of its own."""
+    """Compare each hot path with the SDK, in its own process."""
     return in_python_and_compiled("benchmarks.hot_path", "short" if short else "long")
 
 
 def main(length: str) -> None:
     """Print the overhead of one execution of a guest that does nothing."""
-    sdk, ours = Subject("sdk"), Subject("deferred", high_water=1 << 30)
-    ours.stand_still()
+    sdk, deferred = Subject("sdk"), Subject("deferred", high_water=1 << 30)
+    deferred.stand_still()
     cases = {
         "none": Case(Guest(SITE)),
         "sdk": Case(patched(sdk.recorder, SITE)),
-        "ours": Case(patched(ours.recorder, SITE), after=ours.clear, most=4000),
-        "leaf": Case(patched(ours.recorder, LEAF), after=ours.clear, most=4000),
+        "deferred": Case(patched(deferred.recorder, SITE), after=deferred.clear, most=4000),
+        "leaf": Case(patched(deferred.recorder, LEAF), after=deferred.clear, most=4000),
         "empty": Case(empty),
     }
     least = measure(cases, 8 if length == "short" else 30)
-    over = {name: least[name] - least["none"] for name in ("sdk", "ours", "leaf")}
+    over = {name: least[name] - least["none"] for name in ("sdk", "deferred", "leaf")}
     print_result(
         {
             "calibration_ns": least["empty"],
             "hot_sdk_us": over["sdk"] / 1e3,
-            "hot_us": over["ours"] / 1e3,
+            "hot_us": over["deferred"] / 1e3,
             "hot_leaf_us": over["leaf"] / 1e3,
-            "hot_sdk_over": over["sdk"] / over["ours"],
+            "hot_sdk_over": over["sdk"] / over["deferred"],
             "hot_sdk_over_leaf": over["sdk"] / over["leaf"],
-            "hot_over_empty": over["ours"] / least["empty"],
+            "hot_over_empty": over["deferred"] / least["empty"],
         }
     )
 

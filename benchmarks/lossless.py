@@ -1,4 +1,8 @@
-"""Claim: nothing is dropped on the way to the shipped Collector, at any rate that a program can make here."""
+"""Claim: no telemetry is dropped on the way to the Collector, at any rate that a program reaches on this machine.
+
+`lossless_*_per_second` is the highest rate of executions without loss, over OTLP to the Collector of the wheel. Each
+execution has a span, a log record and metrics. `wasm_nop`: empty calls in wasmtime. `python`: empty calls in Python.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,11 @@ from typing import Any
 from benchmarks._fresh import fresh, print_result
 
 RATES = (2_500, 5_000, 10_000, 20_000, 40_000, 70_000, 100_000)
-"""Executions a second, each a span, a log record and its metrics."""
+"""Executions per second."""
 _MADE = 0.95
-"""Part of a rate that a program has to reach, or it is the program that limits the rate."""
+"""Fraction of a rate that the program has to reach; otherwise the program is the limit."""
 _BURST = 64
-"""Executions that a program which is late makes before it looks at the clock."""
+"""Executions that a late program starts before it reads the clock again."""
 
 _COUNTS = """service:
   telemetry:
@@ -31,7 +35,7 @@ _COUNTS = """service:
 
 
 def run(*, short: bool) -> dict[str, float]:
-    """Raise the rate until something is dropped, or the program makes no more; each in a fresh process."""
+    """Raise the rate until telemetry is dropped or the program cannot keep up; each rate in a new process."""
     from sandscope._collector import CollectorProcess, Composition, Ports
 
     result: dict[str, float] = {}
@@ -46,7 +50,7 @@ def run(*, short: bool) -> dict[str, float]:
             try:
                 for guest in ("wasm_nop", "python"):
                     rate, limit = _highest(guest, RATES[2::2] if short else RATES, 2 if short else 5, port)
-                    print(f"     {guest} is limited by {limit}")
+                    print(f"     {guest}: limited by {limit}")
                     result[f"lossless_{guest}_per_second"] = rate
             finally:
                 del os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
@@ -67,23 +71,23 @@ def _highest(guest: str, rates: tuple[int, ...], seconds: int, port: int) -> tup
             return highest, f"{_culprit(made)} at {rate}/s: {lost}"
         highest = max(highest, made["rate"])
         if made["rate"] < _MADE * rate:
-            return highest, f"the program, which makes no more ({_shares(made)})"
+            return highest, f"the program, which cannot start executions faster ({_shares(made)})"
     return highest, f"nothing up to {rates[-1]}/s ({_shares(made)})"
 
 
 def _culprit(made: dict[str, Any]) -> str:
     if made["lost"]["not_delivered"]:
-        return "the Collector, which refuses requests,"
+        return "the Collector, which rejects requests,"
     waits = made["exporting"] > 0.5 * made["seconds"]
-    return f"the {'Collector, which is waited for,' if waits else 'drain and the encoder'} ({_shares(made)})"
+    return f"the {'Collector, which responds slowly' if waits else 'drain thread and its encoder'} ({_shares(made)})"
 
 
 def _shares(made: dict[str, Any]) -> str:
-    """Return what the program's seconds were used for."""
+    """Return how the program used its time."""
     seconds = made["seconds"]
     return (
         f"program {made['program'] / seconds:.0%} of a core, drain and encoder {made['drain'] / seconds:.0%}, "
-        f"{made['exporting'] / seconds:.0%} of the time in requests"
+        f"{made['exporting'] / seconds:.0%} of the time waiting for the Collector"
     )
 
 
@@ -104,8 +108,8 @@ def _accepted(port: int) -> list[int]:
 
 
 def main(guest: str, rate: int, seconds: float) -> None:
-    """Make executions at a rate, and print what became of them."""
-    import sandscope.auto  # noqa: F401 -- as a program does
+    """Run executions at a rate, and print how many there were and how many were lost."""
+    import sandscope.auto  # noqa: F401 -- instruments this program
     from sandscope._setup import _recorder_setup
 
     pipeline = _recorder_setup._active
@@ -144,7 +148,7 @@ def main(guest: str, rate: int, seconds: float) -> None:
 
 
 def _time_requests(pipeline: Any) -> list[float]:
-    """Return a list of one number, the seconds that exporters have waited for the Collector."""
+    """Return a list with one number: the seconds that exporters have waited for the Collector."""
     total = [0.0]
     for outlet in pipeline._outlets:
         exporter = outlet._exporter

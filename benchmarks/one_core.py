@@ -1,4 +1,8 @@
-"""Claim: a program that has one core only is slowed down little, with all that the drain does there, too."""
+"""Claim: a program on a single core is slowed down little, although the drain thread uses the same core.
+
+CPU time of the whole process. `nop`: an empty call. `request`: a store, an instance and a call. `spin_100us`: a call of
+0.1 ms.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,13 @@ from benchmarks._fresh import fresh, print_result
 SPINS = """(module (func (export "spin") (param i32)
   (loop $l (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l (local.get 0)))))"""
 _TURNS = 200_000
-"""Of a loop in the guest: about 0.1 ms."""
+"""Iterations of a loop in the guest: about 0.1 ms."""
 _AT_ONCE = 1000
-"""Executions between two flushes: nothing may be dropped, as what is not encoded costs nothing."""
+"""Executions between two flushes. Dropped records would not be encoded, and would make the result too good."""
 
 
 def run(*, short: bool) -> dict[str, float]:
-    """Run the programs in fresh processes, in turn, plain and instrumented."""
+    """Run the programs plain and instrumented, in new processes, in turn."""
     times: dict[str, list[dict[str, float]]] = {"plain": [], "instrumented": []}
     for _ in range(2 if short else 6):
         for mode, taken in times.items():
@@ -33,7 +37,7 @@ def run(*, short: bool) -> dict[str, float]:
 
 
 def main(mode: str, rounds: int) -> None:
-    """Print the CPU seconds of one execution of each program, with its part of drain, encoder and metrics."""
+    """Print the CPU seconds of one execution of each program, including drain, encoder and metrics."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     flush: Callable[[], Any] = lambda: None  # noqa: E731 -- nothing to flush
@@ -73,7 +77,7 @@ def _instrument() -> Callable[[], Any]:
 
 
 def _programs() -> dict[str, Callable[[], Any]]:
-    """Return an empty call, a request of a plugin host, and a call of 0.1 ms."""
+    """Return an empty call, a request to a plugin host, and a call of 0.1 ms."""
     import wasmtime
 
     from benchmarks._subjects import wasm_functions

@@ -1,4 +1,7 @@
-"""Claim: the caller's slowest calls stay as they are, while telemetry is encoded beside it."""
+"""Claim: encoding telemetry on another thread does not slow down the slowest calls of the program.
+
+The 99.9th percentile of 2000 calls a second of a wasm function: `none` without recording, `ours` with it.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,21 @@ RATE = 2000
 
 
 def run(*, short: bool) -> dict[str, float]:
-    """Run a wasm function at a fixed rate in fresh processes, in turn, without and with recording."""
+    """Call a wasm function at a fixed rate, without and with recording, in new processes, in turn."""
     slowest: dict[str, list[float]] = {"none": [], "deferred": []}
     for _ in range(2 if short else 5):
         for design, found in slowest.items():
             found.append(fresh("benchmarks.paced", design, "4000" if short else "12000"))
-    none, ours = (min(found) for found in slowest.values())
+    none, deferred = (min(found) for found in slowest.values())
     return {
         "p999_paced_none_us": none / 1e3,
-        "p999_paced_ours_us": ours / 1e3,
-        "p999_paced_ours_over_none": ours / none,
+        "p999_paced_ours_us": deferred / 1e3,
+        "p999_paced_ours_over_none": deferred / none,
     }
 
 
 def main(design: str, executions: int) -> None:
-    """Print the 99.9th percentile of one call's nanoseconds."""
+    """Print the 99.9th percentile of the duration of a call, in nanoseconds."""
     store, nop, _ = wasm_functions()
     call: Callable[[], Any] = lambda: nop(store)  # noqa: E731 -- the plain call
     if design != "none":

@@ -1,4 +1,8 @@
-"""Claim: a request of a plugin host, which is a store, an instance and one call, costs a quarter more."""
+"""Claim: a request to a plugin host (a store, an instance and one call) takes at most a quarter longer.
+
+`request`: a guest that only has its function.
+`request_plugin`: a guest with a memory, more exports and a host function.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,12 @@ PLUGIN = """(module $plugin (import "host" "log" (func $log (param i32))) (memor
   (func (export "alloc") (param i32) (result i32) i32.const 0) (func (export "free") (param i32))
   (func (export "f") (result i32) i32.const 42))"""
 MODES = ("plain", "off", "all")
-"""Not instrumented; without spans; with spans and log records, as is the default."""
+"""Not instrumented; instrumented without spans; with spans and log records, which is the default."""
 _AT_ONCE = 300
 
 
 def run(*, short: bool) -> dict[str, float]:
-    """Measure each mode in fresh processes, in turn: a program is instrumented once, and to switch costs caches."""
+    """Measure each mode in new processes, in turn: instrumenting a running program would invalidate caches."""
     taken: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}
     for _ in range(3 if short else 8):
         for mode, found in taken.items():
@@ -37,7 +41,7 @@ def run(*, short: bool) -> dict[str, float]:
 
 
 def main(mode: str) -> None:
-    """Print the least CPU seconds of the calling thread for one request."""
+    """Print the minimum CPU seconds of the calling thread for one request."""
     clear: Callable[[], Any] = lambda: None  # noqa: E731 -- nothing to clear
     if mode != "plain":
         clear = _instrument(mode)
@@ -55,7 +59,7 @@ def main(mode: str) -> None:
 
 
 def _instrument(mode: str) -> Callable[[], Any]:
-    """Instrument as `mode` says; return what writes all that was recorded, outside of what is measured."""
+    """Instrument with a mode; return a function that discards what was recorded, outside of the measurement."""
     from benchmarks._subjects import Subject
     from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
@@ -71,7 +75,7 @@ def _instrument(mode: str) -> Callable[[], Any]:
 
 
 def tiny() -> Callable[[], Any]:
-    """Return a request to a guest with nothing but its function."""
+    """Return a request to a guest that only has its function."""
     engine = wasmtime.Engine()
     module = wasmtime.Module(engine, TINY)
 

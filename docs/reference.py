@@ -17,8 +17,8 @@ SOURCES = {
 }
 HEAD = """# Reference: what Sandscope emits
 
-Generated from the `telemetry.yaml` files by `make docs`; tests compare them with what is really emitted.
-In Prometheus a dot becomes `_`, the unit is appended (`s` as `_seconds`), and counters end in `_total`.
+Generated from the `telemetry.yaml` files by `make docs`. Tests compare these files with the emitted telemetry.
+In Prometheus, a dot becomes `_`, the unit is appended (`s` as `_seconds`), and counters end in `_total`.
 """
 
 

@@ -1,4 +1,4 @@
-"""Read telemetry back from the stores by their own HTTP APIs: for the demo, and for the tests of the stores."""
+"""Read telemetry from the stores with their HTTP APIs, for the demo and for the tests of the stores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-# A proxy that is set for the internet could not reach loopback.
+# Ignore proxy settings: a proxy cannot reach this machine's loopback interface.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -25,7 +25,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Exemplar:
-    """One measurement in Prometheus with its trace: ``labels`` are its own, ``series`` those of the metric."""
+    """One exemplar in Prometheus: ``labels`` has its trace id, ``series`` the labels of the metric."""
 
     series: Mapping[str, str]
     labels: Mapping[str, str]
@@ -129,7 +129,7 @@ def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Mapping[str, Any]) -> Any:
-    """Return what OTLP's JSON form wraps; 64-bit integers are strings in it."""
+    """Return a value of OTLP's JSON encoding, in which 64-bit integers are strings."""
     if not value:
         return None
     kind, content = next(iter(value.items()))

@@ -1,1 +1,1 @@
-"""An agent whose tools run code in sandboxes, and the table that says how each tool call ended."""
+"""An agent whose tools run code in sandboxes, and a table that shows how each tool call ended."""

@@ -19,7 +19,7 @@ def run(data: Path) -> None:
 
 
 def spans(data: Path) -> list[dict]:
-    """Return name, trace and attributes of what the Collector has written."""
+    """Return the name, trace id and attributes of each span that the Collector has written."""
     requests = map(json.loads, (data / "traces.jsonl").read_text().splitlines())
     groups = [scope for request in requests for r in request["resourceSpans"] for scope in r["scopeSpans"]]
     return [
@@ -31,7 +31,7 @@ def spans(data: Path) -> list[dict]:
 
 
 def table(spans: list[dict]) -> list[tuple[str, ...]]:
-    """Return one row for each execution that a tool call has started."""
+    """Return one row for each execution that a tool call started."""
     started = [span for span in spans if "sandbox.runtime" in span and "gen_ai.tool.call.id" in span]
     names = (*COLUMNS, *EVIDENCE)
     return [tuple(span[name] for name in names) for span in sorted(started, key=lambda span: span["start"])]

@@ -1,9 +1,9 @@
-"""An agent's loop with a scripted model, and spans by OpenTelemetry's conventions for generative AI."""
+"""An agent's loop with a scripted model, and spans that follow OpenTelemetry's GenAI semantic conventions."""
 
 from opentelemetry import baggage, context, trace
 from tools import TOOLS
 
-# What the model answers, turn by turn: a call of a tool, and at last a text.
+# The model's answers, in order: tool calls, and a text at the end.
 SCRIPT = [
     ("run_python", "print(sum(range(101)))"),
     ("run_python", "while True: pass"),
@@ -21,7 +21,7 @@ def ask_model(messages: list[str]) -> tuple[str, str] | str:
 
 
 def execute_tool(number: int, name: str, code: str) -> str:
-    """Run one tool; what it starts carries the attributes of this span."""
+    """Run one tool; the executions that it starts copy the attributes of this span."""
     attributes = {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": name,
@@ -32,9 +32,9 @@ def execute_tool(number: int, name: str, code: str) -> str:
 
 
 def invoke_agent(question: str, conversation: str) -> str:
-    """Ask the model, and do what it asks for until it answers."""
+    """Ask the model, and execute its tool calls until it answers with a text."""
     attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "adder"}
-    # As baggage, the conversation reaches every execution inside, however deep.
+    # Baggage reaches all executions inside, also nested ones.
     context.attach(baggage.set_baggage("gen_ai.conversation.id", conversation))
     with tracer.start_as_current_span("invoke_agent adder", attributes=attributes) as span:
         span.set_attribute("gen_ai.conversation.id", conversation)

@@ -1,4 +1,4 @@
-"""The agent's tools: each runs code that a language model wrote, under limits."""
+"""The agent's tools: each runs code that a language model wrote, with limits."""
 
 import resource
 import subprocess
@@ -14,22 +14,22 @@ MEMORY, CPU_TIME, WALL_TIME = 256 << 20, 1, 10  # bytes, seconds, seconds
 
 
 def limit() -> None:
-    """Set the limits of a child, in the child."""
+    """Set the limits of the child; called in the child."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_TIME, CPU_TIME + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def run_python(code: str) -> str:
     """Run Python in a child process, and return what it prints."""
-    # -I: the code sees nothing of this program's environment and packages.
+    # -I: the code does not use this program's environment variables and packages.
     command = [sys.executable, "-I", "-c", code]
     try:
         child = subprocess.run(
             command, preexec_fn=limit, timeout=WALL_TIME, capture_output=True, text=True, check=False
         )
     except subprocess.TimeoutExpired:
-        return "error: it took too long"
-    return child.stdout if child.returncode == 0 else f"error: it ended with {child.returncode}"
+        return "error: time limit exceeded"
+    return child.stdout if child.returncode == 0 else f"error: exit code {child.returncode}"
 
 
 def run_wasm(module: str) -> str:

@@ -1,4 +1,4 @@
-"""Run the host under a real Collector, and show what arrived where: ``make demo``."""
+"""Run the host program with a real Collector, and show the telemetry that arrived: ``make demo``."""
 
 import argparse
 import os
@@ -31,7 +31,7 @@ def run_host(guest: Path, endpoint: str) -> str:
 
 
 def demo(data: Path, *, native: bool) -> bool:
-    """Send one host execution through a Collector and return whether all of it arrived."""
+    """Run the host program with a Collector and return whether all telemetry arrived."""
     ports, urls = Ports.free(), {}
     try:
         if native:
@@ -54,7 +54,7 @@ def demo(data: Path, *, native: bool) -> bool:
 
 
 parser = argparse.ArgumentParser(prog="make demo")
-parser.add_argument("--stores", choices=["native"], help="send to Prometheus, Jaeger and Loki")
+parser.add_argument("--stores", choices=["native"], help="send telemetry to Prometheus, Jaeger and Loki")
 with tempfile.TemporaryDirectory(prefix="sandscope-demo-") as folder:
     try:
         sys.exit(not demo(Path(folder), native=parser.parse_args().stores == "native"))

@@ -1,4 +1,4 @@
-"""What arrived of one trace, read from the local files or from the stores' own APIs."""
+"""The telemetry of one trace, read from the local files or with the stores' APIs."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from examples.read_back import jaeger_trace, loki_records, prometheus_exemplars,
 
 @dataclass
 class Arrived:
-    """One trace in all three signals; ``places`` says where each signal was read."""
+    """One trace in all three signals; ``places`` are the names of the stores or files that were read."""
 
     trace_id: str
     places: tuple[str, str, str]
     spans: list[dict] = field(default_factory=list)  # the attributes of each
-    executions: int = 0  # as the metric counts them
-    exemplars: int = 0  # that lead to this trace
+    executions: int = 0  # the value of the metric
+    exemplars: int = 0  # those that link to this trace
     logs: int = 0
 
 
 def from_stores(urls: dict[str, str], trace_id: str) -> Arrived:
-    """Ask Jaeger, Prometheus and Loki."""
+    """Query Jaeger, Prometheus and Loki."""
     arrived = Arrived(trace_id, ("Jaeger", "Prometheus", "Loki"))
     arrived.spans = [dict(span.attributes) for span in jaeger_trace(urls["jaeger"], trace_id)]
     executions = prometheus_query(urls["prometheus"], "sum(sandbox_executions_total)")
@@ -32,7 +32,7 @@ def from_stores(urls: dict[str, str], trace_id: str) -> Arrived:
 
 
 def from_files(data: Path, trace_id: str) -> Arrived:
-    """Read what the Collector's overlay ``local`` wrote."""
+    """Read the files that the Collector's overlay ``local`` wrote."""
     arrived = Arrived(trace_id, ("traces.jsonl", "metrics.jsonl", "logs.jsonl"))
     spans = [span for span in _items(data, "traces", "Spans") if span["traceId"] == trace_id]
     arrived.spans = [
@@ -46,7 +46,7 @@ def from_files(data: Path, trace_id: str) -> Arrived:
     for metric in _items(data, "metrics", "Metrics"):
         if metric["name"] == "sandbox.executions":
             points = metric["sum"]["dataPoints"]
-            for point in points:  # cumulative: the last of each series counts
+            for point in points:  # cumulative: use the last point of each series
                 series = point["startTimeUnixNano"], json.dumps(point["attributes"])
                 counts[series] = int(point.get("asInt", 0))
             exemplars = [exemplar for point in points for exemplar in point.get("exemplars", [])]

@@ -1,4 +1,4 @@
-"""A small convolutional network on the handwritten digits that scikit-learn carries."""
+"""A small convolutional network for the handwritten digits of scikit-learn."""
 
 import torch
 from sklearn.datasets import load_digits
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Reader(nn.Module):
-    """Reads one of ten digits from 8 x 8 pixels."""
+    """Classifies one of ten digits of 8 x 8 pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Reader(nn.Module):
 
 
 def train_and_test() -> float:
-    """Return the share of 360 unseen digits that a network trained on 1437 reads right."""
+    """Train on 1437 digits, and return the accuracy on the 360 others."""
     torch.manual_seed(0)
     data = load_digits()
     images = torch.tensor(data.images / 16, dtype=torch.float32).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""One host execution: a guest counts words, a child judges submissions, a model reads digits.
+"""A host program: a guest counts words, a child judges submissions, and a model classifies digits.
 
 python host.py GUEST.wasm TEXT
 """
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def count_words(guest: str, text: str) -> None:
-    """Run a Go program, compiled to WebAssembly, on a text."""
+    """Run a Go program, compiled to WebAssembly, with a text as its input."""
     store = wasmtime.Store()
     linker = wasmtime.Linker(store.engine)
     linker.define_wasi()
@@ -31,13 +31,13 @@ def count_words(guest: str, text: str) -> None:
 
 
 def read_digits() -> None:
-    """Train and test a small network, where torch is installed."""
+    """Train and test a small network, if torch is installed."""
     try:
         import digits
     except ImportError as missing:
-        print(f"model: skipped, there is no {missing.name}", flush=True)
+        print(f"model: skipped, {missing.name} is not installed", flush=True)
     else:
-        print(f"model: {digits.train_and_test():.0%} of unseen digits read right", flush=True)
+        print(f"model: accuracy {digits.train_and_test():.0%}", flush=True)
 
 
 with trace.get_tracer("one_trace").start_as_current_span("host") as span:

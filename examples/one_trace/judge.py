@@ -1,4 +1,4 @@
-"""Judge submissions: each runs in a child process of its own, under limits."""
+"""Judge submissions: each runs in its own child process, with limits."""
 
 import resource
 import subprocess
@@ -15,14 +15,14 @@ LIMITS = {
 
 
 def limit() -> None:
-    """Set the limits of a child, in the child."""
+    """Set the limits of the child; called in the child."""
     for name, value in LIMITS.items():
         resource.setrlimit(name, value)
 
 
 def judge(submission: Path) -> int:
     """Run one submission and return its exit code, negative for a signal."""
-    python = [sys.executable, "-I", submission]  # isolated: a submission sees nothing of this program
+    python = [sys.executable, "-I", submission]  # isolated from this program's environment
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run(
             python if submission.suffix == ".py" else ["/bin/sh", submission],

@@ -1,4 +1,4 @@
-"""What has to arrive, and the table that shows whether it did."""
+"""The telemetry that is expected, and a table that shows whether it arrived."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ STATUSES = ("OK", "RE", "TLE", "MLE", "FSE")
 
 
 def rows(arrived: Arrived) -> list[tuple[str, str, str, int]]:
-    """Return one row (signal, what, where, count) for all that has to arrive."""
+    """Return rows (signal, what, where, count) for the expected telemetry."""
     traces, metrics, logs = arrived.places
 
     def spans(what: str, **wanted: str) -> tuple[str, str, str, int]:
@@ -23,13 +23,13 @@ def rows(arrived: Arrived) -> list[tuple[str, str, str, int]]:
         result.append(spans(f"child processes judged {status}", runtime="subprocess", verdict_status=status))
     if TORCH:
         result.append(spans("the model, training", operation="training"))
-        result.append(spans("the model, reading", operation="inference"))
+        result.append(spans("the model, inference", operation="inference"))
     executions = sum("sandbox.runtime" in span for span in arrived.spans)
     return [
         *result,
-        ("metric", f"executions, {executions} wanted", metrics, _same(arrived.executions, executions)),
-        ("metric", "exemplars that lead to the trace", metrics, arrived.exemplars),
-        ("log", f"executions, {executions} wanted", logs, _same(arrived.logs, executions)),
+        ("metric", f"executions, {executions} expected", metrics, _same(arrived.executions, executions)),
+        ("metric", "exemplars that link to the trace", metrics, arrived.exemplars),
+        ("log", f"executions, {executions} expected", logs, _same(arrived.logs, executions)),
     ]
 
 
@@ -38,15 +38,15 @@ def _same(count: int, wanted: int) -> int:
 
 
 def complete(arrived: Arrived) -> bool:
-    """Return whether all of it arrived."""
+    """Return whether everything arrived."""
     return all(count for *_, count in rows(arrived))
 
 
 def wait_for(read, timeout: float = 30.0) -> Arrived:
-    """Read until all of it has arrived, or until ``timeout`` seconds have passed."""
+    """Read until everything has arrived, or until ``timeout`` seconds have passed."""
     deadline = time.monotonic() + timeout
     while not complete(arrived := read()) and time.monotonic() < deadline:
-        print("\rwaiting for the rest ...", end="", file=sys.stderr, flush=True)
+        print("\rwaiting for telemetry ...", end="", file=sys.stderr, flush=True)
         time.sleep(0.5)
     print("\r\033[K", end="", file=sys.stderr, flush=True)
     return arrived
@@ -58,4 +58,4 @@ def show(arrived: Arrived) -> None:
     for signal, what, where, count in rows(arrived):
         print(f"{'ok' if count else '--':3}{signal:8}{what:40}{where:15}{count:5}")
     if not TORCH:
-        print("   the model: left out, torch is not installed (`make demo TORCH=1` installs it; it is large)")
+        print("   the model: skipped, torch is not installed (`make demo TORCH=1` installs it; it is large)")

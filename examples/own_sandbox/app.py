@@ -9,7 +9,7 @@ import sys
 import sandscope
 from sandscope import OK, Verdict
 
-# Read-only files, no network; -I: the code inside does not load this program's instrumentation.
+# Read-only files, no network. -I: the code inside does not load this program's instrumentation.
 SANDBOX = shlex.split("bwrap --ro-bind / / --dev /dev --proc /proc --unshare-all --die-with-parent")
 PYTHON = [sys.executable, "-I", "-c"]
 NONZERO_EXIT = Verdict("RE", "guest", "re_nonzero_exit")
@@ -19,11 +19,11 @@ NOT_STARTED = Verdict("IE", "host", "ie_supervisor_failure")
 
 
 def run_python(name: str, code: str, *options: str) -> str:
-    """Run some Python for at most five seconds, and return what it printed."""
+    """Run Python code for at most five seconds, and return what it printed."""
     read, write = os.pipe()
     command = [*SANDBOX, "--json-status-fd", str(write), *options, *PYTHON, code]
     with sandscope.execution("bubblewrap", "run", name=name) as run, os.fdopen(read) as status:
-        given = {"env": run.environment(), "pass_fds": [write], "text": True}  # the trace goes on inside
+        given = {"env": run.environment(), "pass_fds": [write], "text": True}  # continues the trace inside
         try:
             done = subprocess.run(command, check=False, capture_output=True, timeout=5, **given)
         except subprocess.TimeoutExpired as error:
@@ -37,7 +37,7 @@ def run_python(name: str, code: str, *options: str) -> str:
             run.finish(NOT_STARTED)
         else:
             run.set_attributes({"process.exit.code": exit_code})
-            # bubblewrap reports a fatal signal as 128 and the signal's number.
+            # bubblewrap reports a fatal signal as 128 plus the signal's number.
             run.finish(OK if exit_code == 0 else SIGNAL if exit_code > 128 else NONZERO_EXIT)
         return done.stdout
 

@@ -1,1 +1,1 @@
-"""A host of plugins that knows nothing of telemetry, and all that is said of it."""
+"""A plugin host without any code for telemetry."""

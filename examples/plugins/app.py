@@ -1,4 +1,4 @@
-"""A host of plugins as anybody writes one with wasmtime: python app.py PLUGIN.wasm FOLDER."""
+"""A typical plugin host with wasmtime: python app.py PLUGIN.wasm FOLDER."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ NOSY = '(module $nosy (import "host" "secrets" (func)) (func (export "run")))'
 
 
 def plugin() -> None:
-    """Let a plugin work on one folder, and on nothing else; keep it compiled."""
+    """Run a plugin that may only access one folder; cache its compiled code."""
     config, wasi = Config(), wasmtime.WasiConfig()
     config.cache = str(FOLDER.parent / "cache.toml")
     wasi.preopen_dir(str(FOLDER), "/data")
@@ -27,7 +27,7 @@ def plugin() -> None:
 
 
 def run(store: Store, module: Module, function: str = "run") -> None:
-    """Run a module with what this host offers, whatever comes of it."""
+    """Run a module with this host's functions, and print its error if it fails."""
     linker = wasmtime.Linker(store.engine)
     linker.define_wasi()
     linker.define_func("host", "greet", wasmtime.FuncType([], []), lambda: print("greeted"))

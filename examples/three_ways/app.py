@@ -1,4 +1,4 @@
-"""A program that knows nothing of telemetry: it calls a WebAssembly guest and starts a child."""
+"""A program without any code for telemetry: it calls a WebAssembly guest and starts a child process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The declarations agree with each other, with the code and with the generated page."""
+"""The declarations are consistent with each other, with the code and with the generated page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_common_metrics_are_declared_as_the_code_has_them() -> None:
         )
 
 
-def test_closed_sets_are_those_of_the_types() -> None:
+def test_closed_sets_equal_the_types() -> None:
     contract = Contract()
     assert _members(contract, "sandbox.verdict.status") == set(get_args(Status))
     assert _members(contract, "sandbox.limit") == set(get_args(Limit))
@@ -67,15 +67,15 @@ def test_every_cause_has_a_known_status() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(Contract.whole().metrics))
-def test_metric_names_carry_neither_unit_nor_total(name: str) -> None:
+def test_metric_names_contain_neither_unit_nor_total(name: str) -> None:
     assert re.fullmatch(r"[a-z]+(\.[a-z]+(_[a-z]+)*)+", name)
     assert not re.search(r"total|seconds", name)
-    # Prometheus appends the unit: where the name has to say bytes in its midst, there is none.
+    # Prometheus appends the unit, so a name that contains `bytes` must have none.
     assert "bytes" not in name or Contract.whole().metrics[name]["unit"] == ""
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_supported_range_is_the_instruments_extra(runtime: str) -> None:
+def test_the_supported_versions_are_those_of_the_instruments_extra(runtime: str) -> None:
     project = tomllib.loads((ROOT / "instrumentations" / runtime / "pyproject.toml").read_text())["project"]
     module = importlib.import_module(f"sandscope_instrumentation_{runtime}")
     instrumentor = getattr(module, f"{runtime.capitalize()}Instrumentor")

@@ -1,4 +1,4 @@
-"""What the documentation names exists, and the commands that it shows are accepted."""
+"""Files and recipes that the documentation names exist, and the commands that it shows are valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMPOSITIONS = sorted(set(re.findall(r"sandscope collector run ((?:[a-z-]+ ?)+?)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_the_target_of_every_link_exists(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
 

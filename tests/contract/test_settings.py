@@ -1,4 +1,4 @@
-"""Every SANDSCOPE_* variable is documented and read as its table says; instrumentations declare theirs."""
+"""Every SANDSCOPE_* variable is documented, and read as documented; instrumentations declare their settings."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_instrumentation_reads_the_variables_that_it_declares_and_no_other(ru
 
 
 def test_settings_are_found() -> None:
-    """Without any, the tests below would check nothing."""
+    """Without settings, the tests below would check nothing."""
     assert "SANDSCOPE_WASMTIME_SPANS" in {each.variable for each in DECLARED}
 
 
@@ -140,7 +140,7 @@ def test_baggage(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) ->
 
 
 @pytest.mark.parametrize(("value", "expected"), [("", True), ("false", False), ("0", False), ("on", True)])
-def test_a_default_holds_where_nothing_is_set(
+def test_an_unset_variable_has_its_default(
     monkeypatch: pytest.MonkeyPatch, value: str, expected: bool
 ) -> None:
     monkeypatch.setenv("A_VARIABLE", value)
@@ -153,7 +153,7 @@ def test_a_choice(monkeypatch: pytest.MonkeyPatch, value: str, expected: str) ->
     assert _settings.read_choice("A_VARIABLE", ("first", "second", "third")) == expected
 
 
-def test_a_wrong_choice_is_answered_with_the_right_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_wrong_choice_lists_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_VARIABLE", "fourth")
     with pytest.raises(SandscopeError, match=r"Set it to first, second or third, or leave it out\."):
         _settings.read_choice("A_VARIABLE", ("first", "second", "third"))

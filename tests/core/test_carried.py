@@ -1,4 +1,4 @@
-"""Executions carry attributes from their parent span or baggage, onto spans and log records only."""
+"""Attributes are copied from the parent span or baggage to spans and log records of executions, not to metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOOL = {"gen_ai.tool.name": "python", "gen_ai.tool.call.id": "call_1"}
 
 @pytest.fixture
 def recorder(telemetry: Telemetry) -> Iterator[Recorder]:
-    """Return a recorder; nothing must reach metrics, and telemetry must not fail."""
+    """Return a recorder; afterwards, check that metrics have no such attributes and that telemetry had no errors."""
     outside = context.attach(Context())
     yield telemetry.recorder(Scope("scope", "1"))
     context.detach(outside)
@@ -46,7 +46,7 @@ def _run(recorder: Recorder, site: Site = SITE, inside: Callable[[], object] = l
 
 
 def _carried(telemetry: Telemetry, name: str = "docker run") -> dict[str, Any]:
-    """Return what the one span of a name carries, which its log record carries, too."""
+    """Return the copied attributes of the only span of a name; its log record must have the same."""
     (span,) = telemetry.spans(name)
     wanted = {*_settings.CARRIED, "tenant"}
     (log,) = [log for log in telemetry.logs() if log.log_record.span_id == span.context.span_id]
@@ -71,7 +71,7 @@ def test_from_the_parent_span(telemetry: Telemetry, recorder: Recorder) -> None:
     assert "other" not in (span.attributes or {})
 
 
-def test_what_is_carried_is_declared(telemetry: Telemetry, recorder: Recorder) -> None:
+def test_carried_attributes_are_declared(telemetry: Telemetry, recorder: Recorder) -> None:
     tracer = telemetry.tracer_provider.get_tracer("agent")
     with tracer.start_as_current_span("execute_tool", attributes=dict.fromkeys(_settings.CARRIED, "x")):
         _run(recorder)
@@ -85,7 +85,7 @@ def test_none_without_a_parent_or_from_one_that_has_none(telemetry: Telemetry, r
     assert _carried(telemetry) == _carried(telemetry, "inside") == {}
 
 
-def test_each_from_its_own_parent(telemetry: Telemetry, recorder: Recorder) -> None:
+def test_each_execution_has_those_of_its_own_parent(telemetry: Telemetry, recorder: Recorder) -> None:
     sites = [Site("docker", "run", f"run {number}") for number in range(3)]
     for number, site in enumerate(sites):
         with _tool(telemetry, **{"gen_ai.tool.call.id": f"call {number}"}):
@@ -125,7 +125,7 @@ def test_from_baggage_unless_the_parent_has_it(telemetry: Telemetry, recorder: R
     assert _carried(telemetry) == {**TOOL, "session.id": "of baggage"}
 
 
-def test_a_child_of_an_execution_carries_what_that_does_and_has(
+def test_a_child_of_an_execution_has_its_carried_and_its_own_attributes(
     telemetry: Telemetry, recorder: Recorder
 ) -> None:
     sites = [
@@ -145,7 +145,7 @@ def test_a_child_of_an_execution_carries_what_that_does_and_has(
     assert _carried(telemetry, "middle") == _carried(telemetry, "inner") == of_middle
 
 
-def test_what_an_execution_sets_itself_stays_and_goes_to_its_children(
+def test_an_execution_keeps_its_own_values_and_passes_them_to_its_children(
     telemetry: Telemetry, recorder: Recorder
 ) -> None:
     with _tool(telemetry):
@@ -157,7 +157,7 @@ def test_what_an_execution_sets_itself_stays_and_goes_to_its_children(
     assert _carried(telemetry) == _carried(telemetry, "inner") == {**TOOL, "gen_ai.tool.name": "own"}
 
 
-def test_through_very_many_executions(telemetry: Telemetry, recorder: Recorder) -> None:
+def test_through_many_nested_executions(telemetry: Telemetry, recorder: Recorder) -> None:
     depth = 200
     open_ones = []
     with _tool(telemetry):
@@ -173,7 +173,7 @@ def test_through_very_many_executions(telemetry: Telemetry, recorder: Recorder) 
 
 
 @pytest.mark.parametrize(("value", "names"), [("", ()), ("none", ()), ("tenant, session.id,", ("tenant",))])
-def test_the_setting_names_them(
+def test_the_setting_selects_them(
     telemetry: Telemetry,
     recorder: Recorder,
     monkeypatch: pytest.MonkeyPatch,
@@ -195,10 +195,10 @@ def test_only_scalars_are_carried(telemetry: Telemetry, recorder: Recorder) -> N
 class _Broken(trace.NonRecordingSpan):
     @property
     def attributes(self) -> dict[str, Any]:
-        raise RuntimeError("a span of somebody else's")
+        raise RuntimeError("a span of another SDK")
 
 
-def test_a_parent_that_cannot_be_read_costs_no_record(telemetry: Telemetry) -> None:
+def test_an_unreadable_parent_does_not_prevent_recording(telemetry: Telemetry) -> None:
     recorder = telemetry.recorder(Scope("scope", "1"))
     with trace.use_span(_Broken(trace.INVALID_SPAN_CONTEXT)):
         _run(recorder)
@@ -206,9 +206,7 @@ def test_a_parent_that_cannot_be_read_costs_no_record(telemetry: Telemetry) -> N
     assert _guard.counts() == {"carried": 1}
 
 
-def test_where_the_parent_is_not_sampled_baggage_is_still_carried(
-    telemetry: Telemetry, recorder: Recorder
-) -> None:
+def test_baggage_is_carried_if_the_parent_is_not_sampled(telemetry: Telemetry, recorder: Recorder) -> None:
     tracer = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False).get_tracer("agent")
     token = context.attach(baggage.set_baggage("session.id", "s", Context()))
     try:

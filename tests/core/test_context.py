@@ -1,4 +1,4 @@
-"""Children get what OpenTelemetry's own propagators would give them."""
+"""Child processes get the variables that OpenTelemetry's propagators inject."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandscope.instrumentation import inject_environment
 
 
 class Own(TraceContextTextMapPropagator):
-    """A program's; cannot be hashed."""
+    """A propagator of the program; it is not hashable."""
 
     __hash__ = None  # type: ignore[assignment] # Python's own way to say so, which types do not know
 

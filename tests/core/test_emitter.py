@@ -1,4 +1,4 @@
-"""What an instrumentation says outside of executions, and executions that are only counted."""
+"""Measurements and log records outside of executions, and executions that are only counted."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LOADS = Metric("wasm.loads", "counter", "{load}", "Loads")
 
 @pytest.fixture
 def recorder(telemetry: Telemetry) -> Recorder:
-    """Return a recorder into an SDK in memory."""
+    """Return a recorder of an SDK that keeps telemetry in memory."""
     return telemetry.recorder(Scope("scope", "1"))
 
 
 def test_values_outside_of_executions_reach_their_metric(recorder: Recorder, telemetry: Telemetry) -> None:
-    """Whatever was measured before a reader collects is in what it collects."""
+    """A collection includes everything that was measured before."""
     for change in (1, 1, -1):
         recorder.measure(INSTANCES, change)
     recorder.measure(LOADS, 2, {"kind": "file"})
@@ -37,8 +37,8 @@ def test_values_outside_of_executions_reach_their_metric(recorder: Recorder, tel
     assert telemetry.points("wasm.loads") == [({"kind": "file"}, 2)]
 
 
-def test_a_bad_value_costs_no_other(recorder: Recorder, telemetry: Telemetry) -> None:
-    """What an instrument refuses is reported; what comes after it is written."""
+def test_an_invalid_value_does_not_affect_other_values(recorder: Recorder, telemetry: Telemetry) -> None:
+    """A value that an instrument rejects is reported; later values are recorded."""
     bad: Any = "many"
     recorder.measure(LOADS, 1)
     recorder.measure(INSTANCES, bad)
@@ -46,10 +46,10 @@ def test_a_bad_value_costs_no_other(recorder: Recorder, telemetry: Telemetry) ->
     assert telemetry.points("wasm.loads") == [({}, 2)]
 
 
-def test_values_that_nobody_collects_are_bounded(
+def test_values_that_no_reader_collects_are_bounded(
     recorder: Recorder, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of a counter are added up; others are, beyond the bound, counted as errors and cost no counter."""
+    """Values of counters are summed. Other values beyond the bound are counted as errors; no counter is affected."""
     monkeypatch.setattr(_emitter, "MAX_PENDING", 3)
     for _ in range(5):
         recorder.measure(LOADS, 1)
@@ -60,7 +60,7 @@ def test_values_that_nobody_collects_are_bounded(
 
 
 def test_a_log_record_is_in_the_trace_of_its_execution(recorder: Recorder, telemetry: Telemetry) -> None:
-    """By default in the current trace, else in that of an execution, also one that is not current."""
+    """By default, it is in the current trace; else in the trace of the given execution, even if that is not current."""
     execution = recorder.begin(Site("wasmtime", "call", "wasm add", current=False))
     assert execution is not None
     recorder.log("wasm.refused", "a path", severity="WARN", attributes={"path": "/x"}, execution=execution)
@@ -74,10 +74,10 @@ def test_a_log_record_is_in_the_trace_of_its_execution(recorder: Recorder, telem
     assert dict(record.attributes or {}) == {"path": "/x"}
 
 
-def test_a_log_record_of_no_execution_is_in_the_current_trace(
+def test_a_log_record_without_an_execution_is_in_the_current_trace(
     recorder: Recorder, telemetry: Telemetry
 ) -> None:
-    """The program's own span counts, too."""
+    """The current span may be the program's own."""
     tracer = telemetry.tracer_provider.get_tracer("program")
     with tracer.start_as_current_span("outer") as outer:
         recorder.log("wasm.refused", "an import")
@@ -93,7 +93,7 @@ def test_a_broken_log_record_is_reported(recorder: Recorder) -> None:
 
 
 def test_an_execution_without_a_trace_is_counted_only(recorder: Recorder, telemetry: Telemetry) -> None:
-    """No span, no log record, and what runs inside belongs to the one outside."""
+    """It has no span and no log record; the parent of spans inside is the enclosing span."""
     tracer = telemetry.tracer_provider.get_tracer("program")
     outer = recorder.begin(SITE)
     counted = recorder.begin(COUNTED)
@@ -116,26 +116,26 @@ def test_an_execution_without_a_trace_is_counted_only(recorder: Recorder, teleme
 
 
 def test_after_a_fall_back_the_direct_recorder_takes_values_and_log_records() -> None:
-    """The program has replaced the providers: what comes now is for its own."""
-    ours, programs = Telemetry("deferred"), Telemetry()
-    recorder, instead = (each.recorder(Scope("scope", "1")) for each in (ours, programs))
+    """The program has replaced the providers, so they get all later telemetry."""
+    deferred, of_program = Telemetry("deferred"), Telemetry()
+    recorder, instead = (each.recorder(Scope("scope", "1")) for each in (deferred, of_program))
     assert isinstance(recorder, DeferredRecorder)
     assert isinstance(instead, DirectRecorder)
     recorder.fall_back_to(instead)
     recorder.measure(LOADS, 1)
     recorder.measure(SIZE, 5)
     recorder.log("wasm.refused", "an import")
-    assert programs.points("wasm.loads") == programs.points("wasm.size") == [({}, 1)]
-    assert len(programs.logs()) == 1
-    assert ours.points("wasm.loads") == ours.logs() == []
-    for telemetry in (ours, programs):
+    assert of_program.points("wasm.loads") == of_program.points("wasm.size") == [({}, 1)]
+    assert len(of_program.logs()) == 1
+    assert deferred.points("wasm.loads") == deferred.logs() == []
+    for telemetry in (deferred, of_program):
         telemetry.shutdown()
 
 
-def test_a_site_hears_of_a_failure_before_the_execution_ends(
+def test_a_site_is_called_on_failure_before_the_execution_ends(
     recorder: Recorder, telemetry: Telemetry
 ) -> None:
-    """It may add to span and log records; what it raises itself is reported."""
+    """It may add attributes to the span and the log record; its own errors are reported."""
     heard = []
 
     def failed(execution: Execution, verdict: Verdict, error: BaseException) -> None:
@@ -157,8 +157,8 @@ def test_a_site_hears_of_a_failure_before_the_execution_ends(
     assert _guard.counts() == {"failed": 1}
 
 
-def test_a_success_is_not_heard_of(recorder: Recorder) -> None:
-    """The hook costs executions that succeed nothing."""
+def test_a_site_is_not_called_on_success(recorder: Recorder) -> None:
+    """The hook has no cost for executions that succeed."""
     heard: list[Any] = []
     site = Site("wasmtime", "call", "wasm add", failed=lambda *given: heard.append(given))
     execution = recorder.begin(site)

@@ -1,4 +1,4 @@
-"""What guests emit is bounded, in the trace of their own execution, and never mistaken for the host's."""
+"""Guests' telemetry is limited, in the trace of their execution, and distinguishable from the host's telemetry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRAP = Verdict("RE", "guest", "re_unreachable")
 
 @pytest.fixture
 def recorder(telemetry: Telemetry) -> Recorder:
-    """Return a recorder into an SDK in memory."""
+    """Return a recorder of an SDK that keeps telemetry in memory."""
     return telemetry.recorder(Scope("scope", "1"))
 
 
@@ -32,7 +32,7 @@ def recorder(telemetry: Telemetry) -> Recorder:
 def guest(
     recorder: Recorder, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[GuestTelemetry]:
-    """Return small limits; all that is emitted must be declared, and nothing fail inside."""
+    """Return small limits; afterwards, check that all telemetry is declared and that there were no errors."""
     monkeypatch.setattr(_guest_telemetry, "_counters", set())
     limits = GuestLimits(spans=5, open_spans=3, attributes=2, logs=2, name=8, value=4, body=6)
     yield GuestTelemetry(recorder, "wasmtime", limits)
@@ -48,13 +48,13 @@ def begin(recorder: Recorder, site: Site = SITE) -> Execution:
 
 
 def refused(telemetry: Telemetry) -> dict[tuple[str, str], float]:
-    """Return how much was refused, by signal and reason."""
+    """Return the number of rejected calls, by signal and reason."""
     points = telemetry.points("sandbox.guest.refused")
     return {(a["sandbox.guest.signal"], a["sandbox.guest.reason"]): value for a, value in points}
 
 
 def span_ids(telemetry: Telemetry) -> dict[str, tuple[int, int | None]]:
-    """Return span id and parent's span id of each span, by name."""
+    """Return the span id and the parent's span id of each span, by name."""
     return {
         span.name: (span.context.span_id, span.parent and span.parent.span_id) for span in telemetry.spans()
     }
@@ -78,7 +78,7 @@ def test_spans_are_children_of_the_execution_and_of_each_other(
     assert len({span.context.trace_id for span in telemetry.spans()}) == 1
 
 
-def test_without_a_handle_the_span_that_was_started_last_is_meant(
+def test_without_a_handle_the_last_started_span_is_used(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:
     execution = begin(recorder)
@@ -99,7 +99,7 @@ def test_without_a_handle_the_span_that_was_started_last_is_meant(
     ("verdict", "description"),
     [(TRAP, "re_unreachable"), (OK, "unfinished")],
 )
-def test_what_is_left_open_ends_with_the_execution(
+def test_open_spans_end_with_the_execution(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry, verdict: Verdict, description: str
 ) -> None:
     execution = begin(recorder)
@@ -113,7 +113,7 @@ def test_what_is_left_open_ends_with_the_execution(
         assert span.end_time == call.end_time
 
 
-def test_handles_mean_nothing_to_another_execution(
+def test_handles_are_invalid_in_another_execution(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:
     outer = begin(recorder)
@@ -200,7 +200,7 @@ def test_counts_of_one_name_add_up(guest: GuestTelemetry, telemetry: Telemetry) 
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), -float("inf"), 1e16])
-def test_what_is_no_count_is_refused(guest: GuestTelemetry, telemetry: Telemetry, value: float) -> None:
+def test_an_invalid_count_is_refused(guest: GuestTelemetry, telemetry: Telemetry, value: float) -> None:
     assert guest.count(b"items", value) == Refusal.INVALID
     assert telemetry.points("sandbox.guest.count") == []
     assert refused(telemetry) == {("count", "invalid"): 1}
@@ -244,7 +244,7 @@ def test_text_that_is_not_utf8_is_replaced_and_long_text_cut(
     assert telemetry.logs()[0].log_record.body == "\U0001f600" * 3 + "\ufffd"
 
 
-def test_without_a_traced_execution_only_counts_are_taken(
+def test_without_a_traced_execution_only_counts_are_accepted(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:
     execution = begin(recorder, COUNTED)
@@ -262,7 +262,7 @@ def test_without_a_traced_execution_only_counts_are_taken(
     assert refused(telemetry) == {("span", "off"): 2, ("attribute", "off"): 1, ("log", "off"): 1}
 
 
-def test_nothing_is_taken_in_another_runtimes_execution(
+def test_nothing_is_accepted_in_another_runtimes_execution(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:
     execution = begin(recorder, Site("subprocess", "process", "true"))
@@ -271,7 +271,7 @@ def test_nothing_is_taken_in_another_runtimes_execution(
     assert [span.name for span in telemetry.spans()] == ["true"]
 
 
-def test_suppressed_telemetry_takes_nothing(
+def test_nothing_is_accepted_while_instrumentation_is_suppressed(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:
     execution = begin(recorder)
@@ -282,7 +282,7 @@ def test_suppressed_telemetry_takes_nothing(
     assert telemetry.points("sandbox.guest.count") == []
 
 
-def test_after_the_end_nothing_is_taken(
+def test_nothing_is_accepted_after_the_end(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:
     execution = begin(recorder)
@@ -293,8 +293,8 @@ def test_after_the_end_nothing_is_taken(
     assert [span.name for span in telemetry.spans()] == ["wasm run"]
 
 
-def test_errors_inside_stay_inside(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An SDK that raises costs the guest its telemetry, and nothing else."""
+def test_errors_of_the_sdk_are_not_raised(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the SDK raises, only the guest's telemetry is lost."""
 
     def fail(*_args: Any, **_kwargs: Any) -> Any:
         raise RuntimeError("broken SDK")
@@ -309,8 +309,8 @@ def test_errors_inside_stay_inside(recorder: Recorder, monkeypatch: pytest.Monke
     assert _guard.counts() == {"guest.span": 1, "guest.count": 1, "guest.refuse": 2}
 
 
-def test_providers_that_the_program_sets_later_get_it() -> None:
-    """A deferred recorder that has given way does so for guests, too."""
+def test_providers_that_the_program_sets_later_get_the_telemetry() -> None:
+    """A deferred recorder that has fallen back to direct does so for guests, too."""
     first, later = Telemetry("deferred"), Telemetry("direct")
     recorder = first.recorder(Scope("scope", "1"))
     guest = GuestTelemetry(recorder, "wasmtime")

@@ -1,4 +1,4 @@
-"""Where OpenTelemetry's internals are not as known, the public API does the same, only slower."""
+"""If OpenTelemetry's internals have changed, the public API gives the same results, more slowly."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _point(reader: InMemoryMetricReader, name: str) -> Any:
 
 @pytest.fixture
 def one_by_one(monkeypatch: Patch) -> list[float]:
-    """Return a list of the values that go through the SDK's own code."""
+    """Return a list that receives the values that are passed to the SDK's public API."""
     values: list[float] = []
     aggregate = _ExplicitBucketHistogramAggregation.aggregate
 
@@ -69,7 +69,7 @@ def one_by_one(monkeypatch: Patch) -> list[float]:
     return values
 
 
-def test_values_are_merged_in_bulk_where_all_is_as_known(one_by_one: list[float]) -> None:
+def test_values_are_merged_in_bulk_if_the_internals_are_known(one_by_one: list[float]) -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     assert _merge(provider)
@@ -85,13 +85,13 @@ def test_values_are_merged_in_bulk_where_all_is_as_known(one_by_one: list[float]
 @pytest.mark.parametrize(
     "values", [[], [1, float("nan")], [float("inf")], [2, -1], ["x"], [10**400]], ids=repr
 )
-def test_what_record_would_refuse_is_left_to_record(values: Sequence[Any]) -> None:
+def test_values_that_the_sdk_rejects_are_passed_to_the_sdk(values: Sequence[Any]) -> None:
     provider = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
     assert not _merge(provider, values)
     provider.shutdown()
 
 
-def test_a_histogram_that_is_not_the_sdks_is_left_to_record() -> None:
+def test_values_of_another_histogram_are_passed_to_it() -> None:
     assert not _merge(NoOpMeterProvider())
 
 
@@ -157,10 +157,10 @@ BROKEN: list[tuple[Callable[[Patch], None], bool]] = [
 
 
 @pytest.mark.parametrize(("break_it", "merged"), BROKEN, ids=lambda value: getattr(value, "__name__", ""))
-def test_whatever_has_changed_all_is_counted(
+def test_all_is_counted_whichever_internals_have_changed(
     break_it: Callable[[Patch], None], merged: bool, monkeypatch: Patch
 ) -> None:
-    """Merged or not: what only one view has otherwise is done for that view by the SDK's own code."""
+    """With or without merging. If only one view has unknown internals, the SDK's API is used for that view."""
     break_it(monkeypatch)
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
@@ -206,10 +206,10 @@ def test_an_sdk_without_those_internals_can_be_imported(monkeypatch: Patch) -> N
         importlib.reload(_histograms)
 
 
-def test_the_sdks_of_before_attribute_hashes_are_known_too(
+def test_older_sdks_without_attribute_hashes_are_supported(
     monkeypatch: Patch, one_by_one: list[float]
 ) -> None:
-    """SDK 1.44 keys its series by a frozen set."""
+    """SDK 1.44 identifies series by a frozen set."""
     monkeypatch.setattr(_histograms, "_hash", None)
     monkeypatch.setattr(
         _view_instrument_match, "_hash_attributes", lambda a: frozenset(a.items()), raising=False
@@ -223,7 +223,7 @@ def test_the_sdks_of_before_attribute_hashes_are_known_too(
     provider.shutdown()
 
 
-def test_a_foreign_runtime_context_is_left_alone(monkeypatch: Patch) -> None:
+def test_another_runtime_context_is_not_changed(monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(context, "_RUNTIME_CONTEXT", object())
         assert not _internals.set_default_context(Context())
@@ -238,10 +238,10 @@ def test_the_variable_of_the_current_context_is_found() -> None:
     context.detach(token)
 
 
-def test_a_provider_slot_that_has_moved_stays_closed(monkeypatch: Patch) -> None:
+def test_a_provider_slot_that_has_moved_is_not_changed(monkeypatch: Patch) -> None:
     monkeypatch.delattr(trace, "_TRACER_PROVIDER_SET_ONCE")
     assert not _internals.open_provider_slot("traces")
 
 
-def test_an_exporter_that_is_not_otlps_takes_no_encoded_batch() -> None:
+def test_only_otlp_exporters_take_encoded_batches() -> None:
     assert not _internals.accept_encoded(object())

@@ -30,7 +30,7 @@ SIZE = Metric("test.size", "histogram", "By", "A size")
 
 @pytest.fixture
 def recorded(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Telemetry]:
-    """Record into an SDK in memory; telemetry itself must not fail."""
+    """Record with an SDK that keeps telemetry in memory; afterwards, check that telemetry had no errors."""
     monkeypatch.setattr(_manual, "_recorder", telemetry.recorder(_manual.SCOPE))
     outside = context.attach(Context())
     yield telemetry
@@ -47,7 +47,7 @@ def _verdicts(telemetry: Telemetry) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_leaving_is_ok_in_all_three_signals(recorded: Telemetry) -> None:
+def test_the_end_of_the_block_is_ok_in_all_three_signals(recorded: Telemetry) -> None:
     with sandscope.execution("docker", "run", name="run python", attributes={"image": "python"}) as run:
         assert current_execution() is run
         run.set_attributes({"tags": ["a", "b"]})
@@ -69,7 +69,7 @@ def test_leaving_is_ok_in_all_three_signals(recorded: Telemetry) -> None:
     assert recorded.points("sandbox.execution.active") == [(kind, 0.0)]
 
 
-def test_what_is_emitted_is_declared(recorded: Telemetry) -> None:
+def test_emitted_telemetry_is_declared(recorded: Telemetry) -> None:
     with sandscope.execution("docker", "run"):
         pass
     with pytest.raises(ValueError, match="x"), sandscope.execution("docker", "run"):
@@ -87,7 +87,7 @@ def test_what_is_emitted_is_declared(recorded: Telemetry) -> None:
         (asyncio.CancelledError(), ("IE", "host", "ie_interrupted")),
     ],
 )
-def test_an_exception_fails_it_and_is_raised_unchanged(
+def test_an_exception_fails_the_execution_and_is_raised_unchanged(
     recorded: Telemetry, error: BaseException, verdict: tuple[str, ...]
 ) -> None:
     def run() -> None:
@@ -103,7 +103,7 @@ def test_an_exception_fails_it_and_is_raised_unchanged(
     assert (span.attributes or {})["error.type"] == type(error).__qualname__
 
 
-def test_a_verdict_from_evidence_stays_whatever_follows(recorded: Telemetry) -> None:
+def test_later_ends_do_not_change_a_verdict(recorded: Telemetry) -> None:
     def run(timeout: BaseException) -> None:
         with sandscope.execution("docker", "run") as run:
             run.finish(Verdict("TLE", "host", "tle_wall", "wall"))
@@ -124,7 +124,7 @@ def test_a_verdict_from_evidence_stays_whatever_follows(recorded: Telemetry) -> 
     assert recorded.points("test.size") == []
 
 
-def test_an_exception_can_have_a_verdict_of_its_own(recorded: Telemetry) -> None:
+def test_an_exception_can_have_its_own_verdict(recorded: Telemetry) -> None:
     with sandscope.execution("docker", "run") as run:
         run.fail(TimeoutError("too long"), Verdict("TLE", "host", "tle_wall", "wall"))
     (log,) = recorded.logs()
@@ -132,7 +132,7 @@ def test_an_exception_can_have_a_verdict_of_its_own(recorded: Telemetry) -> None
     assert (log.log_record.attributes or {})["exception.message"] == "too long"
 
 
-def test_of_an_exception_only_class_and_cut_message_are_kept(recorded: Telemetry) -> None:
+def test_only_class_and_truncated_message_of_an_exception_are_kept(recorded: Telemetry) -> None:
     def run(secret: str) -> None:
         with sandscope.execution("docker", "run"):
             raise ValueError("m" * 1024 + secret)
@@ -161,7 +161,7 @@ def test_as_a_decorator_each_call_is_an_execution(recorded: Telemetry) -> None:
     assert {(span.attributes or {})["kind"] for span in recorded.spans("divide")} == {"test"}
 
 
-def test_coroutine_functions_and_async_with_end_when_they_end(recorded: Telemetry) -> None:
+def test_coroutine_functions_and_async_with_end_with_their_last_statement(recorded: Telemetry) -> None:
     @sandscope.execution("docker", "run", name="outer")
     async def outer(number: int) -> int:
         async with sandscope.execution("docker", "exec", name="inner") as run:
@@ -205,7 +205,7 @@ async def _async_generator() -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("function", [_generator, _async_generator, "text", None, 5])
-def test_what_cannot_be_decorated_is_refused_at_once(function: Any) -> None:
+def test_a_function_that_cannot_be_decorated_is_refused_at_once(function: Any) -> None:
     with pytest.raises(TypeError, match="Use `with` inside it"):
         sandscope.execution("docker", "run")(function)
 
@@ -258,7 +258,7 @@ def test_an_execution_is_entered_once(recorded: Telemetry) -> None:
     ],
     ids=range(10),
 )
-def test_a_wrong_argument_of_a_method_costs_no_record(
+def test_a_wrong_argument_of_a_method_does_not_prevent_recording(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, use: Any
 ) -> None:
     monkeypatch.setattr(_manual, "_recorder", telemetry.recorder(_manual.SCOPE))
@@ -269,7 +269,7 @@ def test_a_wrong_argument_of_a_method_costs_no_record(
     assert [value for _, value in telemetry.points("sandbox.execution.active")] == [0.0]
 
 
-def test_where_instrumentation_is_suppressed_everything_does_nothing(recorded: Telemetry) -> None:
+def test_nothing_happens_while_instrumentation_is_suppressed(recorded: Telemetry) -> None:
     @sandscope.execution("docker", "run")
     def answer() -> int:
         return 42
@@ -315,7 +315,7 @@ def test_the_environment_continues_the_trace_and_changes_nothing_else(
     assert dict(os.environ) == before
 
 
-def test_what_it_starts_is_inside(recorded: Telemetry) -> None:
+def test_nested_executions_and_spans_are_children(recorded: Telemetry) -> None:
     instrumentors = (SubprocessInstrumentor(), WasmtimeInstrumentor())
     for instrumentor in instrumentors:
         instrumentor.instrument(**recorded.providers)
@@ -357,7 +357,7 @@ def test_leaving_on_another_thread_or_in_another_context_does_not_raise(
         def leave() -> None:
             try:
                 context.__exit__(None, None, None)
-            except BaseException as error:  # noqa: BLE001 -- that is what is tested
+            except BaseException as error:  # noqa: BLE001 -- the test fails on any error
                 errors.append(error)
 
         other = threading.Thread(target=leave)
@@ -405,13 +405,13 @@ def test_runtimes_and_operations_are_limited(
     _manual._site.cache_clear()
 
 
-def test_names_that_differ_each_time_are_no_different_sites_for_ever() -> None:
+def test_the_number_of_sites_is_limited_if_names_differ_each_time() -> None:
     for number in range(1000):
         sandscope.execution("docker", "run", name=f"run {number}")
     assert _manual._site.cache_info().currsize <= 256
 
 
-def test_the_recorder_is_asked_for_once(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recorder_is_requested_once(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     from sandscope._recording import _choice
 
     asked = []
@@ -441,7 +441,7 @@ def test_without_a_recorder_the_program_runs_on(
     assert len(caplog.records) == 1
 
 
-def test_a_forked_child_records_its_own(recorded: Telemetry) -> None:
+def test_a_forked_child_records_its_executions(recorded: Telemetry) -> None:
     def child() -> list[str]:
         recorded.clear()
         with sandscope.execution("docker", "run", name="of the child"):
@@ -475,7 +475,7 @@ print([span.name for span in exporter.get_finished_spans()])
 
 
 @pytest.mark.parametrize("first", ["set up before", "set up after"])
-def test_it_follows_the_providers_of_the_program(first: str) -> None:
+def test_it_uses_the_providers_that_the_program_sets(first: str) -> None:
     program = PROGRAM if first == "set up after" else "import sandscope.auto\n" + PROGRAM
     with OtlpSink() as sink:
         environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
@@ -485,7 +485,7 @@ def test_it_follows_the_providers_of_the_program(first: str) -> None:
     assert names == ({"before", "after"} if first == "set up before" else {"after"})
 
 
-def test_the_types_are_those_that_a_program_sees(tmp_path: Path) -> None:
+def test_decorators_keep_the_types_of_functions(tmp_path: Path) -> None:
     source = """
 import sandscope
 

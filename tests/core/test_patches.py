@@ -1,4 +1,4 @@
-"""What is patched can be put back, and what was added goes away again."""
+"""Replaced methods are restored, and added attributes are removed."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from sandscope.instrumentation import Patches
 
 
 class Owner:
-    """Has something to replace."""
+    """A class with a method to replace."""
 
     @classmethod
     def make(cls) -> str:
         return "plain"
 
 
-class Heir(Owner):
-    """Has it by inheritance."""
+class Subclass(Owner):
+    """A class that inherits the method."""
 
 
-def _ours(_original: Any) -> Any:
-    return classmethod(lambda cls: "ours")
+def _replaced(_original: Any) -> Any:
+    return classmethod(lambda cls: "replaced")
 
 
-@pytest.mark.parametrize("owner", [Owner, Heir])
-def test_what_is_replaced_comes_back(owner: type[Owner]) -> None:
+@pytest.mark.parametrize("owner", [Owner, Subclass])
+def test_a_replaced_method_is_restored(owner: type[Owner]) -> None:
     before = dict(vars(owner))
     patches = Patches()
-    patches.replace(owner, "make", _ours)
-    assert owner.make() == "ours"
+    patches.replace(owner, "make", _replaced)
+    assert owner.make() == "replaced"
     assert not patches.undone
     patches.undo()
     assert owner.make() == "plain"
@@ -41,7 +41,7 @@ def test_what_is_replaced_comes_back(owner: type[Owner]) -> None:
         assert dict(vars(owner)) == before
 
 
-def test_what_is_added_goes_away() -> None:
+def test_an_added_attribute_is_removed() -> None:
     before = dict(vars(Owner))
     patches = Patches()
     patches.add(Owner, "more", 5)
@@ -50,7 +50,7 @@ def test_what_is_added_goes_away() -> None:
     assert dict(vars(Owner)) == before
 
 
-def test_what_was_replaced_by_others_since_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_replacement_by_other_code_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     patches = Patches()
     patches.add(Owner, "more", 5)
     monkeypatch.setattr(Owner, "more", 6)
@@ -59,23 +59,23 @@ def test_what_was_replaced_by_others_since_stays(monkeypatch: pytest.MonkeyPatch
     assert _guard.counts() == {"uninstrument": 1}
 
 
-@pytest.mark.parametrize("heir", [False, True])
-def test_what_others_have_wrapped_is_bound_as_it_was(heir: bool) -> None:
-    """A wrapper of wrapt's that is called as a function does not find its instance."""
+@pytest.mark.parametrize("subclass", [False, True])
+def test_a_method_that_other_code_has_wrapped_is_bound_to_its_instance(subclass: bool) -> None:
+    """A wrapper of wrapt that is called as a function does not know its instance."""
     seen: list[Any] = []
 
     class Wrapped:
         def method(self, value: int) -> int:
             return value + 1
 
-    def theirs(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def tsubclasss(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         seen.append((instance, args, kwargs))
         return wrapped(*args, **kwargs)
 
     wrapped: Any = Wrapped
-    wrapped.method = wrapt.FunctionWrapper(wrapped.method, theirs)
+    wrapped.method = wrapt.FunctionWrapper(wrapped.method, tsubclasss)
     raw = vars(wrapped)["method"]
-    owner: Any = type("Heir", (wrapped,), {}) if heir else wrapped
+    owner: Any = type("Subclass", (wrapped,), {}) if subclass else wrapped
     patches = Patches()
     patches.replace(owner, "method", lambda original: lambda self, value: original(self, value=value) * 2)
     instance = owner()
@@ -86,7 +86,7 @@ def test_what_others_have_wrapped_is_bound_as_it_was(heir: bool) -> None:
     assert vars(wrapped)["method"] is raw
 
 
-def test_a_name_that_an_owner_lacks_is_left_alone() -> None:
+def test_a_missing_attribute_is_ignored() -> None:
     before = dict(vars(Owner))
-    Patches().replace(Owner, "nothing", _ours)
+    Patches().replace(Owner, "nothing", _replaced)
     assert dict(vars(Owner)) == before

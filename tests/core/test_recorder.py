@@ -1,4 +1,4 @@
-"""Either recorder turns an execution into one span, its points and one log record."""
+"""Each recorder turns an execution into one span, its metric points and one log record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _begin(recorder: Recorder, site: Site = SITE) -> Execution:
     return execution
 
 
-def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> None:
+def test_success_is_recorded_in_all_three_signals_in_one_trace(telemetry: Telemetry) -> None:
     recorder = telemetry.recorder(Scope("scope", "1"))
     _begin(recorder).finish()
 
@@ -54,7 +54,7 @@ def test_success_gives_all_three_signals_in_one_trace(telemetry: Telemetry) -> N
     assert Contract().violations(telemetry) == []
 
 
-def test_failure_carries_verdict_error_and_limit(telemetry: Telemetry) -> None:
+def test_failure_has_verdict_error_and_limit(telemetry: Telemetry) -> None:
     recorder = telemetry.recorder(Scope("scope", "1"))
     _begin(recorder).fail(ValueError("no more fuel"))
 
@@ -86,7 +86,7 @@ def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetr
     assert middle.parent.span_id == outer.get_span_context().span_id
 
 
-def test_a_detached_execution_leaves_the_current_context_alone(telemetry: Telemetry) -> None:
+def test_a_detached_execution_does_not_change_the_current_context(telemetry: Telemetry) -> None:
     recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder, replace(SITE, current=False))
     assert not trace.get_current_span().get_span_context().is_valid
@@ -133,7 +133,7 @@ def test_a_broken_verdict_is_missing_evidence(telemetry: Telemetry) -> None:
     assert execution.verdict == MISSING_EVIDENCE
 
 
-def test_nothing_is_recorded_where_instrumentation_is_suppressed(telemetry: Telemetry) -> None:
+def test_nothing_is_recorded_while_instrumentation_is_suppressed(telemetry: Telemetry) -> None:
     recorder = telemetry.recorder(Scope("scope", "1"))
     with suppress_instrumentation():
         assert recorder.begin(SITE) is None
@@ -163,7 +163,7 @@ class _GuestError(Exception):
 
 
 def test_an_error_is_not_kept(telemetry: Telemetry) -> None:
-    """Its traceback holds the frames of the program, and with them all that they hold."""
+    """Its traceback refers to the program's frames, and so keeps their objects alive."""
     recorder = telemetry.recorder(Scope("scope", "1"))
     execution = _begin(recorder)
     error = _GuestError("x" * 5000)

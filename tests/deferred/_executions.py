@@ -1,4 +1,4 @@
-"""Random executions: what guests, programs and instrumentations may do to a record."""
+"""Random executions, with everything that guests, programs and instrumentations may add to a record."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def parents(draw: st.DrawFn) -> Context:
 
 @st.composite
 def details(draw: st.DrawFn) -> Details | None:
-    """Return details as an instrumentation leaves them."""
+    """Return details as an instrumentation sets them."""
     if draw(st.booleans()):
         return None
     made = Details()
@@ -137,7 +137,7 @@ def details(draw: st.DrawFn) -> Details | None:
 
 @st.composite
 def calls(draw: st.DrawFn) -> list[tuple[str, tuple[Any, ...]]]:
-    """Return what a program calls on the current span, as (method, arguments)."""
+    """Return calls of the current span by a program, as (method, arguments)."""
     methods: list[Any] = [
         st.tuples(st.just("set_attribute"), st.tuples(_keys, _values)),
         st.tuples(st.just("set_attributes"), st.tuples(_attributes)),
@@ -152,7 +152,7 @@ def calls(draw: st.DrawFn) -> list[tuple[str, tuple[Any, ...]]]:
 
 
 class Run(NamedTuple):
-    """What goes into an execution, whichever recorder records it."""
+    """The input of an execution, for any recorder."""
 
     site: Site
     verdict: Verdict
@@ -162,7 +162,7 @@ class Run(NamedTuple):
 
 
 def known(site: dict[str, Any], own: dict[Any, Any], verdict: Verdict = OK) -> Run:
-    """Return a run with attributes of the site and of its own, ended by an error."""
+    """Return a run that ended with an error, with attributes of the site and its own attributes."""
     made = Details()
     made.attributes, made.error_type, made.error_message = own, "ValueError", "why"
     return Run(Site("torch", "load", "load", attributes=site), verdict, Context(), made, [])
@@ -170,7 +170,7 @@ def known(site: dict[str, Any], own: dict[Any, Any], verdict: Verdict = OK) -> R
 
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
-    """Return a run that both recorders are to record alike."""
+    """Return a run that both recorders have to record in the same way."""
     return Run(draw(sites), draw(verdicts), draw(parents()), draw(details()), draw(calls()))
 
 
@@ -192,7 +192,7 @@ def ended(
     identity: SpanContext | None = None,
     times: tuple[int, int] = (1_700_000_000_000_000_000, 1_700_000_000_000_012_345),
 ) -> DeferredExecution:
-    """Return an ended execution, as the drain hands it to the encoder."""
+    """Return an ended execution, as the drain passes it to the encoder."""
     execution = object.__new__(DeferredExecution)
     execution.site, execution.verdict, execution.details = site, verdict, details
     execution.parent_context = Context() if parent is None else parent
@@ -203,7 +203,7 @@ def ended(
 
 
 def write(execution: DeferredExecution, calls: list[tuple[str, tuple[Any, ...]]]) -> DeferredExecution:
-    """Call methods on the span of an execution as if it were running still."""
+    """Call methods of the span of an execution as if it were still running."""
     verdict, execution.verdict = execution.verdict, None
     for method, arguments in calls:
         getattr(execution, method)(*arguments)

@@ -1,4 +1,4 @@
-"""A program with a deferred recorder of its own, and exporters that behave or do not."""
+"""A program with its own deferred recorder, and exporters that work or fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIGNALS = ("span", "log")
 
 
 class Exporter:
-    """Counts what arrives, after it has done what it is told to do with each request."""
+    """Stores the records that arrive, after it has called a given function with each request."""
 
     def __init__(self, work: Callable[[], object] = lambda: None, result: Any = SpanExportResult.SUCCESS):
         self.work, self.result = work, result
@@ -73,7 +73,7 @@ class Program:
             assert not thread.is_alive()
 
     def outcomes(self, signal: Any) -> dict[str, int]:
-        """Return what became of the records of a signal, without zeros."""
+        """Return the outcomes of the records of a signal, without zeros."""
         counts = {outcome: self.pipeline.outcomes.count(signal, outcome) for outcome in OUTCOMES}  # type: ignore[arg-type]
         return {outcome: count for outcome, count in counts.items() if count}
 
@@ -102,7 +102,7 @@ class Program:
 
 
 def within(seconds: float, work: Callable[[], object]) -> None:
-    """Do something on a thread of its own, and fail if it takes longer: a deadlock must not hang the tests."""
+    """Call a function on another thread, and fail if it takes longer, so that a deadlock does not block the tests."""
     failed: list[BaseException] = []
 
     def do() -> None:

@@ -1,4 +1,4 @@
-"""Lets no drain outlive its test."""
+"""Ends the drain thread of each test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deferred._programs import Program
 
 
 @pytest.fixture(autouse=True)
-def _no_drain_goes_on() -> Iterator[None]:
+def _end_drain() -> Iterator[None]:
     yield
     while Program.made:
         Program.made.pop().pipeline.close()

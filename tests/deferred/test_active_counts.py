@@ -1,4 +1,4 @@
-"""What a collection sees: all that has ended, and exactly how many run, whichever threads they run on."""
+"""A collection includes all executions that have ended, and the exact number of running ones, on all threads."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def provider(reader: InMemoryMetricReader) -> Iterator[MeterProvider]:
     made.shutdown()
 
 
-def test_each_collection_sees_all_that_has_ended_and_all_that_run(
+def test_each_collection_includes_all_ended_and_all_running_executions(
     provider: MeterProvider, reader: InMemoryMetricReader
 ) -> None:
     recorder = _recorder(provider)
@@ -105,7 +105,7 @@ def test_each_collection_sees_all_that_has_ended_and_all_that_run(
         assert found["sandbox.execution.active"] == 10 - ended
 
 
-def test_what_runs_is_shown_by_runtime_and_operation(
+def test_running_executions_are_counted_by_runtime_and_operation(
     provider: MeterProvider, reader: InMemoryMetricReader
 ) -> None:
     recorder = _recorder(provider)
@@ -120,7 +120,7 @@ def test_what_runs_is_shown_by_runtime_and_operation(
     assert dict(found["torch"].attributes or {}) == {"sandbox.runtime": "torch", "sandbox.operation": "load"}
 
 
-def test_ever_new_sites_are_counted_and_not_remembered(
+def test_sites_are_counted_and_not_kept(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_active_counts, "_MOST_SITES", 10)
@@ -158,7 +158,7 @@ def test_nothing_is_lost_between_threads_and_a_periodic_reader_in_delta_temporal
     assert _guard.counts() == {}
 
 
-def test_prometheus_sees_all_of_it() -> None:
+def test_prometheus_reads_all_counts() -> None:
     registry = CollectorRegistry()
     provider = MeterProvider([PrometheusMetricReader(registry=registry)], shutdown_on_exit=False)
     recorder = _recorder(provider)
@@ -175,7 +175,7 @@ def test_prometheus_sees_all_of_it() -> None:
     provider.shutdown()
 
 
-def test_a_later_recorder_of_the_same_scope_is_seen_too(
+def test_a_later_recorder_of_the_same_scope_is_included(
     provider: MeterProvider, reader: InMemoryMetricReader
 ) -> None:
     first = _recorder(provider)
@@ -192,7 +192,7 @@ def test_a_later_recorder_of_the_same_scope_is_seen_too(
     assert found["sandbox.execution.active"] == 2
 
 
-def test_a_collection_does_not_wait_for_ever_for_a_thread_that_counts(
+def test_a_collection_does_not_wait_indefinitely_for_a_thread_that_counts(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_pipeline, "_LOCK_TIMEOUT", 0.05)
@@ -220,9 +220,9 @@ def test_a_collection_does_not_wait_for_ever_for_a_thread_that_counts(
     assert _values(reader.get_metrics_data())["sandbox.executions"] == 1
 
 
-def test_what_ends_while_the_same_thread_counts_is_counted_next() -> None:
+def test_an_execution_that_ends_while_its_thread_counts_is_counted_next() -> None:
     class Interrupting(ExemplarFilter):
-        """Ends an execution in the midst of the SDK, as a finaliser or signal handler may."""
+        """Ends an execution within a call of the SDK, as a finaliser or signal handler may."""
 
         def should_sample(self, *_args: Any) -> bool:
             if interruptions:

@@ -1,4 +1,4 @@
-"""Counted in batches, executions give the very points that the direct recorder gives one by one."""
+"""Counting in batches results in the same data points as the direct recorder."""
 
 from __future__ import annotations
 
@@ -159,14 +159,17 @@ VIEWS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("view", VIEWS)
 def test_all_points_are_those_of_the_direct_recorder(view: str, temporality: Any) -> None:
     given = [View(instrument_name=DURATION, **VIEWS[view])] if VIEWS[view] else []
-    ours, theirs = InMemoryMetricReader(temporality), InMemoryMetricReader(temporality)
-    with _provider(ours, views=given) as our_provider, _provider(theirs, views=given) as their_provider:
-        aggregator, executions = Aggregator(our_provider, SCOPE), _executions(700)
+    deferred, direct = InMemoryMetricReader(temporality), InMemoryMetricReader(temporality)
+    with (
+        _provider(deferred, views=given) as deferred_provider,
+        _provider(direct, views=given) as direct_provider,
+    ):
+        aggregator, executions = Aggregator(deferred_provider, SCOPE), _executions(700)
         for start, end in ((0, 256), (256, 257), (257, 300), (300, 300), (300, 700)):
             aggregator.count(executions[start:end])
-            _one_by_one(their_provider, executions[start:end])
+            _one_by_one(direct_provider, executions[start:end])
             names = [DURATION] if view in OTHER_EXEMPLARS else []
-            found, expected = _points(ours), _points(theirs)
+            found, expected = _points(deferred), _points(direct)
             assert _without_exemplars(found, names=names) == _without_exemplars(expected, names=names)
             assert _have_exemplars(found) == _have_exemplars(expected)
     assert _guard.counts() == {}
@@ -177,13 +180,16 @@ def test_all_points_are_those_of_the_direct_recorder(view: str, temporality: Any
 )
 def test_exemplars_are_those_of_the_direct_recorder(filter_: ExemplarFilter) -> None:
     views = [View(instrument_name=DURATION), View(instrument_name=DURATION, name="few", attribute_keys=set())]
-    ours, theirs = InMemoryMetricReader(), InMemoryMetricReader()
+    deferred, direct = InMemoryMetricReader(), InMemoryMetricReader()
     settings: dict[str, Any] = {"exemplar_filter": filter_, "views": views}
-    with _provider(ours, **settings) as our_provider, _provider(theirs, **settings) as their_provider:
+    with (
+        _provider(deferred, **settings) as deferred_provider,
+        _provider(direct, **settings) as direct_provider,
+    ):
         executions = _executions(300)
-        Aggregator(our_provider, SCOPE).count(executions)
-        _one_by_one(their_provider, executions)
-        found, expected = _points(ours), _points(theirs)
+        Aggregator(deferred_provider, SCOPE).count(executions)
+        _one_by_one(direct_provider, executions)
+        found, expected = _points(deferred), _points(direct)
     assert _without_exemplars(found) == _without_exemplars(expected)
     few = found["few", frozenset()]["exemplars"]
     assert len(few) == len(expected["few", frozenset()]["exemplars"])
@@ -201,7 +207,7 @@ class _EverySecond(ExemplarFilter):
         return value > 1
 
 
-def test_an_exemplar_filter_of_the_programs_own_is_asked() -> None:
+def test_the_programs_exemplar_filter_is_used() -> None:
     reader = InMemoryMetricReader()
     with _provider(reader, exemplar_filter=_EverySecond()) as provider:
         Aggregator(provider, SCOPE).count(_executions(200))
@@ -212,7 +218,7 @@ def test_an_exemplar_filter_of_the_programs_own_is_asked() -> None:
     assert min(values) > 1
 
 
-def test_every_reader_gets_all_in_its_own_temporality() -> None:
+def test_every_reader_gets_all_executions_in_its_own_temporality() -> None:
     first, second = InMemoryMetricReader(), InMemoryMetricReader(DELTA)
     with _provider(first, second) as provider:
         aggregator, executions = Aggregator(provider, SCOPE), _executions(200)
@@ -224,7 +230,7 @@ def test_every_reader_gets_all_in_its_own_temporality() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1, 10**400, "seven"])
-def test_a_value_that_no_instrument_takes_is_dropped_alone(
+def test_only_the_value_that_an_instrument_rejects_is_dropped(
     bad: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     executions = _executions(60)
@@ -241,10 +247,10 @@ def test_a_value_that_no_instrument_takes_is_dropped_alone(
     assert by_name["test.bytes"]["value"] == 58 * 5
     assert by_name["test.state"]["value"] == (5 if bad != -1 else -1)
     assert by_name["sandbox.executions"]["value"] == 60
-    assert caplog.records, "somebody says so: the SDK or Sandscope"
+    assert caplog.records, "the SDK or Sandscope logs it"
 
 
-def test_distinct_causes_are_bounded_and_those_beyond_are_counted() -> None:
+def test_distinct_causes_are_limited_and_all_are_counted() -> None:
     executions = _executions(100_000)
     for number, execution in enumerate(executions):
         execution.details, execution.site = None, CALL
@@ -268,7 +274,7 @@ def test_distinct_causes_are_bounded_and_those_beyond_are_counted() -> None:
         assert "otel.metric.overflow" in Contract.whole().allowed("metric", name), "it is declared"
 
 
-def test_a_verdict_that_cannot_be_counted_does_not_cost_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_verdict_that_cannot_be_counted_does_not_affect_others(caplog: pytest.LogCaptureFixture) -> None:
     executions = _executions(50)
     executions[20].verdict = Verdict("RE", "guest", ["not", "a", "string"])  # type: ignore[arg-type]
     reader = InMemoryMetricReader()

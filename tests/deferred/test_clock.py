@@ -1,4 +1,4 @@
-"""A wall clock that jumps moves time stamps, never durations."""
+"""A change of the wall clock affects timestamps, but not durations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _put_right() -> Any:
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_durations_are_right_when_it_jumps_during_an_execution(
+def test_durations_are_correct_if_the_clock_changes_during_an_execution(
     jump: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = Program()
@@ -39,7 +39,7 @@ def test_durations_are_right_when_it_jumps_during_an_execution(
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_an_end_told_by_another_clock_is_never_before_the_start(jump: int) -> None:
+def test_an_end_time_of_another_clock_is_never_before_the_start(jump: int) -> None:
     program = Program()
     execution: Any = program.recorder.begin(SITE)
     execution.finish(end_time=time.time_ns() - abs(jump))

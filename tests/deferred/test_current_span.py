@@ -1,4 +1,4 @@
-"""While an execution runs, it is the current span: what the program writes on it arrives."""
+"""While an execution runs, it is the current span; the program can add attributes, events and links to it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_attributes_that_the_program_sets_are_on_the_log_record_too() -> None:
     assert span.attributes["one"] == log.log_record.attributes["one"] == 1
 
 
-def test_a_list_is_kept_as_it_was_when_it_was_set() -> None:
+def test_a_list_is_copied_when_it_is_set() -> None:
     values = [1, 2]
 
     def inside(span: trace.Span) -> None:
@@ -90,7 +90,7 @@ def test_a_list_is_kept_as_it_was_when_it_was_set() -> None:
     assert span.attributes["values"] == (1, 2)
 
 
-def test_what_a_program_writes_without_end_is_bounded() -> None:
+def test_attributes_and_events_are_limited() -> None:
     def inside(span: trace.Span) -> None:
         for number in range(100_000):
             span.set_attribute(f"key {number}", number)
@@ -103,7 +103,7 @@ def test_what_a_program_writes_without_end_is_bounded() -> None:
     assert len(span.attributes) == len(span.events) == 128
 
 
-def test_what_is_written_can_be_read_while_it_runs_and_afterwards() -> None:
+def test_the_span_can_be_read_while_it_runs_and_afterwards() -> None:
     program, seen = Program(), list[Any]()
 
     def inside(span: Any) -> None:
@@ -121,13 +121,15 @@ def test_what_is_written_can_be_read_while_it_runs_and_afterwards() -> None:
 @pytest.mark.parametrize(
     ("method", "arguments"), [("add_event", ("no attributes", 5)), ("set_attributes", (5,))]
 )
-def test_what_is_no_mapping_is_reported_and_raises_nothing(method: str, arguments: tuple[Any, ...]) -> None:
+def test_attributes_that_are_no_mapping_are_reported_and_do_not_raise(
+    method: str, arguments: tuple[Any, ...]
+) -> None:
     span = _run(Program(), lambda span: getattr(span, method)(*arguments))
     assert set(span.attributes) >= {"sandbox.runtime"}
     assert _guard.counts() == {f"execution.{method}": 1}
 
 
-def test_threads_that_write_first_at_the_same_time_lose_nothing() -> None:
+def test_attributes_set_by_several_threads_at_once_are_kept() -> None:
     def inside(span: Any) -> None:
         together = threading.Barrier(8)
 
@@ -145,7 +147,7 @@ def test_threads_that_write_first_at_the_same_time_lose_nothing() -> None:
     assert {span.attributes[f"of {number}"] for number in range(8)} == set(range(8))
 
 
-def test_nothing_can_be_written_after_the_end() -> None:
+def test_the_span_does_not_change_after_the_end() -> None:
     program = Program()
     kept: list[Any] = []
     span = _run(program, kept.append)
@@ -159,7 +161,7 @@ def test_nothing_can_be_written_after_the_end() -> None:
     assert "late" not in late.attributes
 
 
-def test_a_log_record_made_inside_is_of_the_same_trace() -> None:
+def test_a_log_record_emitted_inside_is_in_the_same_trace() -> None:
     program, kept = Program(), InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # untyped upstream
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(kept))
@@ -167,11 +169,11 @@ def test_a_log_record_made_inside_is_of_the_same_trace() -> None:
     span = _run(program, lambda _: logger.emit(LogRecord(body="hello")))
     record = kept.get_finished_logs()[0].log_record
     assert (record.trace_id, record.span_id) == (span.context.trace_id, span.context.span_id)
-    ours = program.logs.arrived[0].log_record
-    assert (ours.trace_id, ours.span_id) == (span.context.trace_id, span.context.span_id)
+    own_record = program.logs.arrived[0].log_record
+    assert (own_record.trace_id, own_record.span_id) == (span.context.trace_id, span.context.span_id)
 
 
-def test_a_wrapped_method_is_one_too_and_restores_what_was_before() -> None:
+def test_a_wrapped_method_is_the_current_span_and_restores_the_previous_one() -> None:
     program, tracer = Program(), None
     tracer = program.tracer_provider.get_tracer("mine")
     seen: list[Any] = []

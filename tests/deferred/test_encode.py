@@ -53,7 +53,7 @@ check = settings(
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_complaints_of_the_sdk() -> Iterator[None]:
-    """It logs each odd attribute."""
+    """The SDK logs each attribute of an invalid type."""
     logger = logging.getLogger("opentelemetry")
     before, logger.level = logger.level, logging.CRITICAL + 1
     yield

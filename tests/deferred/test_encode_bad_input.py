@@ -1,4 +1,4 @@
-"""Whatever a record holds, the encoder neither raises nor loses other records; what it leaves out is counted."""
+"""For any record, the encoder does not raise and does not lose other records; records that it omits are counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sandscope.instrumentation import Site
 SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.function.name": "add"})
 any_value = pytest.mark.skipif(SDK < (1, 45), reason="an older SDK refuses such values itself")
 HALF = "\ud800"
-"""Half a surrogate pair: Python's for a byte that is no text, as in file names."""
+"""Half a surrogate pair, which Python uses for bytes that are not valid text, such as in file names."""
 
 
 def _endless() -> Any:
@@ -82,7 +82,7 @@ def _with(attributes: dict[Any, Any]) -> DeferredExecution:
         pytest.param(_Unprintable(), id="unprintable", marks=any_value),
     ],
 )
-def test_a_bad_attribute_costs_itself_or_its_record_and_no_other(encoder: Encoder, value: Any) -> None:
+def test_a_bad_attribute_affects_at_most_its_own_record(encoder: Encoder, value: Any) -> None:
     bad, failed = _with({"before": 1, "bad": value, "after": 2}), []
     for encode, message in (
         (encoder.spans, ExportTraceServiceRequest),
@@ -106,14 +106,14 @@ def test_a_record_that_is_left_out_is_reported_without_its_values(
     assert _guard.counts() == {"encode": 1}
 
 
-def test_a_record_that_cannot_be_encoded_costs_no_other(encoder: Encoder) -> None:
+def test_a_record_that_cannot_be_encoded_does_not_affect_others(encoder: Encoder) -> None:
     never = ended(SITE, times=(-2, -1))
     assert len(_spans(encoder, ended(SITE), never, ended(SITE))) == 2
     assert len(_logs(encoder, ended(SITE), never, ended(SITE))) == 2
     assert _guard.counts() == {"encode": 2}
 
 
-def test_an_error_message_that_is_no_text_is_replaced(encoder: Encoder) -> None:
+def test_an_error_message_that_is_not_valid_text_is_replaced(encoder: Encoder) -> None:
     execution = ended(SITE)
     execution.verdict = None
     execution.__class__ = recorded_by(_Taking())  # type: ignore[arg-type] # of a recorder that takes it
@@ -135,7 +135,7 @@ def test_a_log_record_without_flags_is_encoded(encoder: Encoder) -> None:
 
 
 def test_a_million_names_do_not_grow_memory(encoder: Encoder) -> None:
-    """In small: what is kept of sites has a limit, and what comes beyond is encoded as well."""
+    """On a smaller scale: the number of templates is limited, and records of further sites are encoded, too."""
     most = _encode._MOST_TEMPLATES
     gone = []
     for number in range(most + 10):

@@ -1,4 +1,4 @@
-"""A forked child records and sends what is its own; the parent loses nothing, and neither hangs."""
+"""A forked child records and sends only its own executions; the parent loses none, and neither process hangs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_in_the_middle_of_a_drain() -> None:
     assert len(set(ids)) == len(ids), "no id is given twice"
 
 
-def test_what_waits_and_what_runs_is_the_parents() -> None:
+def test_waiting_and_running_executions_stay_in_the_parent() -> None:
     program = Program()
     program.pipeline.idle = False  # no drain: all waits
     program.run(20)

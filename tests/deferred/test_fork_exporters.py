@@ -1,4 +1,4 @@
-"""A forked child sends by connections of its own, as who it is, whatever the parent's readers were doing."""
+"""A forked child has its own connections and resource, and can send whatever the parent's readers were doing."""
 
 from __future__ import annotations
 
@@ -86,10 +86,10 @@ def test_a_childs_records_carry_the_resource_of_its_own_spans() -> None:
         own: Any = program.tracer_provider.get_tracer("own").start_span("own")
         return own.resource.to_json(), program.spans.arrived[-1].resource.to_json()
 
-    own, ours = in_child(child)
-    assert own == ours
+    of_span, of_execution = in_child(child)
+    assert of_span == of_execution
     if SDK >= (1, 45):
-        assert ours != program.spans.arrived[-1].resource.to_json()
+        assert of_execution != program.spans.arrived[-1].resource.to_json()
 
 
 def test_a_fork_while_a_reader_collects_leaves_the_child_free_to_collect() -> None:
@@ -121,7 +121,7 @@ def test_a_fork_while_a_reader_collects_leaves_the_child_free_to_collect() -> No
 
 
 class _Exporter(MetricExporter):
-    """Takes long in the process that has made it."""
+    """Is slow in the process that created it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def test_a_fork_while_a_reader_exports_leaves_the_child_free_to_export(interval:
         program.meter_provider.shutdown()
 
 
-def test_threads_that_fork_at_the_same_time_leave_nothing_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_fork_at_the_same_time_release_all_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_pipeline, "_LOCK_TIMEOUT", 0.01)
     program = Program()
     held, over = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""Ids, parents and sampling decisions are those that the SDK's own tracer would give."""
+"""Ids, parents and sampling decisions are the same as with the SDK's tracer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Counting(IdGenerator):
 
 
 class _Inside:
-    """Makes a span the current one."""
+    """Makes a span current."""
 
     def __init__(self, parent: SpanContext) -> None:
         self._parent = trace.set_span_in_context(NonRecordingSpan(parent))
@@ -92,7 +92,7 @@ def test_an_execution_that_is_not_current_is_no_parent() -> None:
     assert [span.parent for span in _arrived(program)] == [None, None]
 
 
-def test_a_remote_parent_and_its_trace_state_go_on() -> None:
+def test_a_remote_parent_and_its_trace_state_are_continued() -> None:
     program = Program()
     with _Inside(REMOTE):
         program.run(1)
@@ -104,7 +104,7 @@ def test_a_remote_parent_and_its_trace_state_go_on() -> None:
 
 
 @pytest.mark.parametrize("inside", [UNSAMPLED, None])
-def test_what_is_not_sampled_still_counts(inside: SpanContext | None) -> None:
+def test_executions_that_are_not_sampled_are_counted(inside: SpanContext | None) -> None:
     program = Program(sampler=ALWAYS_OFF if inside is None else DEFAULT_ON)
     with _Inside(inside or SpanContext(0, 0, False)):
         program.run(20)
@@ -117,7 +117,7 @@ def test_what_is_not_sampled_still_counts(inside: SpanContext | None) -> None:
     assert program.executions() == 21
 
 
-def test_a_share_of_the_traces_is_what_the_sampler_says() -> None:
+def test_the_sampler_decides_the_fraction_of_traces() -> None:
     sampler = ParentBased(TraceIdRatioBased(0.5))
     program = Program(sampler=sampler)
     program.run(2000)
@@ -135,20 +135,20 @@ def test_a_custom_id_generator_gives_the_ids() -> None:
     program.run(3)
     contexts = [span.context for span in _arrived(program)]
     assert all(1000 < made.trace_id < 1010 and made.span_id < 10 for made in contexts)
-    assert not any(made.trace_flags & 2 for made in contexts), "nobody says that they are random"
+    assert not any(made.trace_flags & 2 for made in contexts), "the random flag is not set"
 
 
 @pytest.mark.parametrize("sampler", [DEFAULT_ON, ALWAYS_ON, ParentBased(TraceIdRatioBased(1.0))])
 @pytest.mark.parametrize("parent", [None, REMOTE, UNSAMPLED])
-def test_flags_are_those_of_a_span_of_the_sdk(sampler: Sampler, parent: SpanContext | None) -> None:
+def test_flags_are_those_of_an_sdk_span(sampler: Sampler, parent: SpanContext | None) -> None:
     program = Program(sampler=sampler)
     with _Inside(parent or SpanContext(0, 0, False)):
-        ours: Any = program.recorder.begin(SITE)
-        ours.finish()
-        theirs = program.tracer_provider.get_tracer("mine").start_span("theirs").get_span_context()
+        execution: Any = program.recorder.begin(SITE)
+        execution.finish()
+        span_context = program.tracer_provider.get_tracer("mine").start_span("span").get_span_context()
     program.pipeline.settle()
-    assert ours.get_span_context().trace_flags == theirs.trace_flags
-    assert ours.get_span_context().trace_state == theirs.trace_state
+    assert execution.get_span_context().trace_flags == span_context.trace_flags
+    assert execution.get_span_context().trace_state == span_context.trace_state
 
 
 def test_ids_differ() -> None:
@@ -158,7 +158,7 @@ def test_ids_differ() -> None:
     assert len({made.trace_id for made in contexts}) == len({made.span_id for made in contexts}) == 3000
 
 
-def test_a_sampler_sees_what_the_sdk_would_show_it_and_may_add_attributes() -> None:
+def test_a_sampler_gets_the_same_arguments_as_from_the_sdk_and_may_add_attributes() -> None:
     seen = []
 
     class Adding(Sampler):
@@ -180,7 +180,7 @@ def test_a_sampler_sees_what_the_sdk_would_show_it_and_may_add_attributes() -> N
 
 
 @pytest.mark.parametrize("broken", ["sampler", "ids"])
-def test_a_sampler_or_generator_that_raises_costs_the_span_alone(broken: str) -> None:
+def test_if_a_sampler_or_generator_raises_only_the_span_is_lost(broken: str) -> None:
     class Raising(_Counting, Sampler):
         def should_sample(self, *_args: Any, **_more: Any) -> SamplingResult:
             raise ValueError("no decision")

@@ -1,4 +1,4 @@
-"""Which recorder a program gets, and that each way all its executions arrive."""
+"""Which recorder is used for a program, and that all its executions arrive with each of them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_direct_where_it_has_to_be(variables: dict[str, str], why: str) -> None:
     assert (len(sink.spans), len(sink.logs), sum(_sum(sink.metrics).values())) == (5, 5, 5)
 
 
-def test_a_program_that_sets_its_own_provider_takes_over() -> None:
+def test_a_provider_that_the_program_sets_is_used() -> None:
     own = OWN_SPANS + "own = TracerProvider(); own.add_span_processor(processor)\n"
     program = WORK + own + "run(2)\ntrace.set_tracer_provider(own)\nrun(3)" + COUNT + WHY
     with OtlpSink() as sink:
@@ -84,7 +84,7 @@ def test_a_program_that_sets_its_own_provider_takes_over() -> None:
     assert (len(sink.spans), len(sink.logs), sum(_sum(sink.metrics).values())) == (2, 5, 5)
 
 
-def test_a_processor_that_is_added_later_sees_what_begins_from_then_on() -> None:
+def test_a_processor_that_is_added_later_gets_the_executions_that_begin_afterwards() -> None:
     program = (
         WORK
         + OWN_SPANS
@@ -106,7 +106,7 @@ under_way.wait()
     assert (len(sink.logs), sum(_sum(sink.metrics).values())) == (6, 6)
 
 
-def test_a_processor_of_log_records_that_is_added_later_sees_them() -> None:
+def test_a_log_record_processor_that_is_added_later_gets_later_records() -> None:
     program = (
         WORK
         + """
@@ -130,10 +130,12 @@ def test_metrics_alone() -> None:
         assert _run(WORK + "run(5)" + WHY, sink, **variables) == "\n"
     assert (sink.spans, sink.logs) == ([], [])
     assert sum(_sum(sink.metrics).values()) == 5
-    assert _sum(sink.metrics, "sandscope.recorder.records") == {}, "what nobody wants is not lost"
+    assert _sum(sink.metrics, "sandscope.recorder.records") == {}, (
+        "records of a signal that is not exported do not count as lost"
+    )
 
 
-def test_an_exporter_that_wants_the_sdks_objects_gets_them() -> None:
+def test_an_exporter_of_another_kind_gets_the_sdks_objects() -> None:
     variables = {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "none"}
     with OtlpSink() as sink:
         said = _run(WORK + "run(2)" + WHY, sink, **variables)
@@ -189,7 +191,7 @@ threads = [threading.Thread(target=work) for _ in range(3)]
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_however_a_program_ends_what_had_ended_before_arrives(end: str) -> None:
+def test_executions_arrive_however_the_program_ends(end: str) -> None:
     with OtlpSink() as sink:
         environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
         run = run_program(WORK + ENDS[end], environment=environment)

@@ -1,4 +1,4 @@
-"""What is compiled does what Python does, to the byte."""
+"""The compiled code gives the same results as the Python code, byte for byte."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _inside(context: SpanContext | None) -> Context:
 
 
 def _in_python(program: Program, records: list[DeferredExecution]) -> tuple[bytes, bytes]:
-    """Encode records as if nothing were compiled."""
+    """Encode records with the Python code."""
     encoder = program.recorder.encoder
     one_by_one = _compiled.encode_one_by_one
     return (
@@ -61,7 +61,7 @@ def _in_python(program: Program, records: list[DeferredExecution]) -> tuple[byte
 
 @pytest.mark.parametrize("parent", [None, LOCAL, REMOTE, UNSAMPLED, STATED, trace.INVALID_SPAN_CONTEXT])
 def test_the_bytes_are_those_of_python(parent: SpanContext | None) -> None:
-    """Of roots, of children, of grandchildren; of different sites and verdicts, in any order."""
+    """For roots, children and grandchildren, and different sites and verdicts, in any order."""
     program = Program()
     begin, records = program.recorder.begin, []
     token = attach(_inside(parent))
@@ -73,7 +73,7 @@ def test_the_bytes_are_those_of_python(parent: SpanContext | None) -> None:
         if number % 5 == 0:
             inner.set_attribute("own", number)
         if number % 7 == 0:
-            trace.get_current_span().get_span_context()  # somebody asks
+            trace.get_current_span().get_span_context()  # creates its ids
         inner.finish()
         outer.finish()
         records += [innermost, inner, outer]
@@ -91,7 +91,7 @@ def test_the_bytes_are_those_of_python(parent: SpanContext | None) -> None:
 
 
 def test_ids_are_as_a_tracer_makes_them() -> None:
-    """The same flags and state as a span of the SDK's in the same place; none twice."""
+    """Flags and trace state are the same as for an SDK span with the same parent; no id is used twice."""
     for parent in (None, LOCAL, REMOTE, UNSAMPLED, STATED):
         program = Program()
         token = attach(_inside(parent))
@@ -111,15 +111,15 @@ def test_ids_are_as_a_tracer_makes_them() -> None:
         assert len({record.identity.span_id for record in records}) == 50
 
 
-def test_a_sampler_of_the_programs_is_asked() -> None:
-    """Only OpenTelemetry's default sampler decides as the compiled code does."""
+def test_the_programs_sampler_is_called() -> None:
+    """The compiled code makes the decisions of OpenTelemetry's default sampler only."""
     program = Program(sampler=ParentBased(ALWAYS_OFF))
     program.run(10)
     assert program.pipeline.identities.give(list(program.pipeline.queue)) == []
 
 
-def test_ids_that_were_asked_for_are_kept() -> None:
-    """Whoever asks first, and in whatever order."""
+def test_ids_that_were_read_are_kept() -> None:
+    """Independent of the order in which they are read."""
     program = Program()
     asked: Any = program.recorder.begin(SITE)
     context = asked.get_span_context()
@@ -134,10 +134,10 @@ def test_ids_that_were_asked_for_are_kept() -> None:
 
 @pytest.mark.parametrize("raises", [None, ValueError, KeyboardInterrupt, StopIteration])
 @pytest.mark.parametrize("arguments", [((), {}), ((1, 2), {}), ((1,), {"key": 2}), ((), {"x": 3, "key": 4})])
-def test_a_wrapped_method_gets_and_gives_what_it_did(
+def test_a_wrapped_method_has_the_same_arguments_and_results(
     raises: type[BaseException] | None, arguments: tuple[tuple[int, ...], dict[str, int]]
 ) -> None:
-    """Arguments, result, and the very exception."""
+    """Arguments, result, and the same exception object."""
     error = None if raises is None else raises("no")
 
     class Guest:
@@ -172,26 +172,26 @@ def test_a_wrapped_method_gets_and_gives_what_it_did(
 
 
 class Named:
-    """Has a method that can be found by its name."""
+    """A class with a method that can be pickled by its name."""
 
     def call(self) -> int:
         return 1
 
 
 def test_a_wrapped_method_can_be_kept_copied_and_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a function can."""
+    """Like a function."""
     wrapped: Any = Program().recorder.wrap_method(Named.call, "site", SITE)
     monkeypatch.setattr(Named, "call", wrapped)
     assert weakref.ref(wrapped)() is wrapped
     assert copy.copy(wrapped) is wrapped
     assert copy.deepcopy(wrapped) is wrapped
-    assert pickle.loads(pickle.dumps(wrapped)) is wrapped  # noqa: S301 -- our own
+    assert pickle.loads(pickle.dumps(wrapped)) is wrapped  # noqa: S301 -- pickled here
     assert pickle.loads(pickle.dumps(Named().call))() == 1  # noqa: S301
     assert {wrapped: 1}[wrapped] == 1
 
 
-def test_a_wrong_call_fails_as_it_did() -> None:
-    """With Python's own words."""
+def test_a_wrong_call_fails_with_pythons_message() -> None:
+    """The same message as for a call of the original method."""
 
     class Guest:
         def call(self, x: int) -> None:
@@ -219,7 +219,7 @@ def test_finish_refuses_what_python_refuses(arguments: tuple[Any, ...]) -> None:
     execution.finish()
 
 
-def test_nothing_is_left_behind() -> None:
+def test_nothing_is_leaked() -> None:
     """Neither records nor references, after returns, errors and nested calls."""
     program = Program()
 
@@ -254,7 +254,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_both_kinds_of_hot_path_have_the_same_members() -> None:
-    """What one offers the other offers, too, so that either can be used."""
+    """Each can replace the other."""
     for compiled, python in (
         (_compiled.HotPath, _hot_path.HotPath),
         (_compiled.Record, _hot_path.Record),
@@ -264,6 +264,6 @@ def test_both_kinds_of_hot_path_have_the_same_members() -> None:
 
 
 def test_a_count_counts_calls() -> None:
-    """From 0, one a call."""
+    """It starts at 0, and each call adds 1."""
     count: Callable[[], int] = _compiled.new_count()
     assert [count(), count(), count()] == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Whatever an exporter does, the program goes on, memory is bounded, and every record is accounted for."""
+"""Whatever an exporter does, the program continues, memory is bounded, and the outcome of every record is counted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _raise() -> None:
         pytest.param(Exporter(result=SpanExportResult.FAILURE), id="fails"),
     ],
 )
-def test_what_an_exporter_does_not_deliver_is_counted(broken: Exporter) -> None:
+def test_records_that_an_exporter_does_not_deliver_are_counted(broken: Exporter) -> None:
     program = Program(spans=broken)
     program.run(1000)
     assert program.pipeline.flush()
@@ -45,7 +45,7 @@ def test_what_an_exporter_does_not_deliver_is_counted(broken: Exporter) -> None:
     assert program.executions() == 1000
 
 
-def test_an_exporter_that_ends_its_thread_costs_a_request_that_is_counted() -> None:
+def test_if_an_exporter_ends_its_thread_the_lost_request_is_counted() -> None:
     program = Program(spans=Exporter(lambda: (_ for _ in ()).throw(SystemExit)))
     program.run(10)
     with pytest.raises(SystemExit):
@@ -56,7 +56,7 @@ def test_an_exporter_that_ends_its_thread_costs_a_request_that_is_counted() -> N
     assert program.outcomes("span") == {"not_delivered": 10, "sent": 10}
 
 
-def test_while_an_exporter_hangs_the_program_goes_on_and_memory_is_bounded() -> None:
+def test_while_an_exporter_hangs_the_program_continues_and_memory_is_bounded() -> None:
     hanging, hangs = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -81,7 +81,7 @@ def test_while_an_exporter_hangs_the_program_goes_on_and_memory_is_bounded() -> 
     assert len(program.spans.arrived) == program.outcomes("span")["sent"]
 
 
-def test_an_exporter_slower_than_the_program_delivers_what_it_can() -> None:
+def test_an_exporter_that_is_slower_than_the_program_delivers_what_it_can() -> None:
     program = Program(Exporter(lambda: time.sleep(0.02)), Exporter(lambda: time.sleep(0.02)), high_water=500)
     program.run(20_000)
     assert wait_until(program.pipeline.flush)
@@ -132,7 +132,7 @@ def test_eight_threads_and_a_reader_every_5_ms_lose_nothing() -> None:
     assert _guard.counts() == {}
 
 
-def test_a_guest_that_chooses_ever_new_names_fills_neither_memory_nor_series() -> None:
+def test_new_names_of_a_guest_fill_neither_memory_nor_series() -> None:
     program = Program(Exporter(result=SpanExportResult.FAILURE), Exporter(result=SpanExportResult.FAILURE))
     alive: weakref.WeakSet[Site] = weakref.WeakSet()
     for number in range(25_000):
@@ -142,7 +142,7 @@ def test_a_guest_that_chooses_ever_new_names_fills_neither_memory_nor_series() -
     del site
     assert wait_until(program.pipeline.flush)
     gc.collect()
-    assert len(alive) <= 10_000 + 2 * 1024, "no cache keeps what nobody uses any more"
+    assert len(alive) <= 10_000 + 2 * 1024, "no cache keeps unused sites"
     assert program.executions() == 25_000
     data = program.reader.get_metrics_data()
     assert data is not None
@@ -151,7 +151,7 @@ def test_a_guest_that_chooses_ever_new_names_fills_neither_memory_nor_series() -
     assert len(points["sandbox.executions"]) == 1, "names are no attributes of metrics"
 
 
-def test_where_no_thread_can_be_started_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_continues_if_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -166,7 +166,7 @@ def test_where_no_thread_can_be_started_the_program_goes_on(monkeypatch: pytest.
     assert program.accounted() == [100, 100]
 
 
-def test_without_exporters_only_metrics_are_made_and_nothing_counts_as_lost() -> None:
+def test_without_exporters_there_are_only_metrics_and_nothing_counts_as_lost() -> None:
     program = Program()
     pipeline = _pipeline.Pipeline(program.tracer_provider, program.meter_provider)
     program.recorder = DeferredRecorder(SCOPE, pipeline)
@@ -198,7 +198,7 @@ def test_nothing_is_recorded_where_instrumentation_is_suppressed() -> None:
     assert program.executions() == 0
 
 
-def test_what_cannot_be_encoded_is_counted_and_costs_no_other() -> None:
+def test_a_record_that_cannot_be_encoded_is_counted_and_does_not_affect_others() -> None:
     with OtlpSink() as sink:
         exporters = (
             OTLPSpanExporter(f"{sink.endpoint}/v1/traces"),
@@ -214,7 +214,7 @@ def test_what_cannot_be_encoded_is_counted_and_costs_no_other() -> None:
 
 
 @pytest.mark.parametrize("end_time", [2**65, -(2**65), -1])
-def test_an_end_that_is_no_time_is_now(end_time: int) -> None:
+def test_an_invalid_end_time_is_replaced_by_the_current_time(end_time: int) -> None:
     program = Program()
     execution = program.recorder.begin(SITE)
     assert execution is not None
@@ -224,7 +224,7 @@ def test_an_end_that_is_no_time_is_now(end_time: int) -> None:
     assert program.outcomes("span") == {"sent": 1}
 
 
-def test_what_cannot_be_made_an_object_of_the_sdks_is_counted_and_costs_no_other() -> None:
+def test_a_record_that_the_sdk_cannot_represent_is_counted_and_does_not_affect_others() -> None:
     program = Program()
     program.run(3)
     program.run(1, Site("wasmtime", "call", "odd", attributes=cast(Any, 5)))
@@ -233,7 +233,7 @@ def test_what_cannot_be_made_an_object_of_the_sdks_is_counted_and_costs_no_other
     assert _guard.counts() == {"encode": 2}
 
 
-def test_a_request_of_which_nothing_is_left_is_not_sent() -> None:
+def test_an_empty_request_is_not_sent() -> None:
     program = Program(Exporter(_raise), Exporter(_raise))
     program.run(2, Site("wasmtime", "call", "odd", attributes=cast(Any, 5)))
     assert program.pipeline.flush()

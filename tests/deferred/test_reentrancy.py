@@ -1,4 +1,4 @@
-"""Finalisers and signal handlers may end executions, ask for ids and flush while their thread does the same."""
+"""Finalisers and signal handlers may end executions, read ids and flush while their thread does the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _signals(handle: Callable[[], object], every: float = 0.0005) -> Iterator[No
 
     def handle_and_rearm(
         *_: object,
-    ) -> None:  # once at a time: a handler may take longer than the time between
+    ) -> None:  # one signal at a time: a handler may take longer than the interval
         try:
             handle()
         finally:
@@ -160,7 +160,7 @@ assert program.executions() == calls + inside, (program.executions(), calls, ins
     reason="before Python 3.12 its own ContextVar.set fails then (docs/decisions/0004)",
 )
 def test_executions_that_are_recorded_while_the_collector_runs() -> None:
-    """Anywhere in an execution, also where its context is set: freed memory that is used again shows."""
+    """At any point of an execution, also while its context is set; use of freed memory would crash the program."""
     environment = clean_environment(PYTHONMALLOC="debug", PYTHONPATH=str(ROOT / "tests"))
     run = run_program(COLLECTING, way=(), environment=environment)
     assert (run.returncode, run.stderr) == (0, "")
@@ -202,7 +202,7 @@ def test_two_threads_that_end_the_same_executions_count_each_once() -> None:
     _accounted(program, 5000)
 
 
-def test_ids_asked_for_by_a_handler_and_by_the_drain_are_the_same() -> None:
+def test_a_handler_and_the_drain_get_the_same_ids() -> None:
     program, asked = Program(), []
     count = 0
 
@@ -225,7 +225,7 @@ def test_ids_asked_for_by_a_handler_and_by_the_drain_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("where", ["ids", "metrics", "request"])
-def test_a_handler_that_raises_leaves_nothing_locked(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handler_that_raises_releases_all_locks(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program()
     program.run(10)
 

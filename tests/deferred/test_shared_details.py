@@ -1,4 +1,4 @@
-"""Details that many executions share are encoded as those of each alone, and nobody changes them."""
+"""Shared details are encoded like the details of a single execution, and are never changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Guest:
 
 
 def _executions(program: Program, *numbers: int, site: Site = SITE) -> list[Any]:
-    """Return an execution for each number, by the wrapped method."""
+    """Return an execution of the wrapped method for each number."""
     call: Any = program.recorder.wrap_method(lambda _guest, _sandbox=None: None, "site", site, "details")
     for number in numbers:
         holder = Guest()
@@ -61,7 +61,7 @@ def test_the_bytes_are_those_of_the_sdk(extra: dict[str, Any], monkeypatch: pyte
     assert encoder.logs(records) == encode_logs(logs).SerializeToString()
 
 
-def test_own_attributes_do_not_change_what_is_shared() -> None:
+def test_own_attributes_do_not_change_shared_details() -> None:
     program = Program()
     shared = Sandbox(7)
     one: Any = program.recorder.begin(SITE)
@@ -77,7 +77,7 @@ def test_own_attributes_do_not_change_what_is_shared() -> None:
     one.finish()
 
 
-def test_what_is_no_details_is_not_shared() -> None:
+def test_an_object_that_is_no_details_is_not_shared() -> None:
     program = Program()
     call: Any = program.recorder.wrap_method(lambda *_args, **_more: None, "site", SITE, "details")
     holder: Any = Guest()
@@ -90,7 +90,7 @@ def test_what_is_no_details_is_not_shared() -> None:
 
 
 @pytest.mark.skipif(bool(_compiled.python_reason), reason="the encoder is not compiled")
-def test_records_with_shared_details_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_with_shared_details_are_encoded_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program()
     records = _executions(program, *range(100))
     encoder = program.recorder.encoder

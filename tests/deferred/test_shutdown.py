@@ -19,7 +19,7 @@ def _hooked(program: Program) -> tuple[SpanHook, LogHook]:
     return hooks
 
 
-def test_what_ended_before_is_sent() -> None:
+def test_executions_that_ended_before_are_sent() -> None:
     program = Program()
     program.run(3000)
     program.pipeline.close()
@@ -27,7 +27,7 @@ def test_what_ended_before_is_sent() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_what_ends_afterwards_is_counted(times: int) -> None:
+def test_executions_that_end_afterwards_are_counted(times: int) -> None:
     program = Program(high_water=10)
     program.run(5)
     for _ in range(times):
@@ -77,7 +77,7 @@ def test_the_drain_ends_with_the_last_signal() -> None:
         assert not thread.is_alive()
 
 
-def test_while_an_exporter_hangs_the_time_of_force_flush_is_kept() -> None:
+def test_force_flush_keeps_its_timeout_while_an_exporter_hangs() -> None:
     hanging, hangs = threading.Event(), threading.Event()
     program = Program(spans=Exporter(lambda: (hangs.set(), hanging.wait(30))))
     span_hook, _ = _hooked(program)

@@ -1,4 +1,4 @@
-"""What the tests of all packages share; never published."""
+"""Code that is shared by the tests of all packages; not published."""
 
 from harness._contract import ROOT, Contract
 from harness._ports import collector_ports, free_ports

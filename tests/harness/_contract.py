@@ -1,4 +1,4 @@
-"""The declarations of this repository."""
+"""The telemetry that this repository declares."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class Contract(testing.Contract):
-    """The declarations of the common part and of some instrumentations."""
+    """The common declarations, and those of some instrumentations."""
 
     @classmethod
     def whole(cls) -> Contract:
-        """Read every file of the repository."""
+        """Read the declarations of all instrumentations."""
         return cls(*sorted((ROOT / "instrumentations").glob("*/telemetry.yaml")))

@@ -1,4 +1,4 @@
-"""Free ports for what a test starts a moment later."""
+"""Free ports for servers that a test starts a moment later."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from random import SystemRandom
 from sandscope._collector import Ports
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_OURS = range(12_000 + _WORKER % 4 * 5_000, 17_000 + _WORKER % 4 * 5_000)
-"""What no other worker of pytest-xdist takes in the meantime, nor the system for a connection."""
+_RANGE = range(12_000 + _WORKER % 4 * 5_000, 17_000 + _WORKER % 4 * 5_000)
+"""Ports that are used neither by other workers of pytest-xdist nor by the system for outgoing connections."""
 
 
 def free_ports(names: Iterable[str]) -> dict[str, int]:
-    """Return a port for each name that nobody listens on now, all different."""
+    """Return a different free port for each name."""
     with ExitStack() as held:
         return {name: _listen(held) for name in names}
 
@@ -29,9 +29,9 @@ def collector_ports(**chosen: int) -> Ports:
 
 def _listen(held: ExitStack) -> int:
     while True:
-        port = SystemRandom().choice(_OURS)
+        port = SystemRandom().choice(_RANGE)
         try:
             held.enter_context(socket.create_server(("127.0.0.1", port)))
         except OSError:
-            continue  # taken
+            continue  # in use
         return port

@@ -1,4 +1,4 @@
-"""Programs as users start them: separate processes, three ways in."""
+"""Start programs in separate processes, instrumented in one of the three ways that users have."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from harness._sink import PATIENCE
 
 BIN = Path(sys.executable).parent
-_OURS = ("OTEL_", "SANDSCOPE_", "TRACE", "BAGGAGE")
+_TELEMETRY = ("OTEL_", "SANDSCOPE_", "TRACE", "BAGGAGE")
 
 STOCK = (str(BIN / "opentelemetry-instrument"),)
 SANDSCOPE_RUN = (str(BIN / "sandscope"), "run", "--")
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return this environment without anything that configures telemetry, plus ``variables``."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    """Return this process's environment without variables that configure telemetry, plus ``variables``."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_TELEMETRY)}
     return {**inherited, **variables}
 
 
@@ -30,13 +30,13 @@ def run_program(
     environment: Mapping[str, str] | None = None,
     timeout: float = 2 * PATIENCE,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a Python program one of the three ways and return what it printed and how it ended.
+    """Run a Python program, and return its output and exit code.
 
     Args:
         program: a file, or source text.
         arguments: its arguments.
-        way: what stands before ``python``; nothing for a program that imports ``sandscope.auto``.
-        environment: all its variables; `clean_environment` by default.
+        way: the command before ``python``; empty for a program that imports ``sandscope.auto``.
+        environment: all environment variables; `clean_environment()` by default.
         timeout: seconds.
     """
     source = [str(program)] if isinstance(program, Path) else ["-c", program]

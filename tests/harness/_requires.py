@@ -1,4 +1,4 @@
-"""Skip a test for want of a tool on a developer's machine, and fail it in CI."""
+"""Skip a test if a tool is missing on a developer's machine; fail the test in CI."""
 
 from __future__ import annotations
 

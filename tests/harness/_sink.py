@@ -1,4 +1,4 @@
-"""A small OTLP/HTTP receiver: what a separate process really sent."""
+"""A small OTLP/HTTP receiver, for telemetry that a separate process sends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 PATIENCE = 60.0
-"""Seconds after which a test takes it that something hangs, however busy the machine is."""
+"""Seconds after which a test assumes that a program hangs; long enough for a busy machine."""
 
 
 class OtlpSink:
@@ -23,18 +23,18 @@ class OtlpSink:
         spans: the spans that arrived.
         metrics: the metrics that arrived.
         logs: the log records that arrived.
-        resources: the attributes of each request's resource.
-        peers: from which port each of them came.
-        requests: how many requests came, whatever became of them.
+        resources: the attributes of each resource that arrived.
+        peers: the client's port for each of these.
+        requests: the number of requests, including rejected ones.
     """
 
     def __init__(self, *, status: int = 200, delay: float = 0.0, keep_alive: bool = False) -> None:
         """Prepare a receiver.
 
         Args:
-            status: the HTTP status of every answer.
-            delay: seconds before every answer.
-            keep_alive: take more than one request by a connection, as a Collector does.
+            status: the HTTP status of all responses.
+            delay: seconds before each response.
+            keep_alive: accept more than one request on a connection, as a Collector does.
         """
         self.spans: list[Any] = []
         self.metrics: list[Any] = []
@@ -51,7 +51,7 @@ class OtlpSink:
 
     @property
     def endpoint(self) -> str:
-        """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` is to be."""
+        """The value for ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def names(self) -> list[str]:
@@ -90,7 +90,7 @@ class OtlpSink:
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                 except OSError:
-                    pass  # the program has gone, as it may
+                    pass  # the program may have ended
 
             def log_message(self, *_args: Any) -> None:
                 pass

@@ -1,4 +1,4 @@
-"""Guests compiled from source, by toolchains that packages carry; both stay in the cache folder."""
+"""Compile guests from source, with toolchains from packages; both are kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIMEOUT = 600
 _CACHE = cache_folder() / "guests"
 
 Command = Callable[[Path], Sequence[str | Path]]
-"""From the file to make to the command that makes it."""
+"""Returns the command that creates a given file."""
 
 
 def packaged_toolchains() -> Path:
@@ -44,7 +44,7 @@ def packaged_toolchains() -> Path:
 
 
 def node_package(requirement: str) -> Path:
-    """Return the folder in which a package of npm's is installed; skip the test where there is no npm."""
+    """Return the folder in which an npm package is installed; skip the test if there is no npm."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("needs npm, of Node.js")
@@ -56,7 +56,7 @@ def node_package(requirement: str) -> Path:
 
 
 def rust_target(target: str) -> str:
-    """Return the compiler for a target of Rust's, which is added; skip the test where there is no rustup."""
+    """Add a Rust target, and return the compiler; skip the test if there is no rustup."""
     rustup, rustc = shutil.which("rustup"), shutil.which("rustc")
     if rustup is None or rustc is None:
         pytest.skip("needs rustup, from https://rustup.rs")
@@ -71,10 +71,10 @@ def compiled(name: str, sources: Sequence[Path], command: Command, **environment
     """Return a guest's binary.
 
     Args:
-        name: of the file.
-        sources: what it is made of; a change makes it anew. The command runs in the first one's folder.
-        command: makes it.
-        environment: variables for the command, besides those of this process.
+        name: the name of the file.
+        sources: the source files; a change has it compiled again. The command runs in the folder of the first.
+        command: returns the compiler's command.
+        environment: environment variables for the command, in addition to those of this process.
     """
     contents = [source.read_text() for source in sources]
     words = [str(word) for word in command(Path(name))]

@@ -49,7 +49,7 @@ def test_all_spans_are_one_trace(way: str) -> None:
         assert sink.span(name).parent_span_id == python.span_id, name
 
 
-def test_a_stale_or_broken_parent_is_no_parent() -> None:
+def test_a_stale_or_invalid_parent_is_ignored() -> None:
     program = "import subprocess; subprocess.run(['true'])"
     with OtlpSink() as sink:
         environment = clean_environment(

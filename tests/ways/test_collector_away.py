@@ -1,4 +1,4 @@
-"""A Collector that is absent, refuses or is slow: the program runs and ends as without telemetry."""
+"""If the Collector is absent, rejects requests or is slow, the program runs and ends as without telemetry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST = 30.0
 
 
 def _run(endpoint: str, **variables: str) -> tuple[str, float]:
-    """Return what the program said on stderr, and the seconds from its last statement to its end."""
+    """Return the program's stderr, and the seconds from its last statement to its end."""
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **variables)
     run = run_program(PROGRAM, environment=environment)
     ended = time.monotonic()
@@ -42,7 +42,7 @@ def test_absent(protocol: str) -> None:
     "away",
     [pytest.param(OtlpSink(status=503), id="for now"), pytest.param(OtlpSink(status=401), id="for good")],
 )
-def test_refusing(away: OtlpSink) -> None:
+def test_rejecting_requests(away: OtlpSink) -> None:
     with away as sink:
         said, seconds = _run(sink.endpoint)
         assert sink.requests > 0
@@ -50,7 +50,7 @@ def test_refusing(away: OtlpSink) -> None:
     assert seconds < MOST
 
 
-def test_slow_is_waited_for_for_a_time_that_can_be_chosen() -> None:
+def test_the_time_to_wait_for_a_slow_collector_is_a_setting() -> None:
     with OtlpSink(delay=120) as sink:
         said, by_default = _run(sink.endpoint)
         assert sink.requests > 0

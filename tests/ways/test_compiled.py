@@ -1,4 +1,4 @@
-"""The compiled hot path is built by the command that builds all, and nothing needs it."""
+"""The compiled hot path is built with the wheel, and is optional."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _wheel(folder: Path, **variables: str) -> Path:
 
 
 def _says(wheel: Path, folder: Path) -> list[str]:
-    """Unpack a wheel and record one execution by what is in it."""
+    """Record one execution with a wheel; return whether it was sent, and whether the hot path is in Python."""
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(folder / "installed")
     environment = clean_environment(

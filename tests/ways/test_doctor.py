@@ -1,4 +1,4 @@
-"""``sandscope doctor`` says what would happen to a program, and why."""
+"""``sandscope doctor`` reports how a program would be instrumented, and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _doctor(**variables: str) -> tuple[int, str]:
     return run.returncode, run.stdout
 
 
-def test_all_is_well_where_a_collector_answers() -> None:
+def test_everything_is_ok_if_a_collector_responds() -> None:
     with OtlpSink() as sink:
         code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
     assert code == 0, said
@@ -50,7 +50,7 @@ def test_it_says_why_the_recorder_is_not_compiled() -> None:
     assert "ok recorder    deferred, in Python: SANDSCOPE_RECORDER is python" in said
 
 
-def test_a_broken_setting_is_told() -> None:
+def test_an_invalid_setting_is_reported() -> None:
     code, said = _doctor(SANDSCOPE_RECORDER="fast")
     assert code == 1
     assert "Cannot read SANDSCOPE_RECORDER='fast'" in said

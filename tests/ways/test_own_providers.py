@@ -1,4 +1,4 @@
-"""A program that configures OpenTelemetry itself keeps what it configured."""
+"""A program that configures OpenTelemetry itself keeps its configuration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ AUTO = "import sandscope.auto\n"
         pytest.param(OWN + AUTO + WORK, (), id="auto-last"),
     ],
 )
-def test_its_own_tracer_provider_gets_our_spans(program: str, way: tuple[str, ...] | None) -> None:
+def test_the_programs_tracer_provider_gets_the_spans_of_executions(
+    program: str, way: tuple[str, ...] | None
+) -> None:
     with OtlpSink() as sink:
         environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
         keywords = {} if way is None else {"way": way}
@@ -44,7 +46,7 @@ def test_its_own_tracer_provider_gets_our_spans(program: str, way: tuple[str, ..
     assert len(sink.logs) == 1, "the other signals still go to the Collector"
 
 
-def test_a_second_provider_of_its_own_is_refused_as_ever() -> None:
+def test_a_second_provider_is_refused_as_without_instrumentation() -> None:
     program = (
         OWN + "trace.set_tracer_provider(TracerProvider()); print(trace.get_tracer_provider() is provider)"
     )

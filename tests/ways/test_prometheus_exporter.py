@@ -27,7 +27,7 @@ def _environment() -> dict[str, str]:
     )
 
 
-def test_metrics_are_served_by_the_names_operators_expect() -> None:
+def test_metrics_are_served_with_their_prometheus_names() -> None:
     run = run_program(PROGRAM, environment=_environment())
     assert run.returncode == 0
     assert "sandbox_executions_total{" in run.stdout
@@ -35,7 +35,7 @@ def test_metrics_are_served_by_the_names_operators_expect() -> None:
     assert "sandbox_execution_active{" in run.stdout
 
 
-def test_a_child_with_the_same_port_runs_and_says_why_it_serves_nothing() -> None:
+def test_a_child_with_the_same_port_runs_and_reports_why_it_serves_no_metrics() -> None:
     run = run_program(PROGRAM, environment=_environment())
     assert "child ran" in run.stdout
     assert run.stderr.count("Cannot serve metrics on 127.0.0.1:") == 1

@@ -1,4 +1,4 @@
-"""``sandscope run``: a program with a Collector beside it ends as the program alone would."""
+"""``sandscope run``: a program with a Collector beside it behaves and ends like the program alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("default_signals")]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Return variables that give the Collector free ports and a folder of its own."""
+    """Return environment variables that give the Collector free ports and its own folder."""
     requires_otelcol()
     return clean_environment(SANDSCOPE_DATA=str(tmp_path / "data"), **collector_ports().environment)
 
@@ -39,7 +39,7 @@ def _is_free(port: str) -> bool:
         return probe.connect_ex(("127.0.0.1", int(port))) != 0
 
 
-def test_what_the_program_did_is_in_the_local_files(environment: dict[str, str]) -> None:
+def test_the_programs_telemetry_is_in_the_local_files(environment: dict[str, str]) -> None:
     run = run_program(
         "import subprocess; subprocess.run(['true']); raise SystemExit(7)",
         way=SANDSCOPE_RUN,
@@ -55,7 +55,7 @@ def test_what_the_program_did_is_in_the_local_files(environment: dict[str, str])
     assert '"name":"true"' in (data / "traces.jsonl").read_text()
 
 
-def test_what_it_started_is_stopped(environment: dict[str, str]) -> None:
+def test_the_collector_is_stopped(environment: dict[str, str]) -> None:
     assert run_program("", way=SANDSCOPE_RUN, environment=environment).returncode == 0
     assert all(
         _is_free(environment[name]) for name in environment if name.endswith("_PORT") and "SANDSCOPE" in name
@@ -63,7 +63,9 @@ def test_what_it_started_is_stopped(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGABRT])
-def test_a_program_killed_by_a_signal_looks_killed_by_it(environment: dict[str, str], number: int) -> None:
+def test_the_exit_status_of_a_program_killed_by_a_signal_is_kept(
+    environment: dict[str, str], number: int
+) -> None:
     program = f"import os; os.kill(os.getpid(), {int(number)})"
     assert run_program(program, way=SANDSCOPE_RUN, environment=environment).returncode == -number
 
@@ -91,7 +93,7 @@ def test_the_collector_does_not_outlive_a_killed_sandscope(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     if sys.platform != "linux":
-        pytest.skip("the parent's death is only noticed on Linux")
+        pytest.skip("the end of the parent process is only detected on Linux")
     ready = tmp_path / "ready"
     program = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(3)"
     process = subprocess.Popen([*SANDSCOPE_RUN, sys.executable, "-c", program], env=environment, stderr=-3)
@@ -101,7 +103,7 @@ def test_the_collector_does_not_outlive_a_killed_sandscope(
     assert wait_until(lambda: _is_free(environment["SANDSCOPE_OTLP_HTTP_PORT"]))
 
 
-def test_a_collector_that_answers_already_is_used(environment: dict[str, str]) -> None:
+def test_a_running_collector_is_used(environment: dict[str, str]) -> None:
     with OtlpSink() as sink:
         environment["SANDSCOPE_OTLP_HTTP_PORT"] = sink.endpoint.rpartition(":")[2]
         run = run_program(
@@ -111,7 +113,7 @@ def test_a_collector_that_answers_already_is_used(environment: dict[str, str]) -
     assert sink.names() == ["true"]
 
 
-def test_an_endpoint_of_the_users_own_is_used(environment: dict[str, str]) -> None:
+def test_an_endpoint_that_the_user_sets_is_used(environment: dict[str, str]) -> None:
     with OtlpSink() as sink:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = sink.endpoint
         run = run_program(
@@ -121,7 +123,7 @@ def test_an_endpoint_of_the_users_own_is_used(environment: dict[str, str]) -> No
     assert sink.names() == ["true"]
 
 
-def test_a_taken_port_is_named_with_its_flag(environment: dict[str, str]) -> None:
+def test_a_port_in_use_is_reported_with_its_flag(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment["SANDSCOPE_OTLP_GRPC_PORT"] = str(port)
@@ -152,10 +154,8 @@ def test_ports_can_be_chosen_by_flags(environment: dict[str, str]) -> None:
     assert f"http://127.0.0.1:{ports['otlp_http']}" in run.stderr
 
 
-def test_the_terminals_interrupt_reaches_the_program_once(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    """Ctrl-C goes to the whole foreground group: passing it on would deliver it twice."""
+def test_ctrl_c_reaches_the_program_once(environment: dict[str, str], tmp_path: Path) -> None:
+    """The terminal sends SIGINT to the whole foreground process group: forwarding it would deliver it twice."""
     count, ready = tmp_path / "count", tmp_path / "ready"
     program = f"""
 import pathlib, signal, time

@@ -1,4 +1,4 @@
-"""The instrumented program is never changed: CPython's own test of subprocess has the same outcomes."""
+"""Instrumentation does not change subprocess: CPython's own tests have the same outcomes with and without it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MAX_SECONDS_PLAIN = 1800
 """Seconds: the suite takes half a minute on an idle machine."""
 MAX_SLOWDOWN = 10
 RUNS_ALONE = 3
-"""A test that failed is run alone again: some fail on a busy machine, instrumented or not."""
+"""How often a failed test is run again, alone: some fail on a busy machine, instrumented or not."""
 
 
 class Suite:
-    """A run of the suite in a process of its own."""
+    """A run of the suite in its own process."""
 
     def __init__(self, folder: Path, *way: str, names: Iterable[str] = (), **variables: str) -> None:
         folder.mkdir()
@@ -52,7 +52,7 @@ class Suite:
 @pytest.mark.slow
 def test_test_subprocess_has_the_same_outcomes_under_the_stock_wrapper(tmp_path: Path) -> None:
     if importlib.util.find_spec("test.test_subprocess") is None:
-        lacking("this Python comes without its own tests: use one that has the package `test`")
+        lacking("this Python has no tests: use one with the package `test`")
     with OtlpSink() as sink:
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint}
         began = time.monotonic()
@@ -73,4 +73,4 @@ def test_test_subprocess_has_the_same_outcomes_under_the_stock_wrapper(tmp_path:
     assert instrumented["ran"] == plain["ran"] > 0
     assert instrumented["skipped"] == plain["skipped"]
     executions = [span for span in sink.spans if span.kind == 3]
-    assert len(executions) > 200, "it was not instrumented"
+    assert len(executions) > 200, "the program was not instrumented"

@@ -1,4 +1,4 @@
-"""An unmodified program, as a separate process, seen by each of the three ways in."""
+"""An unmodified program in a separate process is instrumented in each of the three ways."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ print(({"wasmtime", "torch"} & set(sys.modules)) - before)
 
 
 @pytest.mark.parametrize("first", ["sandscope.auto", "wasmtime"])
-def test_auto_patches_in_whatever_order(first: str) -> None:
+def test_auto_patches_in_any_order(first: str) -> None:
     second = "wasmtime" if first == "sandscope.auto" else "sandscope.auto"
     program = f"""
 import {first}
@@ -104,8 +104,8 @@ def test_the_console_exporter_works() -> None:
     assert '"name": "true"' in run.stdout
 
 
-def test_the_environment_is_as_it_was() -> None:
-    """Our defaults are not put into the program's environment, which its children inherit."""
+def test_the_environment_is_not_changed() -> None:
+    """Sandscope's defaults are not in the program's environment, which its children inherit."""
     program = "import os; print(sorted(n for n in os.environ if n.startswith(('OTEL_', 'SANDSCOPE_'))))"
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert run_program(program, environment=environment).stdout == "['OTEL_EXPORTER_OTLP_ENDPOINT']\n"
@@ -114,7 +114,7 @@ def test_the_environment_is_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"), [("SANDSCOPE_BAGGAGE", "perhaps"), ("SANDSCOPE_EXIT_TIMEOUT", "-1")]
 )
-def test_a_wrong_setting_is_said_at_start(variable: str, value: str) -> None:
+def test_an_invalid_setting_is_an_error_at_start(variable: str, value: str) -> None:
     run = run_program("import sandscope.auto", way=(), environment=clean_environment(**{variable: value}))
     assert run.returncode == 1
     assert f"Cannot read {variable}={value!r}" in run.stderr

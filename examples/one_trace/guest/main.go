@@ -1,4 +1,4 @@
-// Counts the words of its standard input: a guest that Go compiles to WebAssembly (wasip1).
+// A guest, compiled to WebAssembly (wasip1), that counts the words of its standard input.
 package main
 
 import (

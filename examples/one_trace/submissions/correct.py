@@ -1,3 +1,3 @@
-"""Right: the sum of the first million squares."""
+"""Correct: the sum of the first million squares."""
 
 print(sum(n * n for n in range(1_000_000)))

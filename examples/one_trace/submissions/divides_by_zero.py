@@ -1,3 +1,3 @@
-"""Wrong: fails by itself."""
+"""Wrong: raises an exception."""
 
 print(1 // 0)

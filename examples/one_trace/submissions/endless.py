@@ -1,4 +1,4 @@
-"""Too slow: never comes to an end."""
+"""Too slow: never ends."""
 
 while True:
     pass

@@ -1,4 +1,4 @@
-"""Too large: holds more and more memory."""
+"""Too large: allocates more and more memory."""
 
 held = []
 while True:

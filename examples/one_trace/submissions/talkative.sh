@@ -1,2 +1,2 @@
-# Writes more than it may. A Python program would get an error here; this one gets the signal.
+# Exceeds the file size limit. Python ignores SIGXFSZ and would get an error; `yes` is ended by the signal.
 exec yes > output

@@ -1,4 +1,4 @@
-// A plugin: it writes a file into its folder, reads it again, and looks where it may not.
+// A plugin: it writes a file into its folder, reads it, and tries to read a file outside of its folder.
 package main
 
 import (

@@ -67,7 +67,9 @@ class DeferredRecorder(HotPath, Emitter):
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
         """See `Emitter.measure_all` and `measure`."""
-        self._pending_groups.append(measurements)  # not by `Emitter.measure_all`: one call less for each store
+        self._pending_groups.append(
+            measurements
+        )  # not by `Emitter.measure_all`: one call less for each store
         if len(self._pending_groups) > MAX_PENDING:
             self._split_groups()
         if self.pipeline.idle and any(metric.instrument == "histogram" for metric, _, _ in measurements):

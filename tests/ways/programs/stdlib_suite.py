@@ -1,4 +1,4 @@
-"""Runs CPython's test_subprocess, or those of its tests that are named, and writes the outcomes to a file."""
+"""Run CPython's test_subprocess, or some of its tests, and write the outcomes to a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-# The stock wrapper's own folder is on it. Hundreds of Python children would each load the SDK; this suite tests
+# It contains the folder of the stock wrapper. Hundreds of Python children would each load the SDK; this suite tests
 # the process that starts them.
 os.environ.pop("PYTHONPATH", None)
 
