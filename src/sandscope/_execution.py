@@ -152,7 +152,15 @@ class Logs(Protocol):
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
     ) -> None:
-        """Emit a log record in the trace of an execution."""
+        """Emit a log record. Not safe in finalizers.
+
+        Args:
+            name: the event name.
+            body: one line of text for a human reader.
+            severity: the severity.
+            attributes: the attributes of the log record.
+            execution: the execution whose trace the log record belongs to; by default, the current context decides.
+        """
 
 
 class Execution:

@@ -73,13 +73,7 @@ class Emitter:
         return write
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
-        """Queue a measurement outside of executions. Inexpensive and safe in finalizers. Never raises.
-
-        Args:
-            metric: a metric of the runtime.
-            value: in the metric's unit.
-            attributes: attributes whose values come from closed sets.
-        """
+        """See `Recorder.measure`."""
         pending = self._pending_sums if metric.instrument in _SUMS else self._pending_values
         if pending is self._pending_sums and len(pending) >= MAX_PENDING and not self._skip_merge:
             self._merge_sums()
@@ -91,7 +85,7 @@ class Emitter:
             _guard.report("metrics.queue", error)
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
-        """Queue several measurements at the cost of one. Safe in finalizers. Never raises."""
+        """See `Recorder.measure_all`."""
         self._pending_groups.append(measurements)
         if len(self._pending_groups) > MAX_PENDING:
             self._split_groups()
@@ -136,13 +130,7 @@ class Emitter:
                     _guard.report("metrics.write", error)
 
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
-        """Start a span that is not an execution's span. The caller ends it.
-
-        Args:
-            name: the span's name.
-            parent: the parent context.
-            attributes: the span's initial attributes.
-        """
+        """See `Recorder.start_span`."""
         return self.tracer.start_span(name, parent, attributes=attributes)
 
     def after_fork_in_child(self) -> None:
@@ -160,15 +148,7 @@ class Emitter:
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
     ) -> None:
-        """Emit a log record. Not safe in finalizers. Never raises.
-
-        Args:
-            name: the event name.
-            body: one line of text for a human reader.
-            severity: the severity.
-            attributes: the attributes of the log record.
-            execution: the execution whose trace the log record belongs to; by default, the current context decides.
-        """
+        """See `Recorder.log`."""
         try:
             context: dict[str, Any] = {} if execution is None else {"context": execution.context}
             self.logger.emit(

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from sandscope._execution import Execution, Measurement, Severity, SharedDetails, Site, Value
+from sandscope._execution import Execution, Logs, Measurement, SharedDetails, Site, Value
 from sandscope._metric import Metric
 from sandscope._scope import Scope
 
 
-class Recorder(Protocol):
+class Recorder(Logs, Protocol):
     """Records executions as spans, metrics and log records. No method raises.
 
     Attributes:
@@ -52,25 +52,6 @@ class Recorder(Protocol):
 
     def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
         """Record several measurements at the cost of one. Safe in finalizers."""
-
-    def log(
-        self,
-        name: str,
-        body: str,
-        *,
-        severity: Severity = "INFO",
-        attributes: Mapping[str, Value] | None = None,
-        execution: Execution | None = None,
-    ) -> None:
-        """Emit a log record. Not safe in finalizers.
-
-        Args:
-            name: the event name.
-            body: one line of text for a human reader.
-            severity: the severity.
-            attributes: the attributes of the log record.
-            execution: the execution whose trace the log record belongs to; by default, the current context decides.
-        """
 
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
         """Start a span that is not an execution's span. The caller ends it.
