@@ -123,7 +123,7 @@ def test_what_runs_is_shown_by_runtime_and_operation(
 def test_ever_new_sites_are_counted_and_not_remembered(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_active_counts, "_MOST_SITES", 10)
+    monkeypatch.setattr(_active_counts, "_MAX_SITES", 10)
     recorder = _recorder(provider)
     for number in range(95):
         _begin(recorder, Site("wasmtime", "call", f"function {number}", current=False))
