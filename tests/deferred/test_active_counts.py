@@ -123,7 +123,7 @@ def test_running_executions_are_counted_by_runtime_and_operation(
 def test_sites_are_counted_and_not_kept(
     provider: MeterProvider, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_active_counts, "_MOST_SITES", 10)
+    monkeypatch.setattr(_active_counts, "_MAX_SITES", 10)
     recorder = _recorder(provider)
     for number in range(95):
         _begin(recorder, Site("wasmtime", "call", f"function {number}", current=False))

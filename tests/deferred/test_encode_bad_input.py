@@ -136,7 +136,7 @@ def test_a_log_record_without_flags_is_encoded(encoder: Encoder) -> None:
 
 def test_a_million_names_do_not_grow_memory(encoder: Encoder) -> None:
     """On a smaller scale: the number of templates is limited, and records of further sites are encoded, too."""
-    most = _encode._MOST_TEMPLATES
+    most = _encode._MAX_TEMPLATES
     gone = []
     for number in range(most + 10):
         site = Site("wasmtime", "call", f"name {number}")

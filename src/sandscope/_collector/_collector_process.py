@@ -99,10 +99,10 @@ class CollectorProcess:
             raise
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Let it export what it has received, and stop it; a second call does nothing.
+        """Stop the Collector after it has exported the received telemetry. Does nothing if it is not running.
 
         Args:
-            timeout: how long it may take, in seconds, before it is killed.
+            timeout: the maximum time in seconds for the shutdown. After that, the process is killed.
         """
         process, self._process = self._process, None
         if process is None:

@@ -26,7 +26,7 @@ class Composition:
         """Compose the base with overlays.
 
         Args:
-            overlays: names such as "local", or paths of YAML files; a repeated one counts once.
+            overlays: names such as "local", or paths of YAML files. Repetitions are ignored.
 
         Raises:
             SandscopeError: if a name is unknown, a file is missing, or sandscope-collector is not installed.

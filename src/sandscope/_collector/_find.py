@@ -12,7 +12,7 @@ ENVIRONMENT_VARIABLE = "SANDSCOPE_OTELCOL"
 
 
 def find_otelcol(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Return the path of `otelcol`: the argument, else SANDSCOPE_OTELCOL, else the wheel's, else that on PATH.
+    """Return the path of `otelcol`: from the argument, SANDSCOPE_OTELCOL, the wheel or PATH, in this order.
 
     Args:
         explicit: the binary to use, if the caller chooses one.

@@ -13,7 +13,7 @@ from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
 from sandscope._scope import Scope
 
-_MOST_SITES = 10_000
+_MAX_SITES = 10_000
 """The maximum size of the cache by site, for programs that keep creating sites."""
 
 
@@ -50,7 +50,7 @@ class ActiveCounts(dict[Site, Callable[[], int]]):
         self._counts: dict[tuple[str, str], ActiveCount] = {}
 
     def __missing__(self, site: Site) -> Callable[[], int]:
-        if len(self) >= _MOST_SITES:
+        if len(self) >= _MAX_SITES:
             self.clear()
         start = self[site] = self.count_of(site).start
         return start

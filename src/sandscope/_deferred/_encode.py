@@ -19,7 +19,7 @@ from sandscope._deferred._template import LogTemplate, SpanTemplate
 from sandscope._execution import Details, Site
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
-_MOST_TEMPLATES = 1024
+_MAX_TEMPLATES = 1024
 """The maximum number of cached templates, because guests can choose names."""
 
 OnFailure = Callable[[DeferredExecution], object]
@@ -166,7 +166,7 @@ class _Templates(Generic[_T, _Limits]):
         return None if template is None or failed else template.pieces
 
     def _add(self, key: tuple[Site, Verdict | None, str | None]) -> _T | None:
-        if len(self._templates) >= _MOST_TEMPLATES:
+        if len(self._templates) >= _MAX_TEMPLATES:
             self._templates.clear()
         site, verdict, error_type = key
         try:
