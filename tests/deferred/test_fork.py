@@ -14,7 +14,7 @@ from deferred._forked import in_child
 from deferred._programs import SITE, Exporter, Program
 from harness import OtlpSink, clean_environment, run_program, wait_until
 from sandscope import _guard
-from sandscope._deferred import _hot_path
+from sandscope._deferred import _compiled, _hot_path
 
 
 def _report(program: Program) -> dict[str, Any]:
@@ -91,7 +91,15 @@ def test_the_childs_drain_sends_by_itself() -> None:
     assert in_child(child) is True
 
 
-@pytest.mark.parametrize("lock", ["outcomes", "ids", "errors", "sending", "collecting"])
+in_python = pytest.mark.skipif(
+    not _compiled.python_reason,
+    reason="The compiled code does not take this lock. `make test-pythons` runs the Python code.",
+)
+
+
+@pytest.mark.parametrize(
+    "lock", ["outcomes", pytest.param("ids", marks=in_python), "errors", "sending", "collecting"]
+)
 def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> None:
     program = Program()
     held = {

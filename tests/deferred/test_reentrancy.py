@@ -248,6 +248,10 @@ def test_a_handler_that_raises_releases_all_locks(where: str, monkeypatch: pytes
     assert program.recorder.begin(SITE_INSIDE) is not None, "this thread still records"
 
 
+@pytest.mark.skipif(
+    not _compiled.python_reason,
+    reason="The compiled code does not take this lock. `make test-pythons` runs the Python code.",
+)
 def test_the_lock_of_ids_is_reentrant() -> None:
     program = Program()
     execution: Any = program.recorder.begin(SITE)
