@@ -163,8 +163,10 @@ def _sorted(request: Message) -> Any:
     def plain(value: Any) -> Any:
         if isinstance(value, list):
             items = [plain(item) for item in value]
-            keyed = items and all(isinstance(item, dict) and "key" in item for item in items)
-            return sorted(items, key=lambda item: str(item["key"])) if keyed else items
+            keyed = items and all(
+                isinstance(item, dict) and item.keys() <= {"key", "value"} for item in items
+            )
+            return sorted(items, key=lambda item: str(item.get("key", ""))) if keyed else items
         return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     return plain(MessageToDict(request))

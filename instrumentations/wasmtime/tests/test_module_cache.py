@@ -17,12 +17,13 @@ COMPONENT = "(component (core module $m) (core instance $i (instantiate $m)))"
 
 
 def counted(telemetry: Telemetry) -> dict[str, float]:
-    """Return hits, misses and size, if they exist."""
-    found = {}
+    """Return hits, misses and size, if they exist, from one collection: older SDKs report a gauge once."""
+    found, metrics = {}, telemetry.metrics()
     for name in ("hits", "misses", "size"):
-        for attributes, value in telemetry.points(f"wasm.module.cache.{name}"):
-            assert attributes == {}
-            found[name] = value
+        metric = metrics.get(f"wasm.module.cache.{name}")
+        for point in metric.data.data_points if metric is not None else ():
+            assert not point.attributes
+            found[name] = getattr(point, "value", None)
     return found
 
 

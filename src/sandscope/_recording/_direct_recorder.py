@@ -206,6 +206,11 @@ class DirectRecorder(Emitter):
             severity_number=number,
             severity_text=text,
             body=_mapping.body(execution.site, execution.verdict),
-            attributes={**written, **_mapping.log_attributes(execution)},
+            # In the order in which they were set, which decides what is dropped beyond the SDK's limit.
+            attributes={
+                **_mapping.start_attributes(execution.site),
+                **written,
+                **_mapping.log_attributes(execution),
+            },
             event_name=_mapping.EVENT_NAME,
         )
