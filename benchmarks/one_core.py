@@ -26,9 +26,9 @@ _AT_ONCE = 1000
 def run(*, short: bool) -> dict[str, float]:
     """Run the programs plain and instrumented, in new processes, in turn."""
     times: dict[str, list[dict[str, float]]] = {"plain": [], "instrumented": []}
-    for _ in range(2 if short else 6):
+    for _ in range(4 if short else 8):
         for mode, taken in times.items():
-            taken.append(fresh("benchmarks.one_core", mode, "2" if short else "10"))
+            taken.append(fresh("benchmarks.one_core", mode, "6" if short else "10"))
     least = {
         mode: {name: min(each[name] for each in taken) for name in taken[0]} for mode, taken in times.items()
     }
