@@ -81,6 +81,9 @@ class Subject:
         resource = Resource.create({"service.name": "benchmark"})
         self.reader = InMemoryMetricReader()
         self.spans, self.logs = Spans(encode=encode), Logs(encode=encode)
+        if encode:  # OTLP exporters load their encoders when they are created
+            import opentelemetry.exporter.otlp.proto.common._log_encoder
+            import opentelemetry.exporter.otlp.proto.common.trace_encoder  # noqa: F401
         self._tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         meter_provider = MeterProvider([self.reader], resource=resource, shutdown_on_exit=False)
