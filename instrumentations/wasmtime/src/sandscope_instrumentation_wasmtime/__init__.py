@@ -1,4 +1,4 @@
-"""OpenTelemetry for guests in `wasmtime <https://pypi.org/project/wasmtime/>`_.
+"""OpenTelemetry for WebAssembly guests in the package ``wasmtime``.
 
 Usage::
 
