@@ -30,8 +30,8 @@ AT_LEAST = {
     "lossless_python_per_second": (100_000, 2_500),
 }
 AT_MOST = {
-    "hot_over_empty_python": (60, 100),
-    "hot_over_empty_compiled": (20, 40),
+    "hot_over_empty_python": (60, 150),
+    "hot_over_empty_compiled": (20, 60),
     "wrapped_over_plain_wasm_nop": (1.2, 2),
     "wrapped_over_plain_wasm_add": (1.1, 1.6),
     "wrapped_over_plain_subprocess": (1.05, 2),
