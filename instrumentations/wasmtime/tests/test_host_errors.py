@@ -173,10 +173,12 @@ def test_threads_that_raise_at_the_same_time_have_their_own_verdicts(instrumente
     def host() -> None:
         raise KeyError("host")
 
-    def raise_in_host() -> None:
+    # Made and released on this thread: older versions of wasmtime register host functions without a lock.
+    stores = [wasmtime.Store(engine) for _ in range(2)]
+    host_functions = [wasmtime.Func(store, wasmtime.FuncType([], []), host) for store in stores]
+
+    def raise_in_host(store: wasmtime.Store, func: wasmtime.Func) -> None:
         for _ in range(200):
-            store = wasmtime.Store(engine)
-            func = wasmtime.Func(store, wasmtime.FuncType([], []), host)
             with pytest.raises((KeyError, wasmtime.WasmtimeError)):
                 wasmtime.Instance(store, raises, [func]).exports(store)["run"](store)  # type: ignore[operator]
 
@@ -191,7 +193,10 @@ def test_threads_that_raise_at_the_same_time_have_their_own_verdicts(instrumente
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=work) for work in (raise_in_host, raise_in_host, trap, trap)]
+        threads = [
+            *(threading.Thread(target=raise_in_host, args=pair) for pair in zip(stores, host_functions, strict=True)),
+            *(threading.Thread(target=trap) for _ in range(2)),
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
