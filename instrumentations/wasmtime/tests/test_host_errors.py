@@ -194,7 +194,10 @@ def test_threads_that_raise_at_the_same_time_have_their_own_verdicts(instrumente
     sys.setswitchinterval(1e-6)
     try:
         threads = [
-            *(threading.Thread(target=raise_in_host, args=pair) for pair in zip(stores, host_functions, strict=True)),
+            *(
+                threading.Thread(target=raise_in_host, args=pair)
+                for pair in zip(stores, host_functions, strict=True)
+            ),
             *(threading.Thread(target=trap) for _ in range(2)),
         ]
         for thread in threads:
