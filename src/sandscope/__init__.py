@@ -10,13 +10,33 @@ This package is for authors of programs; `sandscope.instrumentation` is for auth
 program.
 """
 
-from sandscope._child_environment import child_environment
-from sandscope._errors import SandscopeError
-from sandscope._execution import Execution, current_execution
-from sandscope._manual import execution
-from sandscope._metric import Metric
-from sandscope._verdict import OK, Actor, Limit, Status, Verdict
-from sandscope._version import __version__
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandscope._child_environment import child_environment
+    from sandscope._errors import SandscopeError
+    from sandscope._execution import Execution, current_execution
+    from sandscope._manual import execution
+    from sandscope._metric import Metric
+    from sandscope._verdict import OK, Actor, Limit, Status, Verdict
+    from sandscope._version import __version__
+
+_MODULES = {
+    "OK": "_verdict",
+    "Actor": "_verdict",
+    "Execution": "_execution",
+    "Limit": "_verdict",
+    "Metric": "_metric",
+    "SandscopeError": "_errors",
+    "Status": "_verdict",
+    "Verdict": "_verdict",
+    "__version__": "_version",
+    "child_environment": "_child_environment",
+    "current_execution": "_execution",
+    "execution": "_manual",
+}
+"""The modules of the public names. Imported on first use: `sandscope.auto` needs none of them."""
 
 __all__ = [
     "OK",
@@ -32,3 +52,17 @@ __all__ = [
     "current_execution",
     "execution",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]

@@ -9,6 +9,7 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from sandscope import _guard
+from sandscope._children import python_path_of_child
 
 _TRACESTATE = "TRACESTATE"
 
@@ -37,6 +38,9 @@ def child_environment(base: Mapping[str, str] | None = None, parent: Context | N
         if carrier and not set_by_user:
             environment.pop(_TRACESTATE, None)
             environment.update(carrier)
+        path = environment.get("PYTHONPATH")
+        if path:
+            environment["PYTHONPATH"] = python_path_of_child(path)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         _guard.report("environment", error)
     return environment

@@ -18,6 +18,12 @@ Default `CARRIED`.
 
 CARRIED = ("gen_ai.tool.name", "gen_ai.tool.call.id", "gen_ai.conversation.id", "session.id")
 
+CHILDREN = "SANDSCOPE_CHILDREN"
+"""``continue``: child processes continue the trace, and Python children are instrumented if this program was
+instrumented by ``sandscope run`` or ``opentelemetry-instrument``. ``trace``: they continue the trace only. ``off``:
+neither. Default ``continue``.
+"""
+
 EXIT_TIMEOUT = "SANDSCOPE_EXIT_TIMEOUT"
 """The maximum time in seconds to export remaining telemetry at exit. Default 4."""
 
@@ -46,6 +52,11 @@ def _names(value: str) -> tuple[str, ...]:
     return tuple(name for name in names if name and name.lower() != "none")
 
 
+def children() -> str:
+    """Return what child processes get: ``continue``, ``trace`` or ``off``."""
+    return read_choice(CHILDREN, ("continue", "trace", "off"))
+
+
 def exit_timeout() -> float:
     """Return the maximum time in seconds to export remaining telemetry at exit."""
     value = os.environ.get(EXIT_TIMEOUT, "").strip()
@@ -67,6 +78,7 @@ def check() -> None:
     """Raise a SandscopeError for the first variable with an invalid value; called at start-up."""
     always_direct()
     baggage()
+    children()
     exit_timeout()
 
 

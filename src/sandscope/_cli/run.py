@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandscope._children import python_path_with_sandscope
 from sandscope._cli._program import Program, exit_as
 from sandscope._cli.collector import DATA, DEFAULT_OVERLAY, add_ports_to, data_folder, ports_of
 from sandscope._collector import CollectorProcess, Composition
@@ -29,7 +30,7 @@ def add_to(subcommands: Subparsers) -> None:
         "run",
         usage="sandscope run [OPTION ...] -- PROGRAM [ARGUMENT ...]",
         help="run a program with instrumentation, and a Collector that receives its telemetry",
-        description="Run a program under opentelemetry-instrument. Start the bundled Collector if none is "
+        description="Instrument the Python programs that a command starts. Start the bundled Collector if none is "
         "listening, and stop it afterwards. Signals and the exit status of the program are passed on.",
     )
     parser.add_argument(
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     command = instrumented(arguments.command)
     with _collector(arguments) as environment:
         try:
+            environment["PYTHONPATH"] = python_path_with_sandscope(environment.get("PYTHONPATH", ""))
             program = Program(command, environment)
         except OSError as error:
             raise SandscopeError(
@@ -60,15 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def instrumented(command: list[str]) -> list[str]:
-    """Return the command line that runs a command under ``opentelemetry-instrument``.
+    """Return a command line with the program's path.
 
     Raises:
         SandscopeError: if the program cannot be found.
     """
-    if shutil.which(command[0]) is None:
+    program = shutil.which(command[0])
+    if program is None:
         raise SandscopeError(f"Cannot run {command[0]!r}: there is no such program on PATH. Check its name.")
-    code = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
-    return [sys.executable, "-c", code, *command]
+    return [program, *command[1:]]
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.instrumentation.environment_variables import OTEL_PYTHON_CONFIGURATOR, OTEL_PYTHON_DISTRO
 from opentelemetry.util._importlib_metadata import EntryPoint
 
-from sandscope import _guard, _settings
+from sandscope import _first_use, _guard, _settings
 from sandscope._setup._defaults import temporary_environment
-from sandscope.instrumentation._subinterpreter import refuse_subinterpreter
+from sandscope._subinterpreter import refuse_subinterpreter
 
 _configured = False
 
@@ -28,13 +28,22 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
         _configured = True
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
-        """Load an instrumentation. If it fails, the other instrumentations are still loaded."""
+        """Load an instrumentation, Sandscope's own when the program first uses its runtime.
+
+        If an instrumentation fails, the others are still loaded.
+        """
+        if entry_point.module == f"sandscope_instrumentation_{entry_point.name}":
+            _first_use.on_first_use(entry_point.name, lambda: self._load(entry_point, **kwargs))
+            return
         try:
-            super().load_instrumentor(entry_point, **kwargs)
+            self._load(entry_point, **kwargs)
         except (ImportError, DependencyConflictError):
             raise  # the caller handles these and continues
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report(f"instrument.{entry_point.name}", error)
+
+    def _load(self, entry_point: EntryPoint, **kwargs: Any) -> None:
+        super().load_instrumentor(entry_point, **kwargs)
 
 
 def instrument_this_process() -> None:

@@ -10,7 +10,8 @@ an instrumentation" in ``docs/``.
   verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS` and `CAPABILITY_REQUESTS` are metrics of every
   runtime.
 - `inject_environment` injects the trace context into the environment of a child process. `environment_names` returns
-  the names of the variables.
+  the names of the variables. `children_continue_trace` and `python_path_of_child` say what ``SANDSCOPE_CHILDREN``
+  asks for.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice` and `flag` declare settings. An invalid value raises a `SandscopeError`.
 - `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks.
@@ -19,6 +20,7 @@ an instrumentation" in ``docs/``.
 For tests, see `sandscope.instrumentation.testing`.
 """
 
+from sandscope._children import children_continue_trace, python_path_of_child
 from sandscope._errors import SandscopeError
 from sandscope._execution import Execution, Measurement, SharedDetails, Site, Value, current_execution
 from sandscope._forking import watch_forks
@@ -60,6 +62,7 @@ __all__ = [
     "Site",
     "Value",
     "Verdict",
+    "children_continue_trace",
     "choice",
     "current_execution",
     "environment_names",
@@ -67,6 +70,7 @@ __all__ = [
     "get_recorder",
     "inject_environment",
     "new_lock",
+    "python_path_of_child",
     "record_call",
     "report_error",
     "watch_forks",

@@ -14,8 +14,8 @@ from sandscope import _guard
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._recorder import Recorder
 from sandscope._scope import Scope
+from sandscope._subinterpreter import refuse_subinterpreter
 from sandscope.instrumentation._patches import Patches
-from sandscope.instrumentation._subinterpreter import refuse_subinterpreter
 
 
 class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream

@@ -79,8 +79,6 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         patches.replace(os, "waitpid", _reaping.waitpid(registry))
         patches.replace(os, "kill", _sent_signals.kill(registry))
         patches.replace(os, "killpg", _sent_signals.kill(registry, group=True))
-        patches.replace(os, "putenv", environment.putenv)
-        patches.replace(os, "unsetenv", environment.unsetenv)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         super()._uninstrument(**kwargs)

@@ -12,10 +12,18 @@ from typing import Any, TypeAlias
 
 from opentelemetry.context import Context
 
-from sandscope.instrumentation import inject_environment, report_error
+from sandscope.instrumentation import (
+    children_continue_trace,
+    inject_environment,
+    python_path_of_child,
+    report_error,
+)
+from sandscope_instrumentation_subprocess._c_environment import c_environment
 
 _Preexec: TypeAlias = "Callable[[], Any] | None"
 
+_PATH = "PYTHONPATH"
+_PATH_ENTRY = b"PYTHONPATH="
 _TRACESTATE = "TRACESTATE"
 _ENV_LIST = 5  # the position among the arguments of `_fork_exec`, in all versions that have it
 
@@ -25,61 +33,20 @@ class _NextCarrier(threading.local):
 
 
 class ChildEnvironment:
-    """The environment that a child inherits.
-
-    ``os.environ`` does not contain what a program sets by ``os.putenv``, but children inherit that too.
-    """
+    """The environment that children of ``Popen`` get."""
 
     def __init__(self, *, patches_fork_exec: bool = False) -> None:
-        """Begin without any known change.
+        """Begin without a child.
 
         Args:
             patches_fork_exec: whether `fork_exec` wraps the function that starts children.
         """
         self.patches_fork_exec = patches_fork_exec
-        self._put: dict[bytes, bytes | None] = {}
         self._next = _NextCarrier()
-        # Every change goes through the two wrappers below: `os.environ` calls the same functions.
-        self._version = object()
-        self._encoded: tuple[Any, list[bytes]] = None, []
-
-    def putenv(self, original: Callable[..., None]) -> Callable[..., None]:
-        """Make a ``putenv`` that records the change."""
-
-        def putenv(name: Any, value: Any, /) -> None:
-            original(name, value)
-            self._put[os.fsencode(name)] = os.fsencode(value)
-            self._version = object()
-
-        return putenv
-
-    def unsetenv(self, original: Callable[..., None]) -> Callable[..., None]:
-        """Make an ``unsetenv`` that records the change."""
-
-        def unsetenv(name: Any, /) -> None:
-            original(name)
-            self._put[os.fsencode(name)] = None
-            self._version = object()
-
-        return unsetenv
-
-    def copy(self) -> dict[bytes, bytes]:
-        """Return a copy of the variables, as bytes."""
-        # `environb` stores these bytes; reading them through its own interface is a hundred times slower.
-        stored = getattr(os.environb, "_data", None)
-        variables = stored.copy() if type(stored) is dict else dict(os.environb)
-        for name, value in self._put.copy().items():
-            if value is None:
-                variables.pop(name, None)
-            else:
-                variables[name] = value
-        return variables
 
     def set_next(self, parent: Context) -> None:
         """Have this thread's next `_fork_exec` add a trace context to the inherited environment."""
-        carrier: dict[str, str] = {}
-        inject_environment(carrier, parent)
-        self._next.carrier = carrier
+        self._next.carrier = _carrier(parent)
 
     def clear_next(self) -> None:
         """Undo `set_next`."""
@@ -91,24 +58,14 @@ class ChildEnvironment:
         @functools.wraps(original)
         def _fork_exec(*args: Any) -> int:
             carrier = self._next.carrier
-            if carrier and args[_ENV_LIST] is None:
+            if carrier is not None and args[_ENV_LIST] is None:
                 try:
-                    args = (*args[:_ENV_LIST], self._entries(carrier), *args[_ENV_LIST + 1 :])
+                    args = (*args[:_ENV_LIST], _inherited(carrier), *args[_ENV_LIST + 1 :])
                 except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                     report_error("subprocess.environment", error)
             return original(*args)
 
         return _fork_exec
-
-    def _entries(self, carrier: Mapping[str, str]) -> list[bytes]:
-        key = self._version, *carrier
-        known_key, entries = self._encoded
-        if key != known_key:
-            excluded = {os.fsencode(name) for name in (_TRACESTATE, *carrier)}
-            variables = self.copy().items()
-            entries = [b"%b=%b" % variable for variable in variables if variable[0] not in excluded]
-            self._encoded = key, entries
-        return [*entries, *[os.fsencode(f"{name}={value}") for name, value in carrier.items()]]
 
     def with_context(self, env: Any, preexec_fn: _Preexec, parent: Context) -> tuple[Any, _Preexec]:
         """Return ``env`` and ``preexec_fn`` for a child that continues a trace.
@@ -118,19 +75,32 @@ class ChildEnvironment:
             preexec_fn: as given to ``Popen``.
             parent: the context that the child continues.
         """
-        carrier: dict[str, str] = {}
-        inject_environment(carrier, parent)
-        if not carrier:
-            return env, preexec_fn
+        carrier = _carrier(parent)
         if env is None:
             if preexec_fn is not None:
                 # With an explicit environment, variables that preexec_fn sets by putenv would be lost.
-                return None, _with_variables(carrier, preexec_fn)
-            inherited = self.copy()
-            inherited.pop(os.fsencode(_TRACESTATE), None)
-            inherited.update((os.fsencode(name), os.fsencode(value)) for name, value in carrier.items())
-            return inherited, None
+                path = os.environ.get(_PATH)
+                own = carrier if path is None else {**carrier, _PATH: python_path_of_child(path)}
+                return None, _with_variables(own, preexec_fn) if own else preexec_fn
+            entries = (entry.partition(b"=") for entry in _inherited(carrier))
+            return {name: value for name, equals, value in entries if equals}, None
         return _merge(env, carrier), preexec_fn
+
+
+def _carrier(parent: Context) -> dict[str, str]:
+    carrier: dict[str, str] = {}
+    if children_continue_trace():
+        inject_environment(carrier, parent)
+    return carrier
+
+
+def _inherited(carrier: Mapping[str, str]) -> list[bytes]:
+    excluded = tuple(os.fsencode(f"{name}=") for name in (_TRACESTATE, *carrier)) if carrier else ()
+    entries = [entry for entry in c_environment() if not entry.startswith(excluded)]
+    for position, entry in enumerate(entries):
+        if entry.startswith(_PATH_ENTRY):
+            entries[position] = _PATH_ENTRY + os.fsencode(_python_path(entry[len(_PATH_ENTRY) :]))
+    return [*entries, *[os.fsencode(f"{name}={value}") for name, value in carrier.items()]]
 
 
 def _merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, Any]:
@@ -141,20 +111,33 @@ def _merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, A
         return env  # it is not valid, and Popen raises the error
     if not variables:
         return env  # an empty environment was requested
-    for name in carrier:
-        given = names.get(os.fsencode(name))
-        if given is not None and os.fsencode(variables[given]) != os.environb.get(os.fsencode(name)):
-            return env  # set by the user; a value that equals the one in os.environ is only a stale copy
-    for name in (*carrier, _TRACESTATE):
-        variables.pop(names.get(os.fsencode(name)), None)
-    return {**variables, **carrier}
+    if carrier and not _sets_context(variables, names, carrier):
+        for name in (*carrier, _TRACESTATE):
+            variables.pop(names.get(os.fsencode(name)), None)
+        variables.update(carrier)
+    path = names.get(_PATH.encode())
+    if path is not None:
+        variables[path] = _python_path(variables[path])
+    return variables
 
 
-def _with_variables(carrier: Mapping[str, str], preexec_fn: Callable[[], Any]) -> Callable[[], Any]:
+def _sets_context(
+    variables: Mapping[Any, Any], names: Mapping[bytes, Any], carrier: Mapping[str, str]
+) -> bool:
+    """Return whether the user has set a context; a value that equals the one in `os.environ` is a stale copy."""
+    given = ((name, names[name]) for name in map(os.fsencode, carrier) if name in names)
+    return any(os.fsencode(variables[key]) != os.environb.get(name) for name, key in given)
+
+
+def _python_path(value: str | bytes) -> str:
+    return python_path_of_child(os.fsdecode(value))
+
+
+def _with_variables(variables: Mapping[str, str], preexec_fn: Callable[[], Any]) -> Callable[[], Any]:
     def preexec() -> Any:
         with suppress(Exception):
             unsetenv(_TRACESTATE)
-            for name, value in carrier.items():
+            for name, value in variables.items():
                 putenv(name, value)
         return preexec_fn()
 

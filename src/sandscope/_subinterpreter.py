@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 from sandscope._errors import SandscopeError
 
@@ -19,11 +18,11 @@ def refuse_subinterpreter() -> None:
     """
     for name in _MODULES:
         try:
-            interpreters: Any = import_module(name)
-            main = interpreters.get_current() == interpreters.get_main()
+            interpreters = import_module(name)
+            is_main = interpreters.get_current() == interpreters.get_main()
         except (ImportError, AttributeError):
             continue
-        if not main:
+        if not is_main:
             raise SandscopeError(
                 "Cannot instrument a subinterpreter: OpenTelemetry's threads would abort the program when it "
                 "ends. Instrument the main interpreter, or run the code in a separate process."

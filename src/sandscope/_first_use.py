@@ -1,0 +1,173 @@
+"""Runs actions when a program first uses a module, so that nothing is imported before it is needed.
+
+Imports only modules that every interpreter has loaded, because each Python child of an instrumented program starts it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+    from typing import Any, TypeAlias
+
+    Action: TypeAlias = Callable[[], None]
+
+OPENTELEMETRY = "opentelemetry"
+SUBPROCESS = "subprocess"
+
+_TIMEOUT = 10.0
+"""The maximum time in seconds to wait for another thread that runs actions."""
+
+_actions: dict[str, list[Action]] = {}
+_lock = _thread.allocate_lock()
+_running_thread: int | None = None
+_nested_imports = _thread._local()
+
+
+def on_first_use(name: str, action: Action) -> None:
+    """Run an action when the program first uses a module; at once if it already has.
+
+    - Using ``subprocess`` is to start a child: most programs that import it start none.
+    - Using ``opentelemetry`` is to import one of its modules. The action runs afterwards, as it imports others itself.
+    - Using another module is to import it. The action runs before the import.
+
+    Errors of actions are reported, and not raised.
+
+    Args:
+        name: the name of a top-level module.
+        action: called once, on the thread that uses the module.
+    """
+    _actions.setdefault(name, []).append(action)
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
+    if name in sys.modules:
+        if name == SUBPROCESS:
+            _watch_popen(sys.modules[name])
+        else:
+            _use(name)
+
+
+class _Finder:
+    """An import finder that finds nothing: it notices imports."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
+        """Run or prepare the actions of a module. Return its specification as the other finders make it."""
+        top = name.partition(".")[0]
+        if top not in _actions or _running_thread == _thread.get_ident():
+            return None
+        if top == OPENTELEMETRY and name != top:
+            return _around_import(_find(name, path, target), _begin_import, _end_import)
+        if name == SUBPROCESS:
+            return _around_import(_find(name, path, target), None, _watch_popen)
+        if name != top or name == OPENTELEMETRY:
+            return None
+        _use(name)
+        return _find(name, path, target)
+
+
+def _use(name: str, timeout: float = _TIMEOUT) -> None:
+    """Run the actions of a module, and of the modules that were imported on other threads in the meantime."""
+    global _running_thread  # noqa: PLW0603 -- one program
+    if _running_thread == _thread.get_ident() or not _actions.get(name):
+        return
+    if not _lock.acquire(timeout=timeout):
+        return
+    _running_thread = _thread.get_ident()
+    try:
+        _run(name)
+        for other in _actions.keys() & sys.modules.keys() - {SUBPROCESS, OPENTELEMETRY}:
+            _run(other)
+        if not _actions and _Finder in sys.meta_path:
+            sys.meta_path.remove(_Finder)
+    finally:
+        _running_thread = None
+        _lock.release()
+
+
+def _run(name: str) -> None:
+    while actions := _actions.get(name):
+        action = actions[0]
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            from sandscope import _guard
+
+            _guard.report("start", error)
+        # Not before it has run: a Ctrl-C, or a signal handler of the program, may interrupt it.
+        actions.remove(action)
+    _actions.pop(name, None)
+
+
+def _find(name: str, path: Sequence[str] | None, target: ModuleType | None) -> Any:
+    for finder in list(sys.meta_path):
+        find_spec = getattr(finder, "find_spec", None)
+        spec = None if finder is _Finder or find_spec is None else find_spec(name, path, target)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _around_import(spec: Any, before: Action | None, after: Callable[[ModuleType], None]) -> Any:
+    """Call functions before and after the module is executed. Nothing of this remains in the module."""
+    loader: Any = getattr(spec, "loader", None)
+
+    def exec_module(module: ModuleType) -> None:
+        del loader.exec_module
+        if before is not None:
+            before()
+        try:
+            loader.exec_module(module)
+        finally:
+            after(module)
+
+    if hasattr(loader, "__dict__") and not isinstance(loader, type):  # otherwise a loader of built-in modules
+        loader.exec_module = exec_module
+    return spec
+
+
+def _begin_import() -> None:
+    _nested_imports.count = getattr(_nested_imports, "count", 0) + 1
+
+
+def _end_import(_module: ModuleType) -> None:
+    _nested_imports.count -= 1
+    if not _nested_imports.count:
+        # Never waits: the other thread may need the module whose import lock this thread holds.
+        _use(OPENTELEMETRY, 0)
+
+
+def _watch_popen(module: ModuleType) -> None:
+    """Run the actions of ``subprocess`` when the program starts its first child."""
+    popen = getattr(module, "Popen", None)
+    if not isinstance(popen, type) or "_get_handles" not in vars(popen):
+        return
+    original: Any = vars(popen)["_get_handles"]
+
+    # Stays where it is, so that no child of another thread is missed while the actions run.
+    def _get_handles(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _actions.get(SUBPROCESS):
+            _use(SUBPROCESS)
+            current: Any = vars(popen).get("_get_handles")
+            if current is not _get_handles and not _actions.get(SUBPROCESS):
+                return current(
+                    self, *args, **kwargs
+                )  # the instrumentation's wrapper, which calls this function
+        return original(self, *args, **kwargs)
+
+    popen._get_handles = _get_handles  # type: ignore[attr-defined] # of the standard library
+
+
+def _reset_in_child() -> None:
+    global _lock, _running_thread
+    if _running_thread != _thread.get_ident():
+        _lock, _running_thread = _thread.allocate_lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_in_child)
