@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 OPENTELEMETRY = "opentelemetry"
 SUBPROCESS = "subprocess"
 
+_IMPORT_OPENTELEMETRY = ("opentelemetry.", "sandscope.", "sandscope_instrumentation_")
+"""The beginnings of the names of modules that import OpenTelemetry, and that the action for it imports."""
+
 _TIMEOUT = 10.0
 """The maximum time in seconds to wait for another thread that runs actions."""
 
@@ -27,6 +30,8 @@ _actions: dict[str, list[Action]] = {}
 _lock = _thread.allocate_lock()
 _running_thread: int | None = None
 _nested_imports = _thread._local()
+_watched: list[Any] = []
+"""The wrappers of ``Popen._get_handles``."""
 
 
 def on_first_use(name: str, action: Action) -> None:
@@ -58,15 +63,14 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         """Run or prepare the actions of a module. Return its specification as the other finders make it."""
-        top = name.partition(".")[0]
-        if top not in _actions or _running_thread == _thread.get_ident():
+        if _running_thread == _thread.get_ident():
             return None
-        if top == OPENTELEMETRY and name != top:
+        if OPENTELEMETRY in _actions and name.startswith(_IMPORT_OPENTELEMETRY):
             return _around_import(_find(name, path, target), _begin_import, _end_import)
+        if name == OPENTELEMETRY or name not in _actions:
+            return None
         if name == SUBPROCESS:
             return _around_import(_find(name, path, target), None, _watch_popen)
-        if name != top or name == OPENTELEMETRY:
-            return None
         _use(name)
         return _find(name, path, target)
 
@@ -137,7 +141,7 @@ def _begin_import() -> None:
 
 def _end_import(_module: ModuleType) -> None:
     _nested_imports.count -= 1
-    if not _nested_imports.count:
+    if not _nested_imports.count and OPENTELEMETRY in sys.modules:
         # Never waits: the other thread may need the module whose import lock this thread holds.
         _use(OPENTELEMETRY, 0)
 
@@ -145,9 +149,9 @@ def _end_import(_module: ModuleType) -> None:
 def _watch_popen(module: ModuleType) -> None:
     """Run the actions of ``subprocess`` when the program starts its first child."""
     popen = getattr(module, "Popen", None)
-    if not isinstance(popen, type) or "_get_handles" not in vars(popen):
+    if not isinstance(popen, type) or getattr(popen, "_get_handles", None) in _watched:
         return
-    original: Any = vars(popen)["_get_handles"]
+    original: Any = popen._get_handles  # type: ignore[attr-defined] # of the standard library
 
     # Stays where it is, so that no child of another thread is missed while the actions run.
     def _get_handles(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -160,7 +164,8 @@ def _watch_popen(module: ModuleType) -> None:
                 )  # the instrumentation's wrapper, which calls this function
         return original(self, *args, **kwargs)
 
-    popen._get_handles = _get_handles  # type: ignore[attr-defined] # of the standard library
+    _watched.append(_get_handles)
+    popen._get_handles = _get_handles  # type: ignore[attr-defined]
 
 
 def _reset_in_child() -> None:
