@@ -11,6 +11,7 @@ from sandscope._internals._context_variable import (
     set_default_context,
 )
 from sandscope._internals._encoded import Encoded, accept_encoded
+from sandscope._internals._exporter_arguments import ExporterArguments
 from sandscope._internals._propagators import injects_w3c
 from sandscope._internals._provider_slots import open_provider_slot
 from sandscope._internals._readers import Readers
@@ -19,6 +20,7 @@ __all__ = [
     "SPAN_KEY",
     "SUPPRESSION_KEYS",
     "Encoded",
+    "ExporterArguments",
     "Readers",
     "abandon_connections",
     "accept_encoded",

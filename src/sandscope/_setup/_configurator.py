@@ -14,7 +14,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.util.types import AttributeValue
 
-from sandscope import _settings
+from sandscope import _internals, _settings
 from sandscope._setup import _exit, _notice, _provider_replacement
 from sandscope._setup._defaults import temporary_environment, unset_defaults
 from sandscope._setup._recorder_setup import RecorderSetup, disable_deferred
@@ -42,7 +42,12 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
         preset = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
         settings = {**unset_defaults(), **_without_used_port(), **preset}
         with temporary_environment(settings), _no_override_warnings():
-            arguments = {"resource_attributes": _instance(), **_setup_arguments(setup), **kwargs}
+            arguments = {
+                "resource_attributes": _instance(),
+                "exporter_args_map": _internals.ExporterArguments(),
+                **_setup_arguments(setup),
+                **kwargs,
+            }
             super()._configure(**arguments)  # type: ignore[no-untyped-call]
         providers = [current() for name, current in _PROVIDERS.items() if name not in preset]
         _notice.install()
