@@ -15,6 +15,7 @@ from benchmarks import (
     one_core,
     paced,
     request,
+    start_up,
     wasmtime,
     wasmtime_probe,
     wrapped,
@@ -52,6 +53,13 @@ AT_MOST = {
     "wasmtime_memory_grown_mb": (1, 2),
     "wasmtime_probe_syscalls_over_plain": (1.05, 2),
     "p999_paced_ours_over_none": (1.5, 50),
+    "start_path_over_plain": (2.5, 4),
+    "start_auto_over_plain": (2.5, 4),
+    "start_python_child_over_plain": (2.5, 4),
+    "start_stock_off_over_upstream": (1.1, 1.6),
+    "start_stock_otlp_over_upstream": (1.1, 1.6),
+    "start_one_child_more_ms": (250, 2_500),
+    "start_path_more_mb": (8, 8),
     "one_core_nop_over_plain": (1.5, 4),
     "one_core_request_over_plain": (1.5, 4),
     "one_core_spin_100us_over_plain": (1.05, 2),
@@ -72,6 +80,7 @@ def main() -> int:
     print(LEGEND)
     beyond = 0
     for benchmark in (
+        start_up,
         hot_path,
         cpu,
         one_core,

@@ -14,7 +14,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from sandscope._deferred import DeferredRecorder, Pipeline
+from sandscope._deferred._deferred_recorder import DeferredRecorder
+from sandscope._deferred._pipeline import Pipeline
 from sandscope._internals import Encoded
 from sandscope._recording import _choice
 from sandscope._recording._direct_recorder import DirectRecorder

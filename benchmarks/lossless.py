@@ -112,10 +112,10 @@ def main(guest: str, rate: int, seconds: float) -> None:
     import sandscope.auto  # noqa: F401 -- instruments this program
     from sandscope._setup import _recorder_setup
 
+    call = _guest(guest)
     pipeline = _recorder_setup._active
     assert pipeline is not None, _recorder_setup.direct_reason()
     exporting = _time_requests(pipeline)
-    call = _guest(guest)
     call()
     executions, busy = 1, (time.thread_time(), time.process_time())
     start = time.perf_counter()

@@ -10,7 +10,7 @@ from opentelemetry._logs import SeverityNumber
 
 from harness import Telemetry
 from sandscope import Execution, Verdict, _guard
-from sandscope._deferred import DeferredRecorder
+from sandscope._deferred._deferred_recorder import DeferredRecorder
 from sandscope._recording import _emitter
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope.instrumentation import MISSING_EVIDENCE, Metric, Recorder, Scope, Site

@@ -12,7 +12,7 @@ from opentelemetry.trace import StatusCode
 
 from harness import Contract, Telemetry
 from sandscope import OK, Execution, Verdict, _guard
-from sandscope._deferred import DeferredRecorder
+from sandscope._deferred._deferred_recorder import DeferredRecorder
 from sandscope._guests import _guest_telemetry
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope.instrumentation import GuestLimits, GuestTelemetry, Recorder, Refusal, Scope, Site

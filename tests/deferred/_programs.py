@@ -11,7 +11,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from sandscope._deferred import DeferredRecorder, Pipeline
+from sandscope._deferred._deferred_recorder import DeferredRecorder
+from sandscope._deferred._pipeline import Pipeline
 from sandscope.instrumentation import Scope, Site
 
 SCOPE, SITE = Scope("scope", "1"), Site("wasmtime", "call", "wasm add")

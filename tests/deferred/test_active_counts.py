@@ -29,7 +29,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, generate_latest
 
 from sandscope import OK, Execution, _guard
-from sandscope._deferred import DeferredRecorder, Pipeline, _active_counts, _pipeline
+from sandscope._deferred import _active_counts, _pipeline
+from sandscope._deferred._deferred_recorder import DeferredRecorder
+from sandscope._deferred._pipeline import Pipeline
 from sandscope.instrumentation import Scope, Site
 
 SCOPE = Scope("scope", "1")

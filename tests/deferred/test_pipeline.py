@@ -21,7 +21,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from deferred._programs import SCOPE, SITE, Exporter, Program
 from harness import OtlpSink, wait_until
 from sandscope import _guard
-from sandscope._deferred import DeferredRecorder, _outlet, _pipeline
+from sandscope._deferred import _outlet, _pipeline
+from sandscope._deferred._deferred_recorder import DeferredRecorder
 from sandscope.instrumentation import Site
 
 

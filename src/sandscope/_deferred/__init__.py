@@ -3,8 +3,3 @@
 It is used if Sandscope's distro has set up the SDK and the program has not added span or log record processors. See
 `sandscope._setup._recorder_setup`.
 """
-
-from sandscope._deferred._deferred_recorder import DeferredRecorder
-from sandscope._deferred._pipeline import Pipeline
-
-__all__ = ["DeferredRecorder", "Pipeline"]

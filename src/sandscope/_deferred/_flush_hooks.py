@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
 from sandscope import _guard
-from sandscope._deferred._pipeline import Pipeline
-from sandscope._deferred._record_outcomes import Signal
+
+if TYPE_CHECKING:
+    from sandscope._deferred._pipeline import Pipeline
+    from sandscope._deferred._record_outcomes import Signal
 
 
 class _Hook:

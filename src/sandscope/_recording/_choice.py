@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from opentelemetry._logs import LoggerProvider
-from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import TracerProvider
+# Imported when the first recorder is created.
+if TYPE_CHECKING:
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
-from sandscope._recording._direct_recorder import DirectRecorder
-from sandscope._recording._recorder import Recorder
-from sandscope._scope import Scope
+    from sandscope._recording._recorder import Recorder
+    from sandscope._scope import Scope
 
 _preferred: Callable[[Scope], Recorder | None] | None = None
 
@@ -40,4 +42,6 @@ def get_recorder(
         recorder = _preferred(scope)
         if recorder is not None:
             return recorder
+    from sandscope._recording._direct_recorder import DirectRecorder
+
     return DirectRecorder(scope, tracer_provider, meter_provider, logger_provider)

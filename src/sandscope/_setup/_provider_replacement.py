@@ -9,7 +9,6 @@ import wrapt
 from opentelemetry import _logs, metrics, trace
 
 from sandscope import _internals
-from sandscope._recording._emitter import rebind
 from sandscope._setup._recorder_setup import fall_back_to_direct
 
 _SIGNALS: tuple[tuple[str, Any, str, Callable[[], Any]], ...] = (
@@ -37,6 +36,8 @@ def _setter(signal: str, current: Callable[[], Any], providers: Sequence[Any]) -
         result = wrapped(*args, **kwargs)
         if replaced:
             fall_back_to_direct("the program has set its own providers")
+            from sandscope._recording._emitter import rebind  # most programs set no providers
+
             rebind()
         return result
 

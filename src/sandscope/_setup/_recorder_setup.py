@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -12,13 +12,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from sandscope import _internals
-from sandscope._deferred import DeferredRecorder, Pipeline
 from sandscope._deferred._flush_hooks import LogHook, SpanHook
 from sandscope._recording._choice import prefer
-from sandscope._recording._direct_recorder import DirectRecorder
-from sandscope._scope import Scope
+
+# Imported when the first recorder is created: until then, the program needs nothing but the SDK.
+if TYPE_CHECKING:
+    from sandscope._deferred._deferred_recorder import DeferredRecorder
+    from sandscope._deferred._pipeline import Pipeline
+    from sandscope._scope import Scope
 
 _active: Pipeline | None = None
+_create: Callable[[], Pipeline] | None = None
 _direct_reason = "the SDK was not set up by Sandscope's distro"
 
 
@@ -51,22 +55,27 @@ class RecorderSetup:
         Args:
             own_providers: whether the program has set some of the providers.
         """
-        global _active, _direct_reason  # noqa: PLW0603 -- one global SDK
+        global _create, _direct_reason  # noqa: PLW0603 -- one global SDK
         tracer_provider, meter_provider = trace.get_tracer_provider(), metrics.get_meter_provider()
         sdk = type(tracer_provider) is TracerProvider and type(meter_provider) is MeterProvider
         _direct_reason = self._find_reason(own_providers=own_providers or not sdk)
         if _direct_reason:
             return
+        _create = lambda: self._pipeline(tracer_provider, meter_provider)  # noqa: E731 -- once, by `new_recorder`
+        prefer(new_recorder)
+        _watch_processors(tracer_provider, "add_span_processor")
+        _watch_processors(_logs.get_logger_provider(), "add_log_record_processor")
+
+    def _pipeline(self, tracer_provider: Any, meter_provider: Any) -> Pipeline:
+        from sandscope._deferred._pipeline import Pipeline
+
         span_exporter, log_exporter = (
             exporters[0] if exporters else None for exporters in (self._spans, self._logs)
         )
-        traces = cast(TracerProvider, tracer_provider)
-        _active = Pipeline(traces, cast(MeterProvider, meter_provider), span_exporter, log_exporter)
+        pipeline = Pipeline(tracer_provider, meter_provider, span_exporter, log_exporter)
         for hook in self._hooks:
-            hook.pipeline = _active
-        prefer(new_recorder)
-        _watch_processors(traces, "add_span_processor")
-        _watch_processors(_logs.get_logger_provider(), "add_log_record_processor")
+            hook.pipeline = pipeline
+        return pipeline
 
     def _find_reason(self, *, own_providers: bool) -> str:
         if own_providers:
@@ -88,7 +97,14 @@ class RecorderSetup:
 
 def new_recorder(scope: Scope) -> DeferredRecorder | None:
     """Return a deferred recorder for the global providers, or None to use a direct recorder."""
-    return None if _active is None else DeferredRecorder(scope, _active)
+    global _active, _create
+    if _create is not None:
+        _active, _create = _create(), None
+    if _active is None:
+        return None
+    from sandscope._deferred._deferred_recorder import DeferredRecorder
+
+    return DeferredRecorder(scope, _active)
 
 
 def direct_reason() -> str:
@@ -112,12 +128,14 @@ def fall_back_to_direct(reason: str) -> None:
     Args:
         reason: what has changed; the result of `direct_reason`.
     """
-    global _active, _direct_reason
-    if _active is None:
+    global _active, _create, _direct_reason
+    if _active is None and _create is None:
         return
-    recorders = list(_active.recorders)
-    _active, _direct_reason = None, reason
+    recorders = [] if _active is None else list(_active.recorders)
+    _active, _create, _direct_reason = None, None, reason
     for recorder in recorders:
+        from sandscope._recording._direct_recorder import DirectRecorder
+
         recorder.fall_back_to(DirectRecorder(recorder.scope))
 
 

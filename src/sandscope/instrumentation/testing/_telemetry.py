@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from sandscope._deferred import DeferredRecorder, Pipeline
+from sandscope._deferred._deferred_recorder import DeferredRecorder
+from sandscope._deferred._pipeline import Pipeline
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._recording._recorder import Recorder
 from sandscope._scope import Scope

@@ -1,0 +1,180 @@
+"""Nothing is imported before the program uses it, and nothing is missed because of that."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import STOCK, OtlpSink, clean_environment, run_program
+from sandscope import _children
+
+LIGHT = {"PYTHONPATH": _children.FOLDER}
+ONE_CALL = """
+import wasmtime
+store = wasmtime.Store()
+module = wasmtime.Module(store.engine, '(module (func (export "run")))')
+wasmtime.Instance(store, module, []).exports(store)["run"](store)
+"""
+
+
+def _imported(program: str, *, before: str = "", **variables: str) -> set[str]:
+    """Return the modules that are imported when a program ends."""
+    run = run_program(
+        f"{before}\n{program}\nimport sys; print(*sys.modules)",
+        way=(),
+        environment=clean_environment(**variables),
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("way", ["sandscope.auto", "PYTHONPATH"])
+def test_a_program_that_uses_nothing_imports_next_to_nothing(way: str) -> None:
+    plain = _imported("pass")
+    light = _imported("import sandscope.auto") if way == "sandscope.auto" else _imported("pass", **LIGHT)
+    assert not [name for name in light if name.startswith("opentelemetry")]
+    assert len(light - plain) < 20, light - plain
+
+
+def test_a_program_that_starts_no_child_imports_no_sdk() -> None:
+    assert "opentelemetry" not in _imported("import subprocess", **LIGHT)
+
+
+def test_only_the_runtime_that_is_used_is_instrumented() -> None:
+    variables = LIGHT | {
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+    imported = _imported("import subprocess; subprocess.run(['true'])", **variables)
+    assert "sandscope_instrumentation_subprocess" in imported
+    assert "sandscope_instrumentation_wasmtime" not in imported
+
+
+def test_a_collector_on_this_machine_does_not_need_requests() -> None:
+    with OtlpSink() as sink:
+        imported = _imported(
+            "import subprocess; subprocess.run(['true'])", **LIGHT, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint
+        )
+    assert "requests" not in imported
+
+
+@pytest.mark.parametrize("way", ["sandscope.auto", "PYTHONPATH", "stock"])
+@pytest.mark.parametrize(
+    ("program", "spans"),
+    [
+        ("import subprocess; subprocess.run(['true'])", ["true"]),
+        ("from subprocess import Popen; Popen(['true']).wait()", ["true"]),
+        ("import os; os.popen('true').close()", ["sh"]),
+        ("import asyncio\n"
+         "async def main(): await (await asyncio.create_subprocess_exec('true')).wait()\n"
+         "asyncio.run(main())", ["true"]),
+        ("import threading, subprocess\n"
+         "threads = [threading.Thread(target=subprocess.run, args=(['true'],)) for _ in range(4)]\n"
+         "[thread.start() for thread in threads]; [thread.join() for thread in threads]", ["true"] * 4),
+        (ONE_CALL, ["wasm run"]),
+        ("from opentelemetry import trace; trace.get_tracer('own').start_span('own').end()", ["own"]),
+        ("from opentelemetry.sdk.trace import Span\n"
+         "from opentelemetry import trace; trace.get_tracer('own').start_span('own').end()", ["own"]),
+        ("import sandscope\nwith sandscope.execution('docker', 'run', name='own'): pass", ["own"]),
+        ("import opentelemetry.baggage, subprocess; subprocess.run(['true'])", ["true"]),
+    ],
+    ids=["run", "Popen", "os.popen", "asyncio", "threads", "wasmtime", "own span", "own SDK", "execution", "both"],
+)  # fmt: skip
+def test_the_first_use_is_recorded(way: str, program: str, spans: list[str]) -> None:
+    with OtlpSink() as sink:
+        variables = LIGHT if way == "PYTHONPATH" else {}
+        environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **variables)
+        if way == "sandscope.auto":
+            program = f"import sandscope.auto\n{program}"
+        run = run_program(program, way=STOCK if way == "stock" else (), environment=environment)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert sink.names() == spans
+
+
+@pytest.mark.parametrize("way", ["PYTHONPATH", "stock"])
+def test_a_python_child_starts_the_light_way_and_continues_the_trace(way: str) -> None:
+    child = "import sys; print(len([n for n in sys.modules if n.startswith('opentelemetry')]))\n" + ONE_CALL
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    with OtlpSink() as sink:
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **(LIGHT if way == "PYTHONPATH" else {})
+        )
+        run = run_program(program, way=STOCK if way == "stock" else (), environment=environment)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "0\n", "")
+    assert sink.names() == sorted([Path(sys.executable).name, "wasm run"])
+    assert len({span.trace_id for span in sink.spans}) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "spans", "traces"),
+    [("continue", 2, 1), ("trace", 1, 1), ("off", 1, 1)],
+    ids=str,
+)
+@pytest.mark.parametrize("env", ["inherited", "given"])
+def test_what_children_get(setting: str, spans: int, traces: int, env: str) -> None:
+    child = f"import os; print('TRACEPARENT' in os.environ)\n{ONE_CALL}"
+    options = "" if env == "inherited" else ", env=dict(os.environ)"
+    program = (
+        f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True{options})"
+    )
+    with OtlpSink() as sink:
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, SANDSCOPE_CHILDREN=setting, **LIGHT
+        )
+        run = run_program(program, way=(), environment=environment)
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{setting != 'off'}\n", "")
+    assert (len(sink.spans), len({span.trace_id for span in sink.spans})) == (spans, traces)
+
+
+def test_the_hidden_sitecustomize_runs(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.customized = __file__\n")
+    path = os.pathsep.join([_children.FOLDER, str(tmp_path)])
+    program = "import sys, sitecustomize; print(customized == sitecustomize.__file__, 'python_path' in str(sys.path))"
+    run = run_program(program, way=(), environment=clean_environment(PYTHONPATH=path))
+    assert (run.returncode, run.stdout, run.stderr) == (0, "True False\n", "")
+
+
+def test_an_invalid_setting_does_not_stop_the_program() -> None:
+    environment = clean_environment(SANDSCOPE_CHILDREN="perhaps", **LIGHT)
+    run = run_program("print('ran')", way=(), environment=environment)
+    assert (run.returncode, run.stdout) == (0, "ran\n")
+    assert run.stderr.startswith(
+        "sandscope: Cannot read SANDSCOPE_CHILDREN='perhaps': it is not continue, trace or off."
+    )
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_python_without_sandscope_is_not_affected() -> None:
+    """Without site-packages, `sandscope` cannot be imported."""
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", "import sitecustomize; print('ran')"],
+        env=clean_environment(**LIGHT),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "ran\n", "")
+
+
+def test_modules_look_as_without_sandscope() -> None:
+    program = """
+import pickle, subprocess, inspect
+import opentelemetry.trace as trace
+print(vars(trace.__loader__).keys(), trace.__spec__.loader is trace.__loader__, len(inspect.getsource(trace)) > 99)
+print(pickle.loads(pickle.dumps(subprocess.Popen)) is subprocess.Popen)
+"""
+    plain = run_program(program, way=(), environment=clean_environment())
+    light = run_program(program, way=(), environment=clean_environment(**LIGHT))
+    assert (light.stdout, light.stderr) == (plain.stdout, "")
+
+
+def test_a_failed_import_is_raised_as_before() -> None:
+    program = "import opentelemetry.nothing"
+    plain = run_program(program, way=(), environment=clean_environment())
+    light = run_program(program, way=(), environment=clean_environment(**LIGHT))
+    assert (light.returncode, light.stderr) == (plain.returncode, plain.stderr)
