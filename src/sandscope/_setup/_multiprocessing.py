@@ -32,3 +32,5 @@ def _register(function: Callable[..., object], arguments: tuple[Any, ...]) -> No
             util.Finalize(None, function, arguments, exitpriority=-100)  # after the program's own
 
         util.register_after_fork(function, at_exit)
+        if sys.modules["multiprocessing.process"].parent_process() is not None:
+            at_exit(None)  # this is a child that has begun to run
