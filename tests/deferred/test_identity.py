@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import Any
 
 import pytest
@@ -201,3 +202,16 @@ def test_if_a_sampler_or_generator_raises_only_the_span_is_lost(broken: str) -> 
     assert program.outcomes("log") == {"sent": 100}
     assert program.executions() == 100
     assert _guard.counts()["recorder.identify"] == 100
+
+
+def test_executions_may_be_nested_deeper_than_the_stack() -> None:
+    program, depth = Program(), 2 * sys.getrecursionlimit()
+    executions = [program.recorder.begin(SITE) for _ in range(depth)]
+    for execution in reversed(executions):
+        assert execution is not None
+        execution.finish()
+    assert program.pipeline.flush()
+    spans = _arrived(program)
+    assert [span.parent.span_id for span in spans[1:]] == [span.context.span_id for span in spans[:-1]]
+    assert len(spans) == depth
+    assert len({span.context.trace_id for span in spans}) == 1

@@ -67,7 +67,21 @@ class DeferredExecution(Record, Execution):
     def get_span_context(self) -> SpanContext:
         """Return the span context, creating it at the first call."""
         identity = self.identity
-        return self.adopt(self.recorder.identify(self)) if identity is None else identity
+        if identity is not None:
+            return identity
+        # The outermost first, so that none has to ask its parent: a guest may nest executions as deep as the stack is.
+        for execution in reversed(self._without_identity()):
+            identity = execution.adopt(execution.recorder.identify(execution))
+        return identity  # type: ignore[return-value] # of this execution, the last
+
+    def _without_identity(self) -> list[DeferredExecution]:
+        """Return this execution and those ancestors, from the inside, that have no span context either."""
+        found = [self]
+        while True:
+            parent: Any = found[-1].parent_context.get(SPAN_KEY)
+            if not isinstance(parent, DeferredExecution) or parent.identity is not None:
+                return found
+            found.append(parent)
 
     def is_recording(self) -> bool:
         """Return whether the execution is running and sampled."""
