@@ -16,6 +16,9 @@ _FORWARDED = {
     signal.SIGUSR2,
 }
 _WATCHED = _FORWARDED | {signal.SIGCHLD}
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_SI_KERNEL = 0x80
+"""The `si_code` of a signal that the kernel sends, as it does for a terminal."""
 
 
 class Program:
@@ -33,7 +36,9 @@ class Program:
         """
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         try:
-            self._pid = os.posix_spawn(command[0], list(command), environment, setsigmask=self._mask)
+            self._pid = os.posix_spawn(
+                command[0], list(command), environment, setsigmask=self._mask, setsigdef=_IGNORED_BY_PYTHON
+            )
         except BaseException:
             self._unblock()
             raise
@@ -41,19 +46,16 @@ class Program:
     def wait(self) -> int:
         """Wait until it exits and return its wait status."""
         while True:
-            number, sender = _next_signal()
+            number, from_terminal = _next_signal()
             if number != signal.SIGCHLD:
-                self._forward(number, sender)
+                # A terminal's signals are sent to the whole process group: the program has received them.
+                if not from_terminal:
+                    os.kill(self._pid, number)
                 continue
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
                 self._unblock()
                 return status
-
-    def _forward(self, number: int, sender: int) -> None:
-        # The kernel sends a terminal's signals to the whole process group: the program has received them.
-        if sender != 0:
-            os.kill(self._pid, number)
 
     def _unblock(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
@@ -78,9 +80,11 @@ def exit_as(status: int) -> int:
     return 128 - code
 
 
-def _next_signal() -> tuple[int, int]:
+def _next_signal() -> tuple[int, bool]:
+    """Wait for a signal, and return it and whether a terminal sent it."""
     if hasattr(signal, "sigwaitinfo"):
         info = signal.sigwaitinfo(_WATCHED)
-        return info.si_signo, info.si_pid
-    # macOS does not say which process sent it; usually it is another process of the same user.
-    return signal.sigwait(_WATCHED), os.getpid()
+        # The sender's pid would not do: it is 0, too, for a sender outside of this container, such as `docker stop`.
+        return info.si_signo, info.si_code == _SI_KERNEL
+    # macOS does not say who sent it; usually it is another process of the same user.
+    return signal.sigwait(_WATCHED), False

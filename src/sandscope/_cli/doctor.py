@@ -16,7 +16,7 @@ from sandscope._collector import find_otelcol
 from sandscope._errors import SandscopeError
 
 if TYPE_CHECKING:
-    from sandscope._cli.collector import Subparsers
+    from sandscope._cli._collector_options import Subparsers
 
 _PROBE = """
 import json

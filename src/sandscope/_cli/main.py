@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from sandscope._cli._find_program import did_you_mean
 from sandscope._errors import SandscopeError
+from sandscope._say import say
 from sandscope._version import __version__
 
 _COMMANDS = ("run", "collector", "stores", "doctor")
@@ -23,6 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 2 for an error that the user can correct, else what the subcommand returns.
     """
     argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(argv)
+    except SandscopeError as error:
+        say(f"sandscope: {error}")
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(argv: Sequence[str]) -> int:
+    if argv and not argv[0].startswith("-") and argv[0] not in _COMMANDS:
+        action = did_you_mean(argv) or f"Use one of {', '.join(_COMMANDS)}."
+        raise SandscopeError(f"Cannot do {argv[0]!r}: there is no such command. {action}")
     parser = argparse.ArgumentParser(
         prog="sandscope",
         description="Telemetry for code that runs in a sandbox.",
@@ -34,9 +50,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in [name for name in _COMMANDS if name in argv[:1]] or _COMMANDS:
         import_module(f"sandscope._cli.{name}").add_to(subcommands)
     arguments = parser.parse_args(argv)
-    try:
-        code: int = arguments.handler(arguments)
-    except SandscopeError as error:
-        print(f"sandscope: {error}", file=sys.stderr)
-        return 2
+    code: int = arguments.handler(arguments)
     return code

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import socket
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandscope._children import python_path_with_sandscope
+from sandscope._cli._collector_options import add_data_to, add_ports_to, overlay_list
+from sandscope._cli._destination import destination
+from sandscope._cli._find_program import find_program
 from sandscope._cli._program import Program, exit_as
-from sandscope._cli.collector import DATA, DEFAULT_OVERLAY, add_ports_to, data_folder, ports_of
-from sandscope._collector import CollectorProcess, Composition
 from sandscope._errors import SandscopeError
 
 if TYPE_CHECKING:
-    from sandscope._cli.collector import Subparsers
-
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    from sandscope._cli._collector_options import Subparsers
 
 
 def add_to(subcommands: Subparsers) -> None:
@@ -30,8 +22,16 @@ def add_to(subcommands: Subparsers) -> None:
         "run",
         usage="sandscope run [OPTION ...] -- PROGRAM [ARGUMENT ...]",
         help="run a program with instrumentation, and a Collector that receives its telemetry",
-        description="Instrument the Python programs that a command starts. Start the bundled Collector if none is "
-        "listening, and stop it afterwards. Signals and the exit status of the program are passed on.",
+        description="Run a program with instrumentation, and beside it a Collector of its own, on free ports.\n"
+        "A Collector that is running already is used only if --collector or OTEL_EXPORTER_OTLP_ENDPOINT\n"
+        "names it. Signals and the program's exit status are passed on.",
+        epilog=overlay_list(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--collector",
+        metavar="URL",
+        help="send to this Collector, such as http://localhost:4318, and start none",
     )
     parser.add_argument(
         "--with",
@@ -40,18 +40,25 @@ def add_to(subcommands: Subparsers) -> None:
         metavar="OVERLAY",
         help="an overlay or a YAML file for the Collector; may be repeated (default: local)",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help=DATA)
-    add_ports_to(parser)
-    parser.add_argument("command", nargs="+", metavar="PROGRAM", help="the program and its arguments")
+    add_data_to(parser)
+    add_ports_to(parser, free=True)
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="PROGRAM", help="the program and its arguments"
+    )
     parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the program until it exits and return its exit code."""
-    command = instrumented(arguments.command)
-    with _collector(arguments) as environment:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise SandscopeError(
+            "Cannot run anything: no program is given. For example: sandscope run -- python app.py"
+        )
+    command = instrumented(command)
+    with destination(arguments) as environment:
+        environment["PYTHONPATH"] = python_path_with_sandscope(environment.get("PYTHONPATH", ""))
         try:
-            environment["PYTHONPATH"] = python_path_with_sandscope(environment.get("PYTHONPATH", ""))
             program = Program(command, environment)
         except OSError as error:
             raise SandscopeError(
@@ -65,38 +72,6 @@ def instrumented(command: list[str]) -> list[str]:
     """Return a command line with the program's path.
 
     Raises:
-        SandscopeError: if the program cannot be found.
+        SandscopeError: if the program cannot be found, or if a Python without Sandscope would run it.
     """
-    program = shutil.which(command[0])
-    if program is None:
-        raise SandscopeError(f"Cannot run {command[0]!r}: there is no such program on PATH. Check its name.")
-    return [program, *command[1:]]
-
-
-@contextmanager
-def _collector(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
-    """Yield the program's environment while a Collector receives its telemetry."""
-    if any(os.environ.get(name) for name in _ENDPOINTS):
-        yield dict(os.environ)
-        return
-    ports, data = ports_of(arguments), data_folder(arguments.data)
-    composition = Composition.of(*(arguments.overlays or [DEFAULT_OVERLAY]))
-    collector = CollectorProcess(composition, data=data, ports=ports)
-    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
-    if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc":
-        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{ports.otlp_grpc}"
-    if _is_listening(ports.otlp_http):
-        yield environment
-        return
-    with collector:
-        print(f"sandscope: the Collector is listening on {collector.endpoint}", file=sys.stderr)
-        yield environment
-    print(f"sandscope: the Collector's files are in {data}", file=sys.stderr)
-
-
-def _is_listening(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    return [find_program(command), *command[1:]]

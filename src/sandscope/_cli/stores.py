@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sandscope._errors import SandscopeError
 
 if TYPE_CHECKING:
-    from sandscope._cli.collector import Subparsers
+    from sandscope._cli._collector_options import Subparsers
 
 
 def add_to(subcommands: Subparsers) -> None:

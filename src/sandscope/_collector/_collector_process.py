@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 
-from sandscope._collector import _die_with_parent
+from sandscope._collector import _launch
 from sandscope._collector._composition import Composition
+from sandscope._collector._data_folder import LOG, open_log
 from sandscope._collector._find import find_otelcol
 from sandscope._collector._ports import HOST, Ports, variable
 from sandscope._collector._validate import rejected, validate
@@ -50,7 +52,7 @@ class CollectorProcess:
         self.composition = composition
         self.data = data.absolute()
         self.ports = Ports.from_environment() if ports is None else ports
-        self.log = self.data / "otelcol.log"
+        self.log = self.data / LOG
         self._otelcol = otelcol
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -66,24 +68,23 @@ class CollectorProcess:
         return self._process.pid if self._process is not None and running else None
 
     def start(self, timeout: float = 15.0) -> None:
-        """Start it, and wait until it is ready to receive telemetry.
+        """Start it, and wait until it is ready to receive telemetry and to be stopped.
 
         Args:
             timeout: how long to wait, in seconds.
 
         Raises:
-            SandscopeError: if a port is in use, or if it rejects its configuration or does not start.
+            PortInUseError: if another program listens on one of its ports.
+            FolderInUseError: if another Collector uses its folder.
+            SandscopeError: if its folder cannot be used, or if it rejects its configuration or does not start.
         """
         otelcol = find_otelcol(self._otelcol)
         environment = environment_for(self.ports, self.data)
         validate(otelcol, self.composition, environment)
         self.ports.check(*listening(self.composition))
-        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = [str(otelcol), *self.composition.arguments]
-        if sys.platform == "linux":
-            shim = [sys.executable, "-I", "-S", str(_die_with_parent.__file__), str(os.getpid())]
-            command = shim + command
-        with self.log.open("wb") as log:
+        launch = [sys.executable, "-I", "-S", str(_launch.__file__), str(os.getpid())]
+        command = [*launch, str(otelcol), *self.composition.arguments]
+        with open_log(self.data) as log:
             self._process = subprocess.Popen(
                 command,
                 env=environment,
@@ -95,7 +96,7 @@ class CollectorProcess:
         try:
             self._wait_until_ready(self._process, timeout)
         except BaseException:
-            self.stop()
+            self.stop(timeout=0.0)  # it has received nothing yet
             raise
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -107,12 +108,15 @@ class CollectorProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        deadline = time.monotonic() + timeout
+        # The Collector ignores SIGINT until it handles it, so repeat it. An early SIGTERM would end it without a flush.
+        while time.monotonic() < deadline:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+                return
+        process.kill()
+        process.wait()
 
     def __enter__(self) -> CollectorProcess:
         self.start()
@@ -127,8 +131,9 @@ class CollectorProcess:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if process.poll() is not None:
+                self.ports.check(*listening(self.composition))  # taken since the first check
                 raise rejected(self.composition, self.log.read_text(encoding="utf-8", errors="replace"))
-            if is_ready(self.ports.health):
+            if is_ready(self.ports.health) and _can_be_stopped(process.pid):
                 return
             time.sleep(0.02)
         raise SandscopeError(
@@ -154,3 +159,17 @@ def is_ready(port: int) -> bool:
             return connection.getresponse().status == 200
         except (OSError, HTTPException):
             return False
+
+
+def _can_be_stopped(pid: int) -> bool:
+    """Return whether the Collector with this process id, which started with SIGINT ignored, handles it now.
+
+    It does so last, after it has reported that it is ready. This also tells it from a stranger that answers on its
+    port. On systems without `/proc`, True.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is None or bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1)

@@ -32,7 +32,7 @@ class Composition:
             SandscopeError: if a name is unknown, a file is missing, or sandscope-collector is not installed.
         """
         folder = _configuration()
-        known = {path.stem: path for path in sorted((folder / "overlays").glob("*.yaml"))}
+        known = _known(folder)
         requested = tuple(dict.fromkeys(os.fspath(overlay) for overlay in overlays))
         files = tuple(_file(overlay, known) for overlay in requested)
         return cls(requested, (folder / "base.yaml", *files))
@@ -54,6 +54,23 @@ class Composition:
 
     def __str__(self) -> str:
         return " + ".join(("base", *self.overlays))
+
+
+def overlays() -> dict[str, str]:
+    """Return what each overlay adds, by its name, as the first line of its file says.
+
+    Raises:
+        SandscopeError: if sandscope-collector is not installed.
+    """
+    added = {}
+    for name, path in _known(_configuration()).items():
+        with path.open(encoding="utf-8") as file:
+            added[name] = file.readline().removeprefix("# Adds ").strip().rstrip(".")
+    return added
+
+
+def _known(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((folder / "overlays").glob("*.yaml"))}
 
 
 def _configuration() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,6 +12,22 @@ from dataclasses import asdict, dataclass, fields
 from sandscope._errors import SandscopeError
 
 HOST = "127.0.0.1"
+
+
+class PortInUseError(SandscopeError):
+    """Another program listens on a port.
+
+    Attributes:
+        name: the name of the port, as an attribute of `Ports`.
+    """
+
+    def __init__(self, name: str, port: int) -> None:
+        """Name the port and the option that changes it."""
+        super().__init__(
+            f"Cannot listen on '{HOST}:{port}': the port is in use. "
+            f"Choose another with {flag(name)}, or stop the program that uses it."
+        )
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -49,13 +66,7 @@ class Ports:
         Raises:
             SandscopeError: if the value of a variable is not a port.
         """
-        environment = os.environ if environment is None else environment
-        ports = {name: port for name, port in chosen.items() if port is not None}
-        for field in fields(cls):
-            text = environment.get(variable(field.name))
-            if text and field.name not in ports:
-                ports[field.name] = _parse(variable(field.name), text)
-        return cls(**ports)
+        return cls(**chosen_ports(environment, **chosen))
 
     @classmethod
     def free(cls) -> Ports:
@@ -76,15 +87,31 @@ class Ports:
             names: the names of the attributes to check.
 
         Raises:
-            SandscopeError: with the port and the option that changes it.
+            PortInUseError: with the port and the option that changes it.
         """
         for name in names:
             port = getattr(self, name)
             if _is_in_use(port):
-                raise SandscopeError(
-                    f"Cannot listen on '{HOST}:{port}': the port is in use. "
-                    f"Choose another with {flag(name)}, or stop the program that uses it."
-                )
+                raise PortInUseError(name, port)
+
+
+def chosen_ports(environment: Mapping[str, str] | None = None, **chosen: int | None) -> dict[str, int]:
+    """Return the ports that are chosen or that an environment variable sets, by the names of the attributes.
+
+    Args:
+        environment: the environment variables; by default those of this process.
+        chosen: port numbers; None means not chosen.
+
+    Raises:
+        SandscopeError: if the value of a variable is not a port.
+    """
+    environment = os.environ if environment is None else environment
+    ports = {name: port for name, port in chosen.items() if port is not None}
+    for field in fields(Ports):
+        text = environment.get(variable(field.name))
+        if text and field.name not in ports:
+            ports[field.name] = _parse(variable(field.name), text)
+    return ports
 
 
 def flag(name: str) -> str:
@@ -98,7 +125,7 @@ def variable(name: str) -> str:
 
 
 def _parse(name: str, text: str) -> int:
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
         raise SandscopeError(f"Cannot use {name}={text!r}: it is not a port. Give a number from 1 to 65535.")
     return int(text)
 

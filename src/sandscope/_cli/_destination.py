@@ -1,0 +1,126 @@
+"""Where the telemetry of `sandscope run` goes: to a Collector of its own, or to one that the user names."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from sandscope._cli._start_collector import started_collector
+from sandscope._collector import CollectorProcess
+from sandscope._collector._log_lines import problems
+from sandscope._collector._ports import HOST, variable
+from sandscope._errors import SandscopeError
+from sandscope._say import say
+
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_SIGNALS = ("TRACES", "METRICS", "LOGS")
+
+
+@contextmanager
+def destination(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
+    """Yield the program's environment while its telemetry is received, and say on stderr where it goes.
+
+    Raises:
+        SandscopeError: if the Collector cannot be started, or if the address of another is not a URL.
+    """
+    environment = dict(os.environ)
+    if arguments.collector:
+        _check_alone(arguments)
+        for signal in _SIGNALS:
+            environment.pop(_variable(signal), None)
+        environment[_ENDPOINT] = _url(arguments.collector)
+        say(f"sandscope: telemetry goes to {arguments.collector} (--collector)")
+        yield environment
+    elif _is_set(environment) and not _own_is_wanted(arguments):
+        say(f"sandscope: telemetry goes to {_described(environment)}")
+        yield environment
+    else:
+        with _own_collector(arguments) as collector:
+            yield _sending_to(collector, environment)
+
+
+@contextmanager
+def _own_collector(arguments: argparse.Namespace) -> Iterator[CollectorProcess]:
+    with started_collector(arguments, free_ports=True) as collector:
+        page = ""
+        if collector.composition.uses(variable("prometheus")):
+            page = f"; metrics are on http://{HOST}:{collector.ports.prometheus}/metrics"
+        say(f"sandscope: telemetry goes to this run's own Collector, {collector.endpoint}{page}")
+        yield collector
+        if collector.pid is None:
+            say(f"sandscope: the Collector has ended before the program. Its log: {collector.log}")
+    for problem in problems(collector.log, errors_only=True):
+        say(f"sandscope: the Collector reports: {problem}. Its log: {collector.log}")
+    if collector.composition.uses("SANDSCOPE_DATA"):
+        say(f"sandscope: the telemetry is in {collector.data}")
+
+
+def _sending_to(collector: CollectorProcess, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with the Collector's endpoint, except for signals whose own endpoint is set."""
+    general = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    added = {_ENDPOINT: _endpoint(collector, general)}
+    for signal in _SIGNALS:
+        protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or general
+        own = environment.get(_variable(signal))
+        if own:
+            say(f"sandscope: {signal.lower()} go to {own} ({_variable(signal)})")
+        elif (protocol == "grpc") != (general == "grpc"):
+            path = "" if protocol == "grpc" else f"/v1/{signal.lower()}"
+            added[_variable(signal)] = _endpoint(collector, protocol) + path
+    return {**environment, **added}
+
+
+def _endpoint(collector: CollectorProcess, protocol: str | None) -> str:
+    return f"http://{HOST}:{collector.ports.otlp_grpc}" if protocol == "grpc" else collector.endpoint
+
+
+def _is_set(environment: Mapping[str, str]) -> bool:
+    """Return whether the environment names an endpoint for every signal."""
+    return all(environment.get(_variable(signal)) or environment.get(_ENDPOINT) for signal in _SIGNALS)
+
+
+def _described(environment: Mapping[str, str]) -> str:
+    """Return each endpoint, with the variable that sets it."""
+    names = [name for name in (_ENDPOINT, *map(_variable, _SIGNALS)) if environment.get(name)]
+    if all(_variable(signal) in names for signal in _SIGNALS):
+        names = [name for name in names if name != _ENDPOINT]
+    return " and ".join(f"{environment[name]} ({name})" for name in names)
+
+
+def _variable(signal: str) -> str:
+    return f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"
+
+
+def _own_is_wanted(arguments: argparse.Namespace) -> bool:
+    """Return whether an option describes the Collector that is to be started."""
+    return bool(arguments.overlays or arguments.data or _chosen_ports(arguments))
+
+
+def _chosen_ports(arguments: argparse.Namespace) -> dict[str, int]:
+    return {
+        name: port for name, port in vars(arguments).items() if name.endswith("_port") and port is not None
+    }
+
+
+def _check_alone(arguments: argparse.Namespace) -> None:
+    if _own_is_wanted(arguments):
+        raise SandscopeError(
+            "Cannot use --collector with --with, --data or a port: they are for a Collector that is started. "
+            "Leave out the one or the other."
+        )
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SandscopeError(
+            f"Cannot use --collector {text!r}: it is not a URL. Give one such as http://localhost:4318."
+        )
+    return text

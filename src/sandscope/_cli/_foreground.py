@@ -1,0 +1,88 @@
+"""Run the Collector until it is told to stop, and show what it reports meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from sandscope._cli._start_collector import started_collector
+from sandscope._collector import CollectorProcess
+from sandscope._collector._log_lines import problem
+from sandscope._collector._ports import HOST
+from sandscope._errors import SandscopeError
+from sandscope._say import say
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERVAL = 0.2
+"""Seconds between two looks at the Collector and its log."""
+_AGAIN = 60.0
+"""Seconds after which the same report is shown again."""
+
+
+def run_in_foreground(arguments: argparse.Namespace, *, otelcol: Path) -> int:
+    """Run the Collector until a signal stops it.
+
+    Args:
+        arguments: those of `started_collector`.
+        otelcol: the Collector's binary.
+
+    Raises:
+        SandscopeError: if it cannot be started, or if it ends by itself.
+    """
+    signals: list[int] = []
+    for number in _STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, lambda received, _frame: signals.append(received))
+    with (
+        started_collector(arguments, otelcol=otelcol) as collector,
+        collector.log.open(encoding="utf-8", errors="replace") as log,
+    ):
+        reports = _Reports(log, everything="debug" in collector.composition.overlays)
+        _say_ready(collector)
+        while not signals:
+            time.sleep(_INTERVAL)
+            reports.show_new()
+            if collector.pid is None:
+                raise SandscopeError(f"The Collector has ended by itself. Read {str(collector.log)!r}.")
+        collector.stop()
+        reports.show_new()
+    return 0
+
+
+def _say_ready(collector: CollectorProcess) -> None:
+    otlp = f"{collector.endpoint} and {HOST}:{collector.ports.otlp_grpc} (gRPC)"
+    kept = "files and log" if collector.composition.uses("SANDSCOPE_DATA") else "log"
+    overlays = ", ".join(collector.composition.overlays)
+    say(f"ready: OTLP on {otlp} -> {overlays}; {kept} in {collector.data}", stream=sys.stdout)
+
+
+class _Reports:
+    """Shows the new lines of the Collector's log that report a problem, or all of them."""
+
+    def __init__(self, log: TextIO, *, everything: bool) -> None:
+        self._log = log
+        self._everything = everything
+        self._line = ""
+        self._shown: dict[str, float] = {}
+
+    def show_new(self) -> None:
+        """Show what has been added to the log."""
+        for part in self._log:
+            self._line += part
+            if self._line.endswith("\n"):
+                self._show(self._line)
+                self._line = ""
+
+    def _show(self, line: str) -> None:
+        if self._everything:
+            say(line.rstrip("\n"))
+            return
+        text, now = problem(line), time.monotonic()
+        self._shown = {shown: since for shown, since in self._shown.items() if now < since + _AGAIN}
+        if text and text not in self._shown:
+            self._shown[text] = now
+            say(f"otelcol: {text}")
