@@ -87,6 +87,7 @@ class OtlpSink:
                 sink._closing.wait(sink._delay)
                 try:
                     self.send_response(sink._status)
+                    self.send_header("Content-Type", "application/x-protobuf")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                 except OSError:

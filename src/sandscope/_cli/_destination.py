@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from sandscope._cli._collector_options import data_folder
 from sandscope._cli._start_collector import started_collector
 from sandscope._collector import CollectorProcess
 from sandscope._collector._log_lines import problems
@@ -55,7 +56,9 @@ def _own_collector(arguments: argparse.Namespace) -> Iterator[CollectorProcess]:
     for problem in problems(collector.log, errors_only=True):
         say(f"sandscope: the Collector reports: {problem}. Its log: {collector.log}")
     if collector.composition.uses("SANDSCOPE_DATA"):
-        say(f"sandscope: the telemetry is in {collector.data}")
+        default, _ = data_folder(arguments)
+        because = "" if collector.data == default else f", because another Collector is writing to {default}"
+        say(f"sandscope: the telemetry is in {collector.data}{because}")
 
 
 def _sending_to(collector: CollectorProcess, environment: Mapping[str, str]) -> dict[str, str]:
@@ -70,6 +73,10 @@ def _sending_to(collector: CollectorProcess, environment: Mapping[str, str]) -> 
         elif (protocol == "grpc") != (general == "grpc"):
             path = "" if protocol == "grpc" else f"/v1/{signal.lower()}"
             added[_variable(signal)] = _endpoint(collector, protocol) + path
+    if any(environment.get(name) or environment.get(name.upper()) for name in ("http_proxy", "all_proxy")):
+        # A proxy cannot reach this machine's loopback interface, and the telemetry is not its business.
+        direct = environment.get("no_proxy") or environment.get("NO_PROXY")
+        added["no_proxy"] = f"{direct},{HOST}" if direct else HOST
     return {**environment, **added}
 
 

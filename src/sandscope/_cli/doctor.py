@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from sandscope._cli._endpoint_check import check, endpoints
 from sandscope._collector import find_otelcol
 from sandscope._errors import SandscopeError
 
@@ -25,7 +24,6 @@ from sandscope._setup import _recorder_setup
 from sandscope._deferred import _compiled
 print(json.dumps([_recorder_setup.direct_reason(), _compiled.python_reason]))
 """
-_DEFAULT_ENDPOINT = "http://localhost:4318"
 
 
 def add_to(subcommands: Subparsers) -> None:
@@ -37,7 +35,7 @@ def add_to(subcommands: Subparsers) -> None:
 
 
 def _doctor(_arguments: argparse.Namespace) -> int:
-    lines = [_versions(), _collector(), _endpoint(), _recorder(), *_runtimes()]
+    lines = [_versions(), _collector(), *_endpoints(), _recorder(), *_runtimes()]
     for passed, subject, finding in lines:
         print(f"{'ok' if passed else '--':3}{subject:12}{finding}")
     return 0 if all(passed for passed, *_ in lines) else 1
@@ -63,18 +61,8 @@ def _collector() -> tuple[bool, str, str]:
         return False, "Collector", str(error)
 
 
-def _endpoint() -> tuple[bool, str, str]:
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _DEFAULT_ENDPOINT
-    parts = urlsplit(endpoint)
-    try:
-        socket.create_connection((parts.hostname or "localhost", parts.port or 80), timeout=1).close()
-    except OSError as error:
-        return (
-            False,
-            "endpoint",
-            f"{endpoint}: {error.strerror or error}. Start a Collector: `sandscope run` or `sandscope collector run`.",
-        )
-    return True, "endpoint", f"{endpoint} accepts connections"
+def _endpoints() -> list[tuple[bool, str, str]]:
+    return [(passed, "endpoint", finding) for passed, finding in map(check, endpoints())]
 
 
 def _recorder() -> tuple[bool, str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from sandscope._cli._find_program import did_you_mean
+from sandscope._cli._program import exit_as
 from sandscope._errors import SandscopeError
 from sandscope._say import say
 from sandscope._version import __version__
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"sandscope: {error}")
         return 2
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return exit_as(signal.SIGINT)
 
 
 def _run(argv: Sequence[str]) -> int:

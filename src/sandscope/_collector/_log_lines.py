@@ -35,5 +35,7 @@ def problem(line: str, *, errors_only: bool = False) -> str | None:
     except ValueError:
         details = {}
     return ": ".join(
-        str(part) for part in (details.get("otelcol.component.id"), message, details.get("error")) if part
+        str(part).rstrip(".")
+        for part in (details.get("otelcol.component.id"), message, details.get("error"))
+        if part
     )
