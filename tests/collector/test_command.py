@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from collector.test_signals import send_all, wait_for
-from harness import collector_ports, wait_until
+from harness import PATIENCE, collector_ports, free_ports
 from sandscope._cli.main import main
 from sandscope._collector import Composition
-from sandscope._collector._collector_process import is_ready
 
 pytestmark = pytest.mark.collector
 COMMAND = [
@@ -22,10 +24,6 @@ COMMAND = [
     "import sys; from sandscope._cli.main import main; sys.exit(main())",
     "collector",
 ]
-
-
-def wait_until_ready(port: int) -> None:
-    assert wait_until(lambda: is_ready(port)), "the Collector is not ready"
 
 
 def test_path_prints_the_binary(otelcol: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,31 +70,106 @@ def test_a_taken_port_ends_the_command_with_the_flag(
     assert f"--{name}-port" in said
 
 
-@pytest.mark.usefixtures("otelcol")
-def test_run_becomes_the_collector_and_says_where_it_listens_and_writes(tmp_path: Path) -> None:
-    ports, data = collector_ports(), tmp_path / "data"
-    command = [*COMMAND, "run", "--data", str(data), "--otlp-http-port", str(ports.otlp_http)]
-    environment = {**os.environ, **ports.environment, "SANDSCOPE_OTLP_HTTP_PORT": "1"}
-    log = tmp_path / "stderr"
-    with (
-        log.open("w") as stderr,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True) as run,
-    ):
+@pytest.fixture
+def environment(otelcol: Path, tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, **collector_ports().environment, "SANDSCOPE_DATA": str(tmp_path / "data")}
+
+
+@contextmanager
+def running(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the Collector in the foreground; it is killed at the end."""
+    command, pipe = [*COMMAND, "run", *arguments], subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+@pytest.mark.usefixtures("default_signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_run_says_once_that_it_is_ready_and_can_then_be_stopped(
+    environment: dict[str, str], number: int
+) -> None:
+    data = Path(environment["SANDSCOPE_DATA"])
+    http, grpc = (environment[f"SANDSCOPE_OTLP_{protocol}_PORT"] for protocol in ("HTTP", "GRPC"))
+    with running(environment) as run:
         assert run.stdout is not None
-        first_line = run.stdout.readline()
-        wait_until_ready(ports.health)
-        send_all(f"http://127.0.0.1:{ports.otlp_http}")
-        assert wait_for(data / "logs.jsonl")  # it is ready a little before it handles SIGTERM
+        assert run.stdout.readline() == (
+            f"ready: OTLP on http://127.0.0.1:{http} and 127.0.0.1:{grpc} (gRPC) -> local; files and log in {data}\n"
+        )
+        run.send_signal(number)
+        assert run.communicate(timeout=PATIENCE) == ("", "")
+        assert run.returncode == 0
+    assert "Shutdown complete" in (data / "otelcol.log").read_text()
+
+
+def test_an_option_comes_before_its_variable(environment: dict[str, str], tmp_path: Path) -> None:
+    chosen = environment["SANDSCOPE_OTLP_HTTP_PORT"]
+    options = ["--otlp-http-port", chosen, "--data", str(tmp_path / "chosen")]
+    with running({**environment, "SANDSCOPE_OTLP_HTTP_PORT": "1"}, *options) as run:
+        assert run.stdout is not None
+        assert f":{chosen} " in run.stdout.readline()
+        send_all(f"http://127.0.0.1:{chosen}")
         run.terminate()
-        assert run.wait(60) == 0
-    http, grpc = f"http://127.0.0.1:{ports.otlp_http}", f"127.0.0.1:{ports.otlp_grpc} (gRPC)"
-    assert first_line == f"OTLP on {http} and {grpc} -> local; files in {data}\n"
-    assert "Shutdown complete" in log.read_text()
+        run.wait(PATIENCE)
+    assert wait_for(tmp_path / "chosen" / "logs.jsonl")
 
 
-def test_the_help_names_each_overlay(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_shows_what_the_collector_cannot_deliver(environment: dict[str, str]) -> None:
+    environment["SANDSCOPE_LOKI_ENDPOINT"] = f"http://127.0.0.1:{free_ports(['loki'])['loki']}/otlp"
+    with running(environment, "loki") as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.readline().endswith(f" -> loki; log in {environment['SANDSCOPE_DATA']}\n")
+        with suppress(Exception):
+            send_all(f"http://127.0.0.1:{environment['SANDSCOPE_OTLP_HTTP_PORT']}")
+        said = run.stderr.readline()
+    assert said.startswith("otelcol: otlp_http/loki: Exporting failed. Will retry"), said
+    assert "refused" in said
+
+
+def test_run_shows_the_telemetry_with_debug(environment: dict[str, str]) -> None:
+    with running(environment, "debug") as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.readline()
+        send_all(f"http://127.0.0.1:{environment['SANDSCOPE_OTLP_HTTP_PORT']}")
+        assert any("Name           : test span" in line for line in run.stderr)
+
+
+def test_run_says_that_the_collector_has_ended_by_itself(environment: dict[str, str]) -> None:
+    if sys.platform != "linux":
+        pytest.skip("needs /proc")
+    with running(environment) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        (child,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        _, said = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 2
+    log = f"{environment['SANDSCOPE_DATA']}/otelcol.log"
+    assert said == f"sandscope: The Collector has ended by itself. Read '{log}'.\n"
+
+
+@pytest.mark.usefixtures("otelcol")
+@pytest.mark.parametrize("text", ["http", "0", "70000", " 4318"])
+def test_validate_refuses_a_malformed_port(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SANDSCOPE_OTLP_HTTP_PORT", text)
+    assert main(["collector", "validate", "local"]) == 2
+    said = f"sandscope: Cannot use SANDSCOPE_OTLP_HTTP_PORT={text!r}: it is not a port."
+    assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize("command", [["collector", "run"], ["collector", "validate"], ["run"]], ids=" ".join)
+def test_the_help_has_one_line_for_each_overlay(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        main(["collector", "run", "--help"])
-    said = re.sub(r"\s+", "", capsys.readouterr().out)
-    files = Composition.of("local").files[1].parent.glob("*.yaml")
-    assert [file.stem for file in files if file.stem not in said] == []
+        main([*command, "--help"])
+    said = capsys.readouterr().out.partition("overlays:\n")[2]
+    files = sorted(Composition.of("local").files[1].parent.glob("*.yaml"))
+    assert [line.split()[0] for line in said.splitlines()] == [file.stem for file in files]
+    assert re.search(r"^  loki +a push of log records to the OTLP receiver of Loki", said, re.MULTILINE)

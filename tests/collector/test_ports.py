@@ -24,7 +24,7 @@ def test_free_ports_differ_from_each_other() -> None:
     assert len(set(astuple(Ports.free()))) == 4
 
 
-@pytest.mark.parametrize("text", ["http", "-1", "4318.0"])
+@pytest.mark.parametrize("text", ["http", "-1", "4318.0", "0", "65536", "٣"])
 def test_a_variable_that_is_no_number_is_named(text: str) -> None:
     with pytest.raises(SandscopeError, match=f"Cannot use SANDSCOPE_HEALTH_PORT='{text}'"):
         Ports.from_environment({"SANDSCOPE_HEALTH_PORT": text})

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export import SpanExportResult
 
-from harness import OtlpSink, clean_environment, run_program
+from harness import PATIENCE, STOCK, OtlpSink, clean_environment, run_program
+from sandscope._setup import _notice
 
 PROGRAM = """
 import subprocess, sys, time
@@ -58,3 +65,70 @@ def test_the_time_to_wait_for_a_slow_collector_is_a_setting() -> None:
     assert said.count("\n") <= 1, said
     assert WAIT <= by_default < MOST
     assert shorter < by_default, "however busy the machine is"
+
+
+def test_one_line_says_that_telemetry_is_delivered_again(tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    program = f"""
+import pathlib, subprocess, time
+while not pathlib.Path({str(end)!r}).exists():
+    subprocess.run(["true"])
+    time.sleep(0.1)
+"""
+    with OtlpSink(status=401) as sink:
+        environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
+        command = [*STOCK, sys.executable, "-c", program]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
+            try:
+                assert run.stderr is not None
+                assert "Cannot deliver telemetry" in run.stderr.readline()
+                sink._status = 200
+                assert (
+                    run.stderr.readline() == f"sandscope: Telemetry is delivered again to {sink.endpoint}.\n"
+                )
+                end.touch()
+                assert run.communicate(timeout=PATIENCE)[1] == ""
+            finally:
+                run.kill()
+
+
+class _Exporter:
+    """Exports as OpenTelemetry's exporters do, and logs what fails."""
+
+    def __init__(self) -> None:
+        self.works = False
+
+    def export(self) -> Any:
+        if not self.works:
+            logging.getLogger(_notice._EXPORTERS[0]).error("Failed to export")
+        return SpanExportResult.SUCCESS if self.works else SpanExportResult.FAILURE
+
+
+def test_an_outage_ends_when_each_signal_is_delivered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outage = _notice._Outage()
+    exporters = [type(name, (_Exporter,), {})() for name in ("Spans", "Logs")]
+    logger = logging.getLogger(_notice._EXPORTERS[0])
+    monkeypatch.setattr(logger, "filters", [outage])
+    for exporter in exporters:
+        outage.watch(type(exporter))
+        exporter.export()
+    assert capsys.readouterr().err.count("Cannot deliver") == 1
+    exporters[0].works = True
+    exporters[0].export()
+    assert capsys.readouterr().err == ""
+    exporters[1].works = True
+    exporters[1].export()
+    assert "delivered again" in capsys.readouterr().err
+    exporters[0].works = False
+    exporters[0].export()
+    exporters[0].works = True
+    exporters[0].export()
+    assert capsys.readouterr().err == "", "so soon, it is not said again"
+
+
+def test_a_collector_without_a_pipeline_for_a_signal_is_one_line_that_says_so() -> None:
+    assert "Cannot deliver metrics to " in _notice._notice(
+        "Failed to export metrics batch code: 404, reason: Not Found"
+    )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
 
 from harness import PATIENCE, SANDSCOPE_RUN, OtlpSink, clean_environment
+from sandscope._cli._endpoint_check import check, endpoints
 
 DOCTOR = [SANDSCOPE_RUN[0], "doctor"]
 
@@ -26,7 +33,7 @@ def test_everything_is_ok_if_a_collector_responds() -> None:
     with OtlpSink() as sink:
         code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
     assert code == 0, said
-    assert f"ok endpoint    {sink.endpoint} accepts connections" in said
+    assert f"ok endpoint    {sink.endpoint} (OTEL_EXPORTER_OTLP_ENDPOINT) accepts connections" in said
     assert "ok recorder    deferred, compiled" in said
     assert "ok wasmtime" in said
     assert ": instrumented" in said
@@ -36,7 +43,7 @@ def test_it_says_what_is_missing_and_what_to_do() -> None:
     code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert code == 1
     assert (
-        "-- endpoint    http://127.0.0.1:9: Connection refused. "
+        "-- endpoint    http://127.0.0.1:9 (OTEL_EXPORTER_OTLP_ENDPOINT): Connection refused. "
         "Start a Collector: `sandscope run` or `sandscope collector run`." in said
     )
 
@@ -54,3 +61,48 @@ def test_an_invalid_setting_is_reported() -> None:
     code, said = _doctor(SANDSCOPE_RECORDER="fast")
     assert code == 1
     assert "Cannot read SANDSCOPE_RECORDER='fast'" in said
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    """Accepts everything, without a word."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+def test_a_server_that_is_no_collector_is_reported() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url)
+        server.shutdown()
+    assert code == 1
+    assert (
+        f"-- endpoint    {url} (OTEL_EXPORTER_OTLP_ENDPOINT): what listens there is no Collector: "
+        "it answers 200 OK, with no content type." in said
+    )
+
+
+def test_each_endpoint_is_checked_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OTEL_EXPORTER_OTLP_")]:
+        monkeypatch.delenv(name)
+    assert [str(found) for found in endpoints()] == ["http://localhost:4318 (the default)"]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    assert [str(found) for found in endpoints()] == ["http://localhost:4317 (the default)"]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://a:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://b:2")
+    assert [str(found) for found in endpoints()] == [
+        "http://a:1 (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)",
+        "http://b:2 (OTEL_EXPORTER_OTLP_ENDPOINT)",
+    ]
+
+
+def test_an_endpoint_that_is_no_url_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:b")
+    passed, finding = check(endpoints()[0])
+    assert not passed
+    assert finding.startswith("http://a:b (OTEL_EXPORTER_OTLP_ENDPOINT): ")

@@ -1,0 +1,25 @@
+"""The command ``sandscope`` imports only what the subcommand needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("opentelemetry.sdk", "opentelemetry.exporter", "requests", "google.protobuf", "psutil", "packaging")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]], ids=" ".join)
+def test_it_starts_without_the_sdk(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from sandscope._cli.main import main
+try:
+    main({arguments!r})
+except SystemExit:
+    pass
+print([name for name in sys.modules if name.startswith({HEAVY!r})])
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "[]"
