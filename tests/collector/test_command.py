@@ -138,6 +138,16 @@ def test_run_shows_the_telemetry_with_debug(environment: dict[str, str]) -> None
         assert any("Name           : test span" in line for line in run.stderr)
 
 
+def test_run_can_be_stopped_though_nobody_reads_what_it_shows(environment: dict[str, str]) -> None:
+    with running(environment, "debug") as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        for _ in range(30):  # several times what a pipe holds
+            send_all(f"http://127.0.0.1:{environment['SANDSCOPE_OTLP_HTTP_PORT']}")
+        run.terminate()
+        assert run.wait(PATIENCE) == 0
+
+
 def test_run_says_that_the_collector_has_ended_by_itself(environment: dict[str, str]) -> None:
     if sys.platform != "linux":
         pytest.skip("needs /proc")

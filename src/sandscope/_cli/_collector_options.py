@@ -6,15 +6,11 @@ import argparse
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sandscope._collector import Ports
 from sandscope._collector._composition import overlays
 from sandscope._collector._ports import chosen_ports, flag, variable
 from sandscope._errors import SandscopeError
-
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DEFAULT_OVERLAY = "local"
 _DATA = "SANDSCOPE_DATA"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -74,15 +75,18 @@ class _Reports:
         for part in self._log:
             self._line += part
             if self._line.endswith("\n"):
-                self._show(self._line)
-                self._line = ""
+                line, self._line = self._line, ""
+                if not self._show(line):
+                    self._log.seek(0, os.SEEK_END)  # nobody reads
+                    return
 
-    def _show(self, line: str) -> None:
+    def _show(self, line: str) -> bool:
+        """Show a line if it reports something new, and return False if nobody reads it."""
         if self._everything:
-            say(line.rstrip("\n"))
-            return
+            return say(line.rstrip("\n"))
         text, now = problem(line), time.monotonic()
         self._shown = {shown: since for shown, since in self._shown.items() if now < since + _AGAIN}
-        if text and text not in self._shown:
-            self._shown[text] = now
-            say(f"otelcol: {text}")
+        if not text or text in self._shown:
+            return True
+        self._shown[text] = now
+        return say(f"otelcol: {text}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandscope._cli._collector_options import (
     DEFAULT_OVERLAY,
@@ -17,17 +17,13 @@ from sandscope._cli._foreground import run_in_foreground
 from sandscope._collector import Composition, Ports, find_otelcol, validate
 from sandscope._collector._collector_process import environment_for
 
-if TYPE_CHECKING:
-    from sandscope._cli._collector_options import Subparsers
-
 _OVERLAYS = f"an overlay, or the path of a YAML file (default: {DEFAULT_OVERLAY})"
 
 
-def add_to(subcommands: Subparsers) -> None:
-    """Register the subcommand."""
-    collector = subcommands.add_parser("collector", help="run or inspect the bundled OpenTelemetry Collector")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's actions and their options."""
     shown: Any = {"epilog": overlay_list(), "formatter_class": argparse.RawDescriptionHelpFormatter}
-    actions = collector.add_subparsers(required=True, metavar="ACTION")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
     path = actions.add_parser("path", help="print the path of the Collector's binary, otelcol")
     path.set_defaults(handler=_path)
     run = actions.add_parser("run", help="run the Collector in the foreground", **shown)

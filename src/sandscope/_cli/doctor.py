@@ -8,14 +8,10 @@ import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
-from typing import TYPE_CHECKING
 
 from sandscope._cli._endpoint_check import check, endpoints
 from sandscope._collector import find_otelcol
 from sandscope._errors import SandscopeError
-
-if TYPE_CHECKING:
-    from sandscope._cli._collector_options import Subparsers
 
 _PROBE = """
 import json
@@ -26,11 +22,8 @@ print(json.dumps([_recorder_setup.direct_reason(), _compiled.python_reason]))
 """
 
 
-def add_to(subcommands: Subparsers) -> None:
-    """Register the subcommand."""
-    parser = subcommands.add_parser(
-        "doctor", help="check the installation, the Collector, the endpoint and the instrumentations"
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
     parser.set_defaults(handler=_doctor)
 
 

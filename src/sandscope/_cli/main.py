@@ -8,13 +8,16 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from sandscope._cli._find_program import did_you_mean
-from sandscope._cli._program import exit_as
 from sandscope._errors import SandscopeError
 from sandscope._say import say
 from sandscope._version import __version__
 
-_COMMANDS = ("run", "collector", "stores", "doctor")
+_COMMANDS = {
+    "run": "run a program with instrumentation, and a Collector that receives its telemetry",
+    "collector": "run or inspect the bundled OpenTelemetry Collector",
+    "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
+    "doctor": "check the installation, the Collector, the endpoint and the instrumentations",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,11 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"sandscope: {error}")
         return 2
     except KeyboardInterrupt:
+        from sandscope._cli._program import exit_as
+
         return exit_as(signal.SIGINT)
 
 
 def _run(argv: Sequence[str]) -> int:
     if argv and not argv[0].startswith("-") and argv[0] not in _COMMANDS:
+        from sandscope._cli._find_program import did_you_mean
+
         action = did_you_mean(argv) or f"Use one of {', '.join(_COMMANDS)}."
         raise SandscopeError(f"Cannot do {argv[0]!r}: there is no such command. {action}")
     parser = argparse.ArgumentParser(
@@ -47,9 +54,10 @@ def _run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"sandscope {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
-    # `sandscope run` must not wait for the imports of the other subcommands.
-    for name in [name for name in _COMMANDS if name in argv[:1]] or _COMMANDS:
-        import_module(f"sandscope._cli.{name}").add_to(subcommands)
+    for name, purpose in _COMMANDS.items():
+        command = subcommands.add_parser(name, help=purpose)
+        if name in argv[:1]:  # it must not wait for the imports of the other subcommands
+            import_module(f"sandscope._cli.{name}").configure(command)
     arguments = parser.parse_args(argv)
     code: int = arguments.handler(arguments)
     return code

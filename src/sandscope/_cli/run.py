@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from sandscope._children import python_path_with_sandscope
 from sandscope._cli._collector_options import add_data_to, add_ports_to, overlay_list
@@ -12,22 +11,17 @@ from sandscope._cli._find_program import find_program
 from sandscope._cli._program import Program, exit_as
 from sandscope._errors import SandscopeError
 
-if TYPE_CHECKING:
-    from sandscope._cli._collector_options import Subparsers
 
-
-def add_to(subcommands: Subparsers) -> None:
-    """Register the subcommand."""
-    parser = subcommands.add_parser(
-        "run",
-        usage="sandscope run [OPTION ...] -- PROGRAM [ARGUMENT ...]",
-        help="run a program with instrumentation, and a Collector that receives its telemetry",
-        description="Run a program with instrumentation, and beside it a Collector of its own, on free ports.\n"
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
+    parser.usage = "sandscope run [OPTION ...] -- PROGRAM [ARGUMENT ...]"
+    parser.description = (
+        "Run a program with instrumentation, and beside it a Collector of its own, on free ports.\n"
         "A Collector that is running already is used only if --collector or OTEL_EXPORTER_OTLP_ENDPOINT\n"
-        "names it. Signals and the program's exit status are passed on.",
-        epilog=overlay_list(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "names it. Signals and the program's exit status are passed on."
     )
+    parser.epilog = overlay_list()
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--collector",
         metavar="URL",

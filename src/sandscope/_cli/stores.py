@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from sandscope._errors import SandscopeError
 
-if TYPE_CHECKING:
-    from sandscope._cli._collector_options import Subparsers
 
-
-def add_to(subcommands: Subparsers) -> None:
-    """Register the subcommand; without sandscope-collector, it says what to install."""
-    parser = subcommands.add_parser(
-        "stores", help="build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker"
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options; without sandscope-collector, it says what to install."""
     try:
         from sandscope_collector.stores import command
     except ImportError as error:
