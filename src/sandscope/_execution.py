@@ -115,19 +115,19 @@ class Details:
 
 
 class SharedDetails(Details):
-    """One attribute that many executions share, such as the number of their sandbox.
+    """Attributes that many executions share, such as the number of their sandbox.
 
-    Immutable. When an execution needs its own details, the attribute is copied into them.
+    Immutable. When an execution needs its own details, the attributes are copied into them.
 
     Attributes:
-        key: the attribute's name.
-        number: the attribute's value.
+        keys: the attributes' names; the same for all objects of a class.
+        numbers: the attributes' values.
     """
 
     __slots__ = ()
 
-    key: str
-    number: int
+    keys: tuple[str, ...]
+    numbers: tuple[int, ...]
     measurements: Any = MappingProxyType({})  # these class attributes replace the slots of `Details`
     events: Any = ()
     on_end: Any = ()
@@ -136,8 +136,8 @@ class SharedDetails(Details):
 
     @property
     def attributes(self) -> dict[str, Any]:  # type: ignore[override]
-        """The attribute as a dictionary."""
-        return {self.key: self.number}
+        """The attributes as a dictionary."""
+        return dict(zip(self.keys, self.numbers, strict=True))
 
 
 class Logs(Protocol):

@@ -12,10 +12,10 @@ from sandscope.instrumentation import SharedDetails, Site
 
 
 class Sandbox(SharedDetails):
-    key = "sandbox"
+    keys = ("sandbox",)
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        self.numbers = (number,)
 
 
 class Guest:

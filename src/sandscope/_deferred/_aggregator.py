@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from sandscope import _guard
 from sandscope._deferred._active_counts import Active, ActiveCounts
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._groups import Groups
+from sandscope._internals._batch import Measured
 from sandscope._internals._histograms import merge_histogram
 from sandscope._metric import DURATION, Metric
 from sandscope._recording import _instruments
 from sandscope._scope import Scope
 
 _SUMS = frozenset(("counter", "updowncounter"))
+
+
+class _Outside:
+    """Stands for the execution of what was measured outside of executions."""
+
+    context = Context()
+
+    def __init__(self) -> None:
+        self.end_time = time_ns()
+
+    def get_span_context(self) -> SpanContext:
+        """Return the context of no span."""
+        return INVALID_SPAN_CONTEXT
 
 
 class Aggregator:
@@ -67,6 +82,10 @@ class Aggregator:
             for metric, (values, measured_executions) in measured.items():
                 self._write(metric, group.ended, values, measured_executions)
 
+    def write(self, metric: Metric, attributes: Mapping[str, Any], values: Sequence[float]) -> None:
+        """Write values that were measured outside of executions. Thread-safe."""
+        self._write(metric, attributes, values, [_Outside()] * len(values))
+
     def _begun_in_process(self, members: Sequence[DeferredExecution]) -> int:
         if not self._forked_at:
             return len(members)
@@ -77,7 +96,7 @@ class Aggregator:
         metric: Metric,
         attributes: Mapping[str, Any],
         values: Sequence[float],
-        members: Sequence[DeferredExecution],
+        members: Sequence[Measured],
     ) -> None:
         try:
             instrument = self._instruments.get(metric)
@@ -108,7 +127,7 @@ def _write_each(
     write: _instruments.Write,
     attributes: Mapping[str, Any],
     values: Sequence[float],
-    members: Sequence[DeferredExecution],
+    members: Sequence[Measured],
 ) -> None:
     for value, member in zip(values, members, strict=True):
         try:
@@ -117,7 +136,7 @@ def _write_each(
             _guard.report("metrics.write", error)
 
 
-def _exemplar_context(members: Sequence[DeferredExecution]) -> Context:
+def _exemplar_context(members: Sequence[Measured]) -> Context:
     """Return the context of the last sampled execution, so that the exemplar refers to an exported trace."""
     for member in reversed(members):
         if member.get_span_context().trace_flags.sampled:

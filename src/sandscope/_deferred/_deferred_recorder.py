@@ -65,15 +65,38 @@ class DeferredRecorder(HotPath, Emitter):
         if metric.instrument == "histogram" and self.pipeline.idle:
             self.pipeline.wake()
 
-    def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
-        """See `Emitter.measure_all` and `measure`."""
-        self._pending_groups.append(
-            measurements
-        )  # not by `Emitter.measure_all`: one call less for each store
+    def measure_all(self, counts: tuple[Measurement, ...], value: Measurement | None = None) -> None:
+        """See `Recorder.measure_all` and `measure`."""
+        self._pending_groups.append(counts)  # not by `Emitter.measure_all`: one call less for each store
+        if value is not None:
+            if self.pipeline.idle or len(self._pending_values) >= MAX_PENDING:
+                self.measure(*value)
+            else:
+                self._pending_values.append(value)
         if len(self._pending_groups) > MAX_PENDING:
             self._split_groups()
-        if self.pipeline.idle and any(metric.instrument == "histogram" for metric, _, _ in measurements):
-            self.pipeline.wake()
+
+    def settle(self) -> None:
+        """See `Emitter.settle`. The values of a histogram are written together, as the durations of executions are."""
+        if self.fallback is None:
+            self._write_histograms()
+        super().settle()
+
+    def _write_histograms(self) -> None:
+        series: dict[object, tuple[Metric, Mapping[str, Value], list[float]]] = {}
+        for _ in range(len(self._pending_values)):
+            try:
+                measurement = self._pending_values.popleft()
+            except IndexError:  # another thread has emptied the queue
+                break
+            metric, value, attributes = measurement
+            if metric.instrument != "histogram":
+                self._pending_values.append(measurement)
+                continue
+            key = metric.name, None if attributes is None else tuple(sorted(attributes.items()))
+            series.setdefault(key, (metric, attributes or {}, []))[2].append(value)
+        for metric, with_attributes, values in series.values():
+            self.aggregator.write(metric, with_attributes, values)
 
     def check_context(self, context: Context) -> Begin | None:
         """See `HotPath.check_context`."""

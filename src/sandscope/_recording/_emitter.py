@@ -84,21 +84,26 @@ class Emitter:
             error = OverflowError(f"{MAX_PENDING} measurements are pending: no metric reader collects")
             _guard.report("metrics.queue", error)
 
-    def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
+    def measure_all(self, counts: tuple[Measurement, ...], value: Measurement | None = None) -> None:
         """See `Recorder.measure_all`."""
-        self._pending_groups.append(measurements)
+        self._pending_groups.append(counts)
+        if value is not None:
+            self.measure(*value)
         if len(self._pending_groups) > MAX_PENDING:
             self._split_groups()
 
     def _split_groups(self) -> None:
-        """Move the measurements of `measure_all` to the other queues. Lock-free, because finalizers call this."""
+        """Move the counts of `measure_all` to the queue of sums. Lock-free, because finalizers call this."""
+        groups: dict[int, tuple[tuple[Measurement, ...], int]] = {}  # by identity: most are the same tuple
         for _ in range(len(self._pending_groups)):
             try:
-                measurements = self._pending_groups.popleft()
+                counts = self._pending_groups.popleft()
             except IndexError:  # another thread, or a finalizer on this thread, has emptied the queue
                 break
-            for metric, value, attributes in measurements:
-                Emitter.measure(self, metric, value, attributes)
+            groups[id(counts)] = counts, groups.get(id(counts), (counts, 0))[1] + 1
+        for counts, times in groups.values():
+            for metric, value, attributes in counts:
+                Emitter.measure(self, metric, value * times, attributes)
 
     def _merge_sums(self) -> None:
         """Merge pending values of the same counter and attributes. Lock-free, because finalizers call this."""
@@ -119,15 +124,18 @@ class Emitter:
         self._split_groups()
         self._merge_sums()
         for pending in (self._pending_sums, self._pending_values):
-            while pending:
-                try:
-                    metric, value, attributes = pending.popleft()
-                except IndexError:  # another thread has emptied the queue
-                    break
-                try:
-                    self.write_of(metric)(value, attributes, _EMPTY_CONTEXT)
-                except Exception as error:  # noqa: BLE001 -- the other values are still written
-                    _guard.report("metrics.write", error)
+            self._write_pending(pending)
+
+    def _write_pending(self, pending: deque[Measurement]) -> None:
+        while pending:
+            try:
+                metric, value, attributes = pending.popleft()
+            except IndexError:  # another thread has emptied the queue
+                break
+            try:
+                self.write_of(metric)(value, attributes, _EMPTY_CONTEXT)
+            except Exception as error:  # noqa: BLE001 -- the other values are still written
+                _guard.report("metrics.write", error)
 
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
         """See `Recorder.start_span`."""

@@ -50,8 +50,13 @@ class Recorder(Logs, Protocol):
             attributes: attributes whose values come from closed sets.
         """
 
-    def measure_all(self, measurements: tuple[Measurement, ...]) -> None:
-        """Record several measurements at the cost of one. Safe in finalizers."""
+    def measure_all(self, counts: tuple[Measurement, ...], value: Measurement | None = None) -> None:
+        """Record several measurements at the cost of one. Safe in finalizers, without ``value``.
+
+        Args:
+            counts: of counters and up/down counters. Inexpensive if it is the same tuple each time.
+            value: one measurement of a histogram.
+        """
 
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
         """Start a span that is not an execution's span. The caller ends it.

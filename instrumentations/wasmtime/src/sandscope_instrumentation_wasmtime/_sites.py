@@ -77,15 +77,17 @@ class Exports(NamedTuple):
     Attributes:
         number: of exports.
         functions: the sites of their calls.
-        reached: the guest or its host may hand them out, as values or in tables.
-        memories: each once, with the bytes that it may grow to by its declaration.
+        reached: it has functions, and the guest or its host may hand them out, as values or in tables.
+        memories: each once.
+        maxima: the bytes that each of these may grow to by its declaration.
         fixed: the memories are the same in each instance; otherwise they are to be looked up.
     """
 
     number: int
     functions: tuple[tuple[int, Site], ...]
     reached: bool
-    memories: tuple[tuple[int, int | None], ...]
+    memories: tuple[int, ...]
+    maxima: tuple[int | None, ...]
     fixed: bool
 
 

@@ -2,7 +2,7 @@
 #include "record.h"
 
 static struct {
-    PyObject *attributes, *key, *number;
+    PyObject *attributes, *keys, *numbers;
 } names;
 
 static int
@@ -287,6 +287,25 @@ put_attribute(Buffer *buffer, char tag, PyObject *key, PyObject *value)
                : 1;
 }
 
+/* Write the attributes of shared details. Return the same values as `put_attribute`. */
+static int
+put_shared(Buffer *buffer, char tag, PyObject *details)
+{
+    PyObject *keys = PyObject_GetAttr(details, names.keys);
+    PyObject *numbers = keys == NULL ? NULL : PyObject_GetAttr(details, names.numbers);
+    int state = numbers == NULL ? -1 : 0;
+    if (state == 0 && PyTuple_CheckExact(keys) && PyTuple_CheckExact(numbers)
+        && PyTuple_GET_SIZE(keys) == PyTuple_GET_SIZE(numbers)) {
+        state = 1;
+        for (Py_ssize_t i = 0; state == 1 && i < PyTuple_GET_SIZE(keys); i++) {
+            state = put_attribute(buffer, tag, PyTuple_GET_ITEM(keys, i), PyTuple_GET_ITEM(numbers, i));
+        }
+    }
+    Py_XDECREF(keys);
+    Py_XDECREF(numbers);
+    return state;
+}
+
 /* Write the attributes of a record's details. Return the same values as `put_attribute`. */
 static int
 put_details(Buffer *buffer, char tag, PyObject *details)
@@ -298,12 +317,7 @@ put_details(Buffer *buffer, char tag, PyObject *details)
         return 1;
     }
     if (PyObject_TypeCheck(details, (PyTypeObject *)known.shared_details)) {
-        key = PyObject_GetAttr(details, names.key);
-        value = PyObject_GetAttr(details, names.number);
-        state = key == NULL || value == NULL ? -1 : put_attribute(buffer, tag, key, value);
-        Py_XDECREF(key);
-        Py_XDECREF(value);
-        return state;
+        return put_shared(buffer, tag, details);
     }
     attributes = PyObject_GetAttr(details, names.attributes);
     if (attributes == NULL) {
@@ -477,8 +491,8 @@ encode(PyObject *arguments, const Kind *kind)
     }
     if (names.attributes == NULL) {
         names.attributes = PyUnicode_InternFromString("attributes");
-        names.key = PyUnicode_InternFromString("key");
-        names.number = PyUnicode_InternFromString("number");
+        names.keys = PyUnicode_InternFromString("keys");
+        names.numbers = PyUnicode_InternFromString("numbers");
     }
     result = put_records(&buffer, &own, records, find, encode_one, kind) < 0
                  ? NULL

@@ -87,14 +87,13 @@ def requests(state: StoreState | None, linker: Any, source: Any, *, linked: bool
         source: a module, a component, or an instance that was prepared from a module.
         linked: whether all its imports are defined.
     """
-    requested = _requested_by(source, linker)
-    if not requested:
-        return ()
-    return _counts(requested, frozenset() if state is None else state.granted, linked)
+    requested = requested_by(source, linker)
+    return counts(requested, frozenset() if state is None else state.granted, linked=linked)
 
 
 @lru_cache(1024)
-def _counts(requested: frozenset[str], configured: frozenset[str], linked: bool) -> tuple[Measurement, ...]:
+def counts(requested: frozenset[str], configured: frozenset[str], *, linked: bool) -> tuple[Measurement, ...]:
+    """Return the counts of requested capabilities, of which a WASI configuration grants some."""
     return tuple(
         (
             CAPABILITY_REQUESTS,
@@ -120,7 +119,8 @@ def capability_of(module: str, name: str) -> str | None:
     return next((found for prefix, found in _BY_INTERFACE if interface.startswith(prefix)), "host")
 
 
-def _requested_by(source: Any, linker: Any = None) -> frozenset[str]:
+def requested_by(source: Any, linker: Any = None) -> frozenset[str]:
+    """Return the capabilities that a module, component or prepared instance requests."""
     requested: frozenset[str] | None = getattr(source, REQUESTED, None)
     if requested is None:
         found = {capability_of(module, name) for module, name in _imports(source, linker)}
@@ -138,7 +138,7 @@ def _imports(source: Any, linker: Any) -> Iterable[tuple[str, str]]:
 
 
 def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
-    setattr(prepared, REQUESTED, _requested_by(module))
+    setattr(prepared, REQUESTED, requested_by(module))
 
 
 def _grant(capability: str) -> Callable[..., None]:

@@ -12,7 +12,7 @@ from sandscope.instrumentation import Patches, report_error
 from sandscope_instrumentation_wasmtime._measures import _memory
 from sandscope_instrumentation_wasmtime._measures._store_state import STATE
 from sandscope_instrumentation_wasmtime._names._references import remember
-from sandscope_instrumentation_wasmtime._sites import Exports, Guest, guest_of
+from sandscope_instrumentation_wasmtime._sites import TAG, Exports, Guest, guest_of
 
 
 def patch(wasmtime: Any, patches: Patches, *, named: bool) -> None:
@@ -34,7 +34,7 @@ def _exporting(func: type, memory: type, named: bool) -> Any:
         def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
             if kwargs or len(args) != 2:
                 original(self, *args, **kwargs)
-            else:
+            else:  # as usual: the interpreter is faster where it knows the number of arguments
                 original(self, args[0], args[1])
             try:
                 _exported(self, *args, **kwargs)
@@ -44,7 +44,7 @@ def _exporting(func: type, memory: type, named: bool) -> Any:
         return initialize
 
     def _exported(exports: Any, store: Any, instance: Any) -> None:
-        guest = guest_of(instance)
+        guest: Guest = getattr(instance, TAG, None) or guest_of(instance)
         found, externs = guest.exports, exports._extern_seq
         if found is None or found.number != len(externs):
             found = guest.exports = _exports_of(guest, exports, store, func, memory)
@@ -52,15 +52,18 @@ def _exporting(func: type, memory: type, named: bool) -> Any:
             for position, site in found.functions:
                 externs[position]._sandscope = site
             if found.reached:
-                remember(store, [(externs[position], site) for position, site in found.functions])
-        state = getattr(store, STATE, None)
-        if state is None or not (found.memories or state.limits):
+                remember(store, externs, found.functions)
+        if not found.memories:
             return
-        if found.fixed:
-            memories = [(externs[position], maximum) for position, maximum in found.memories]
+        state = getattr(store, STATE, None)
+        if state is None:
+            return
+        if found.fixed and not state.memories:
+            _memory.follow(
+                state, store, tuple([externs[position] for position in found.memories]), found.maxima
+            )
         else:
-            memories = _memories_of(exports, store, memory)
-        _memory.follow(state, store, memories)
+            _memory.follow_others(state, store, _memories_of(exports, store, memory))
 
     return wrap
 
@@ -72,12 +75,13 @@ def _exports_of(guest: Guest, exports: Any, store: Any, func: type, memory: type
         if isinstance(export, func)
     ]
     externs, traits = exports._extern_seq, guest.traits
-    memories = [(externs.index(each), maximum) for each, maximum in _memories_of(exports, store, memory)]
+    memories = _memories_of(exports, store, memory)
     return Exports(
         number=len(externs),
         functions=tuple(functions),
-        reached=traits is None or not traits.isolated,
-        memories=tuple(memories),
+        reached=bool(functions) and (traits is None or not traits.isolated),
+        memories=tuple(externs.index(each) for each, _ in memories),
+        maxima=tuple(maximum for _, maximum in memories),
         fixed=traits is not None and traits.own_memories,
     )
 

@@ -6,7 +6,7 @@ An instance lives until its store dies: to drop the Python object frees nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from time import perf_counter_ns
 from typing import Any, Literal
 
@@ -34,7 +34,6 @@ DESTRUCTION = Metric(
 )
 
 _ONE_BEGAN: tuple[Measurement, ...] = ((ACTIVE, 1, None),)
-_ONE_ENDED: tuple[Measurement, ...] = ((ACTIVE, -1, None), (DESTRUCTION, 1, None))
 
 GuestOf = Callable[[Any], Guest]
 """Returns what is known of a module, component or prepared instance."""
@@ -96,8 +95,8 @@ def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4]
                 outermost.running = False
                 if fuel is not None:
                     _stop(recorder, outermost, store, fuel)
-            _made(recorder, state, args[0], source, seconds)
             _hand_over(guest_from, source, args[0] if result is None else result)
+            _made(recorder, state, args[0], source, seconds)
             return result
 
         return instantiate
@@ -140,18 +139,27 @@ def _stop(recorder: Recorder, state: StoreState | None, store: Any, fuel: int | 
 
 def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any, seconds: float) -> None:
     try:
-        measurements: tuple[Measurement, ...] = ()
-        if getattr(source, _capabilities.REQUESTED, True):  # else it is known to request nothing
-            measurements = _capabilities.requests(state, owner, source, linked=True)
-        if state is not None:
+        requested = getattr(source, _capabilities.REQUESTED, None)
+        if requested is None:
+            requested = _capabilities.requested_by(source, owner)
+        counts = _ONE_BEGAN
+        if state is None:
+            counts = _capabilities.counts(requested, frozenset(), linked=True)
+        else:
             state.instances += 1
-            if state.recorder is recorder:
-                measurements += _ONE_BEGAN
-            else:  # it ends where it began
+            if state.recorder is not recorder:  # it ends where it began
                 state.recorder.measure_all(_ONE_BEGAN)
-        recorder.measure_all((*measurements, (CREATION, seconds, None)))
+                counts = _capabilities.counts(requested, state.granted, linked=True)
+            elif requested:
+                counts = _began(requested, state.granted)
+        recorder.measure_all(counts, (CREATION, seconds, None))
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("wasmtime.instantiate", error)
+
+
+@lru_cache(1024)
+def _began(requested: frozenset[str], granted: frozenset[str]) -> tuple[Measurement, ...]:
+    return (*_capabilities.counts(requested, granted, linked=True), *_ONE_BEGAN)
 
 
 def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
@@ -190,12 +198,19 @@ def _deleting(original: Any) -> Any:
 
 def _ended(state: StoreState) -> None:
     instances, state.instances = state.instances, 0
-    measurements = _ONE_ENDED
-    if instances != 1:
-        measurements = ((ACTIVE, -instances, None), (DESTRUCTION, instances, None)) if instances else ()
-    if state.memories or state.reported_limit:
-        measurements += _memory.released(state)
-    if state.functions is not None:
+    memory, limit = _memory.release(state) if state.memories or state.reported_limit else (0, 0)
+    if state.engine_id:
         _references.forget(state)
-    if measurements:
-        state.recorder.measure_all(measurements)
+    if instances or memory or limit:
+        state.recorder.measure_all(_ended_counts(instances, memory, limit))
+
+
+@lru_cache(1024)
+def _ended_counts(instances: int, memory: int, limit: int) -> tuple[Measurement, ...]:
+    changes = (
+        (ACTIVE, -instances, None),
+        (DESTRUCTION, instances, None),
+        (_memory.USAGE, -memory, None),
+        (_memory.LIMIT, -limit, None),
+    )
+    return tuple(change for change in changes if change[1])

@@ -6,6 +6,7 @@ A size is read on the thread that makes a call, after the call: no other thread 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sandscope.instrumentation import Measurement, Metric, Patches
@@ -14,8 +15,6 @@ from sandscope_instrumentation_wasmtime._measures._store_state import StoreState
 
 USAGE = Metric("wasm.memory.usage", "updowncounter", "By", "Memory that living guests export")
 LIMIT = Metric("wasm.memory.limit", "updowncounter", "By", "Memory that limits let living guests have")
-SIZE = "wasm.memory.size"
-
 PAGE = 65536
 """Bytes of a page, where a memory type does not say."""
 
@@ -37,41 +36,46 @@ def read(state: StoreState, store: Any) -> int | None:
     for memory in state.memories:
         size += memory.data_len(store)
     if size != state.memory:
-        state.recorder.measure(USAGE, size - state.memory)
+        state.recorder.measure_all(_usage(size - state.memory))
         state.memory = size
     return size
 
 
-def follow(state: StoreState, store: Any, memories: Sequence[tuple[Any, int | None]]) -> None:
-    """Follow memories that an instance exports; one that is followed already is left out.
+@lru_cache(1024)
+def _usage(change: int) -> tuple[Measurement, ...]:
+    return ((USAGE, change, None),)
+
+
+def follow(state: StoreState, store: Any, memories: tuple[Any, ...], maxima: tuple[int | None, ...]) -> None:
+    """Follow memories that an instance exports.
 
     Args:
         state: of the store.
         store: that they are in.
-        memories: no two of them the same, each with its maximum as `maximum_of` returns it.
+        memories: no two of them the same, and none that is followed already.
+        maxima: of the memories, as `maximum_of` returns them.
     """
-    if state.memories:
-        known = {identity_of(memory) for memory in state.memories}
-        memories = [each for each in memories if identity_of(each[0]) not in known]
-    if memories:
-        state.memories += tuple(memory for memory, _ in memories)
-        state.maxima += tuple(maximum for _, maximum in memories)
-        state.skip = 0
+    state.memories += memories
+    state.maxima += maxima
+    state.skip = 0
     read(state, store)
     _report_limit(state)
 
 
-def released(state: StoreState) -> tuple[Measurement, ...]:
-    """Return what takes a store's memories out of the metrics; also in a finaliser."""
-    measurements: tuple[Measurement, ...] = ()
-    if state.memory:
-        measurements = ((USAGE, -state.memory, None),)
-    if state.reported_limit:
-        measurements += ((LIMIT, -state.reported_limit, None),)
-    if state.memories:
-        state.memory = state.reported_limit = 0
-        state.memories = state.maxima = ()
-    return measurements
+def follow_others(state: StoreState, store: Any, memories: Sequence[tuple[Any, int | None]]) -> None:
+    """Follow those memories that an instance exports and that are not followed already."""
+    known = {identity_of(memory) for memory in state.memories}
+    others = [each for each in memories if identity_of(each[0]) not in known]
+    if others:
+        follow(state, store, tuple(memory for memory, _ in others), tuple(maximum for _, maximum in others))
+
+
+def release(state: StoreState) -> tuple[int, int]:
+    """Stop following a store's memories. Return the bytes that they and their limits had in the metrics."""
+    reported = state.memory, state.reported_limit
+    state.memory = state.reported_limit = 0
+    state.memories = state.maxima = ()
+    return reported
 
 
 def maximum_of(memory: Any, store: Any) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import wraps
 from itertools import count
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from sandscope.instrumentation import Patches, Recorder, SharedDetails, Site, report_error
 from sandscope_instrumentation_wasmtime._after_call import after_success
@@ -15,6 +15,7 @@ STATE = "_sandscope_store"
 """The attribute. A `Caller` has none, nor has a store that is older than the instrumentation."""
 
 SANDBOX_ID = "wasm.sandbox.id"
+MEMORY_SIZE = "wasm.memory.size"
 
 NEVER = -1
 """In place of a number of calls to skip, where none is measured."""
@@ -24,6 +25,9 @@ _LIMITS = ("memory_size", "table_elements", "instances", "tables", "memories")
 
 _ids = count(1)
 
+Functions: TypeAlias = "tuple[tuple[int, Site], ...]"
+"""Functions that a module exports: their positions among the exports, and the sites of their calls."""
+
 
 class StoreState(SharedDetails):
     """One sandbox: what all instances in a store, and all calls of their functions, have in common.
@@ -32,15 +36,16 @@ class StoreState(SharedDetails):
 
     Attributes:
         recorder: takes all measurements of the store, to its end, so that sums that rise also fall.
-        number: of the store, counted in this process.
         instances: that were made in it; they end with it.
         memories: that its instances export.
         memory: bytes of these when they were last read.
+        sized: the details of calls after which the memories had the size that was read last.
         maxima: bytes that each may grow to by its own declaration, None where there is no maximum.
         limits: that were set, by the names of the arguments of ``set_limits``.
         reported_limit: bytes that the limits of its memories add to the metric.
-        functions: sites of exported functions by the engine's id, where a guest or host may hand these out.
-        engine_id: the engine's own number of the store, where `functions` is not None.
+        exported: exports that the guest or host may hand out, each with the sites of its functions by position.
+        functions: the sites of such functions by the engine's id, of exports that are no longer in `exported`.
+        engine_id: the engine's own number of the store, if it has such exports.
         fuel: the engine counts fuel, and it is to be measured.
         fuel_given: what the host put in last.
         fuel_added: what was put in during the call that runs now.
@@ -50,12 +55,14 @@ class StoreState(SharedDetails):
         skip: calls to come that are not measured, or `NEVER`.
     """
 
-    key = SANDBOX_ID
+    keys = (SANDBOX_ID,)
     instances = memory = reported_limit = calls = fuel_added = engine_id = 0
     memories: tuple[Any, ...] = ()
     maxima: tuple[int | None, ...] = ()
     limits: Mapping[str, int] = MappingProxyType({})
-    functions: dict[int, Site] | None = None
+    sized: _SizedDetails | None = None
+    exported: tuple[tuple[Sequence[Any], Functions], ...] = ()
+    functions: Mapping[int, Site] = MappingProxyType({})
     fuel_given: int | None = None
     granted: frozenset[str] = frozenset()
     fuel = running = False
@@ -63,7 +70,29 @@ class StoreState(SharedDetails):
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.number = next(_ids)
+        self.numbers = (next(_ids),)
+
+    @property
+    def number(self) -> int:
+        """The number of the store, counted in this process."""
+        return self.numbers[0]
+
+    def with_memory(self, size: int) -> SharedDetails:
+        """Return the details of a call after which the memories of the store had a size, in bytes."""
+        if self.sized is None or self.sized.numbers[1] != size:
+            self.sized = _SizedDetails(self.number, size)
+        return self.sized
+
+
+class _SizedDetails(SharedDetails):
+    """What calls of a store have in common while the size of its memories does not change."""
+
+    __slots__ = ("numbers",)
+
+    keys = (SANDBOX_ID, MEMORY_SIZE)
+
+    def __init__(self, number: int, size: int) -> None:
+        self.numbers = (number, size)
 
 
 def patch(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:

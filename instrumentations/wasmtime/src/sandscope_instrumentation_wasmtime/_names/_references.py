@@ -1,7 +1,7 @@
 """Names of functions that do not come from an instance's exports: from tables, results, arguments, globals.
 
 wasmtime makes a new object for each, but with the engine's own id of the function. The state of each store has a
-table from these ids to sites.
+table from these ids to sites. It is filled when it is used first, which is rare.
 """
 
 from __future__ import annotations
@@ -10,37 +10,51 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
-from sandscope.instrumentation import Site, report_error
-from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState
+from sandscope.instrumentation import report_error
+from sandscope_instrumentation_wasmtime._measures._store_state import STATE, Functions, StoreState
 from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED
 
 _by_store: dict[int, ref[StoreState]] = {}
-"""The states of living stores by the engine's id, for those with a table."""
+"""The states of living stores by the engine's id, for those with such functions."""
+
+_MOST_EXPORTED = 16
+"""Instances whose exports are kept until the table is used: a store may have many."""
 
 
-def remember(store: Any, functions: Sequence[tuple[Any, Site]]) -> None:
+def remember(store: Any, externs: Sequence[Any], functions: Functions) -> None:
     """Remember exported functions that their guest or its host may hand out.
 
     Args:
-        store: their store, or the `Caller` of a call in it: then only a table that there is already grows.
-        functions: with the sites of their calls.
+        store: their store, or the `Caller` of a call in it: then only if other exports of the store are remembered.
+        externs: what the instance exports.
+        functions: the functions among the exports; at least one.
     """
-    if not functions:
-        return
-    number = functions[0][0]._func.store_id
-    state = getattr(store, STATE, None) or _state_by(number)
-    if state is None:
-        return
-    if state.functions is None:
-        state.functions, state.engine_id = {}, number
+    state = getattr(store, STATE, None)
+    if state is None or not state.engine_id:
+        number = externs[functions[0][0]]._func.store_id
+        if state is None:
+            state = _state_by(number)
+            if state is None:
+                return
+        state.engine_id = number
         _by_store[number] = ref(state)
-    for function, site in functions:
-        state.functions[getattr(function._func, "__private")] = site
+    state.exported += ((externs, functions),)
+    if len(state.exported) > _MOST_EXPORTED:
+        _fill_table(state)
+
+
+def _fill_table(state: StoreState) -> None:
+    table = dict(state.functions)
+    for externs, functions in state.exported:
+        for position, site in functions:
+            table[getattr(externs[position]._func, "__private")] = site
+    state.functions, state.exported = table, ()
 
 
 def forget(state: StoreState) -> None:
     """Forget a store that has ended; also in a finaliser."""
     _by_store.pop(state.engine_id, None)
+    state.exported = ()
 
 
 class Tag:
@@ -54,7 +68,9 @@ class Tag:
         try:
             raw = function._func
             state = _state_by(raw.store_id)
-            if state is not None and state.functions is not None:
+            if state is not None:
+                if state.exported:
+                    _fill_table(state)
                 site = state.functions.get(getattr(raw, "__private"), UNNAMED)
             setattr(function, TAG, site)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
