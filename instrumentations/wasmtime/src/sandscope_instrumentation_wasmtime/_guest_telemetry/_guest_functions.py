@@ -54,14 +54,15 @@ def _with_functions(functions: HostFunctions) -> Callable[[Any], Any]:
         @wraps(original)
         def instantiate(self: Any, *args: Any, **kwargs: Any) -> Any:
             linker = self
+            usual = len(args) == 2 and not kwargs
             try:
-                if len(args) != 2 or not _imports_none(args[1]):
+                if not usual or not _imports_none(args[1]):
                     linker = _complete(functions, self, *args, **kwargs)
             except ValueError:  # linker, store or module is closed: wasmtime raises its own error
                 pass
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 report_error("wasmtime.guest", error)
-            return original(linker, *args, **kwargs)
+            return original(linker, args[0], args[1]) if usual else original(linker, *args, **kwargs)
 
         return instantiate
 

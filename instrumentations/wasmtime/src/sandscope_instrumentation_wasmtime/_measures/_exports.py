@@ -34,38 +34,43 @@ def _exporting(func: type, memory: type, named: bool) -> Any:
         def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
             if kwargs or len(args) != 2:
                 original(self, *args, **kwargs)
+                args = _arguments(*args, **kwargs)
             else:  # as usual: the interpreter is faster where it knows the number of arguments
                 original(self, args[0], args[1])
             try:
-                _exported(self, *args, **kwargs)
+                store, instance = args
+                guest: Guest = getattr(instance, TAG, None) or guest_of(instance)
+                found, externs = guest.exports, self._extern_seq
+                if found is None or found.number != len(externs):
+                    found = guest.exports = _exports_of(guest, self, store, func, memory)
+                if named:
+                    for position, site in found.functions:
+                        externs[position]._sandscope = site
+                    if found.reached:
+                        remember(store, externs, found.functions)
+                if found.memories:
+                    _follow(found, self, store, memory)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 report_error("wasmtime.exports", error)
 
         return initialize
 
-    def _exported(exports: Any, store: Any, instance: Any) -> None:
-        guest: Guest = getattr(instance, TAG, None) or guest_of(instance)
-        found, externs = guest.exports, exports._extern_seq
-        if found is None or found.number != len(externs):
-            found = guest.exports = _exports_of(guest, exports, store, func, memory)
-        if named:
-            for position, site in found.functions:
-                externs[position]._sandscope = site
-            if found.reached:
-                remember(store, externs, found.functions)
-        if not found.memories:
-            return
-        state = getattr(store, STATE, None)
-        if state is None:
-            return
-        if found.fixed and not state.memories:
-            _memory.follow(
-                state, store, tuple([externs[position] for position in found.memories]), found.maxima
-            )
-        else:
-            _memory.follow_others(state, store, _memories_of(exports, store, memory))
-
     return wrap
+
+
+def _follow(found: Exports, exports: Any, store: Any, memory: type) -> None:
+    state = getattr(store, STATE, None)
+    if state is None:
+        return
+    if found.fixed and not state.memories:
+        memories = tuple([exports._extern_seq[position] for position in found.memories])
+        _memory.follow(state, store, memories, found.maxima)
+    else:
+        _memory.follow_others(state, store, _memories_of(exports, store, memory))
+
+
+def _arguments(store: Any, instance: Any) -> tuple[Any, Any]:
+    return store, instance
 
 
 def _exports_of(guest: Guest, exports: Any, store: Any, func: type, memory: type) -> Exports:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from time import perf_counter_ns
+from time import perf_counter
 from typing import Any, Literal
 
 from opentelemetry.context import get_current
@@ -66,7 +66,7 @@ def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4]
     def wrap(original: Any) -> Any:
         @wraps(original)
         def instantiate(*args: Any, **kwargs: Any) -> Any:
-            store, source = args[1:3] if len(args) > 2 else _arguments(args, kwargs)
+            store, source = (args[1], args[2]) if len(args) > 2 else _arguments(args, kwargs)
             if get_current() and not is_instrumentation_enabled():
                 result = original(*args, **kwargs)
                 _hand_over(guest_from, source, args[0] if result is None else result)
@@ -78,7 +78,7 @@ def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4]
                 outermost.running = True
                 if outermost.fuel:
                     fuel = _fuel_before(outermost, store)
-            began = perf_counter_ns()
+            began = perf_counter()
             try:
                 if kwargs or len(args) != count:
                     result = original(*args, **kwargs)
@@ -90,7 +90,7 @@ def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4]
                 _stop(recorder, outermost, store, fuel)
                 _refused(recorder, state, args, source, error)
                 raise
-            seconds = (perf_counter_ns() - began) / 1e9
+            seconds = perf_counter() - began
             if outermost is not None:
                 outermost.running = False
                 if fuel is not None:
@@ -137,6 +137,15 @@ def _stop(recorder: Recorder, state: StoreState | None, store: Any, fuel: int | 
             report_error("wasmtime.instantiate", error)
 
 
+def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
+    """Let an instance know its guest."""
+    try:
+        guest = getattr(source, TAG, None)
+        instance._sandscope = guest_from(source) if guest is None or guest.traits is None else guest
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("wasmtime.instantiate", error)
+
+
 def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any, seconds: float) -> None:
     try:
         requested = getattr(source, _capabilities.REQUESTED, None)
@@ -162,15 +171,6 @@ def _began(requested: frozenset[str], granted: frozenset[str]) -> tuple[Measurem
     return (*_capabilities.counts(requested, granted, linked=True), *_ONE_BEGAN)
 
 
-def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
-    """Let an instance know its guest."""
-    try:
-        guest = getattr(source, TAG, None)
-        instance._sandscope = guest_from(source) if guest is None or guest.traits is None else guest
-    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report_error("wasmtime.instantiate", error)
-
-
 def _refused(
     recorder: Recorder, state: StoreState | None, args: tuple[Any, ...], source: Any, error: BaseException
 ) -> None:
@@ -185,7 +185,11 @@ def _refused(
 def _deleting(original: Any) -> Any:
     @wraps(original)
     def delete(self: Any, *args: Any, **kwargs: Any) -> Any:
-        state = self.__dict__.pop(STATE, None)
+        try:
+            state = self._sandscope_store
+            del self._sandscope_store  # `self.__dict__.pop` would make a dictionary
+        except AttributeError:
+            state = None
         try:
             return original(self, *args, **kwargs) if kwargs or len(args) != 1 else original(self, args[0])
         finally:
