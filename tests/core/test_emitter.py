@@ -37,6 +37,37 @@ def test_values_outside_of_executions_reach_their_metric(recorder: Recorder, tel
     assert telemetry.points("wasm.loads") == [({"kind": "file"}, 2)]
 
 
+def test_values_that_are_recorded_together_reach_their_metrics(
+    recorder: Recorder, telemetry: Telemetry
+) -> None:
+    """Counts that are the same tuple each time add up, as do counts that are equal, and each value is kept."""
+    same = ((INSTANCES, 1, None), (LOADS, 2, {"kind": "file"}))
+    for size in (1, 2, 300):
+        recorder.measure_all(same, (SIZE, size, None))
+        recorder.measure_all(((INSTANCES, -1, None),))
+    recorder.measure_all((), (SIZE, 5, {"kind": "file"}))
+    assert telemetry.points("wasm.active_instances") == [({}, 0)]
+    assert telemetry.points("wasm.loads") == [({"kind": "file"}, 6)]
+    points = telemetry.metrics()["wasm.size"].data.data_points
+    found = {
+        tuple(point.attributes.items()): (point.count, point.sum, point.min, point.max) for point in points
+    }
+    assert found == {(): (3, 303, 1, 300), (("kind", "file"),): (1, 5, 5, 5)}
+
+
+@pytest.mark.parametrize("bad", [-1, float("nan"), "many"], ids=str)
+def test_an_invalid_value_of_a_histogram_does_not_affect_other_values(
+    bad: Any, recorder: Recorder, telemetry: Telemetry
+) -> None:
+    """The SDK rejects it, or the error is reported; the values around it are recorded."""
+    for size in (1, bad, 2):
+        recorder.measure(SIZE, size)
+    recorder.measure(LOADS, 1)
+    (point,) = telemetry.metrics()["wasm.size"].data.data_points
+    assert (point.count, point.sum) == (2, 3)
+    assert telemetry.points("wasm.loads") == [({}, 1)]
+
+
 def test_an_invalid_value_does_not_affect_other_values(recorder: Recorder, telemetry: Telemetry) -> None:
     """A value that an instrument rejects is reported; later values are recorded."""
     bad: Any = "many"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,16 +19,25 @@ class Sandbox(SharedDetails):
         self.numbers = (number,)
 
 
+class MeasuredSandbox(SharedDetails):
+    keys = ("sandbox", "memory")
+
+    def __init__(self, number: int) -> None:
+        self.numbers = (number, 2 * (number // 4))
+
+
 class Guest:
     site = SITE
 
 
-def _executions(program: Program, *numbers: int, site: Site = SITE) -> list[Any]:
+def _executions(
+    program: Program, *numbers: int, site: Site = SITE, kind: Callable[[int], SharedDetails] = Sandbox
+) -> list[Any]:
     """Return an execution of the wrapped method for each number."""
     call: Any = program.recorder.wrap_method(lambda _guest, _sandbox=None: None, "site", site, "details")
     for number in numbers:
         holder = Guest()
-        holder.details = Sandbox(number)  # type: ignore[attr-defined]
+        holder.details = kind(number)  # type: ignore[attr-defined]
         call(Guest(), holder)
     records: list[Any] = list(program.pipeline.queue)
     program.pipeline.identities.give(records)
@@ -37,8 +47,11 @@ def _executions(program: Program, *numbers: int, site: Site = SITE) -> list[Any]
 NUMBERS = (0, 1, 127, 128, 300, 2**31, 2**63 - 1, -1)
 
 
+@pytest.mark.parametrize("kind", [Sandbox, MeasuredSandbox])
 @pytest.mark.parametrize("extra", [{}, {"own": 5}, {"own": -(2**63), "b": 2}, {"text": "é"}], ids=str)
-def test_the_bytes_are_those_of_the_sdk(extra: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_are_those_of_the_sdk(
+    extra: dict[str, Any], kind: Callable[[int], SharedDetails], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
@@ -46,7 +59,7 @@ def test_the_bytes_are_those_of_the_sdk(extra: dict[str, Any], monkeypatch: pyte
 
     monkeypatch.setattr(_clock, "refresh", lambda: None)
     program = Program()
-    records = _executions(program, *NUMBERS)
+    records = _executions(program, *NUMBERS, kind=kind)
     for record in records:
         record.verdict, ended = None, record.verdict
         if extra:

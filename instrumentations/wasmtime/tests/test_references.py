@@ -66,6 +66,18 @@ def test_functions_of_two_stores_are_not_mixed_up(instrumented: Telemetry, load:
         assert last(instrumented) == ("wasm f", name, "f")
 
 
+def test_functions_of_many_instances_in_one_store_are_named(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    modules = [wasmtime.Module(store.engine, GIVES.replace("$giver", name)) for name in ("$one", "$two")]
+    count = _references._MOST_EXPORTED + 2
+    tables: list[Any] = [
+        wasmtime.Instance(store, modules[number % 2], []).exports(store)["table"] for number in range(count)
+    ]
+    for number, table in enumerate(tables):
+        table.get(store, 0)(store)
+        assert last(instrumented) == ("wasm f", ("one", "two")[number % 2], "f")
+
+
 def test_a_callers_export_has_its_module(instrumented: Telemetry, load: Any) -> None:
     text = """(module $m (import "h" "f" (func $f)) (func (export "run") (call $f)) (func (export "leaf")))"""
     store = wasmtime.Store()

@@ -90,11 +90,11 @@ class DeferredRecorder(HotPath, Emitter):
             except IndexError:  # another thread has emptied the queue
                 break
             metric, value, attributes = measurement
-            if metric.instrument != "histogram":
-                self._pending_values.append(measurement)
-                continue
             key = metric.name, None if attributes is None else tuple(sorted(attributes.items()))
-            series.setdefault(key, (metric, attributes or {}, []))[2].append(value)
+            if metric.instrument == "histogram":
+                series.setdefault(key, (metric, attributes or {}, []))[2].append(value)
+            else:
+                self._pending_values.append(measurement)
         for metric, with_attributes, values in series.values():
             self.aggregator.write(metric, with_attributes, values)
 
