@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sandscope import _guard
+from sandscope import _guard, _settings
 from sandscope._execution import Execution, Site, Value
 from sandscope._locks import new_lock
 from sandscope._not_recorded import NotRecorded
@@ -133,7 +133,8 @@ class ManualExecution:
 
     def _begin(self, site: Site) -> Execution | None:
         try:
-            run = _get_recorder().begin(site)
+            recorder = _get_recorder()
+            run = None if recorder is None else recorder.begin(site)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.begin", error)
             return None
@@ -181,9 +182,10 @@ def _site(runtime: str, operation: str, name: str | None) -> Site:
     return Site(*kind, name, verdict_of=verdict_of)
 
 
-def _get_recorder() -> Recorder:
+def _get_recorder() -> Recorder | None:
+    """Return the recorder, or None if the SDK is disabled."""
     global _recorder  # noqa: PLW0603 -- one recorder for the process
-    if _recorder is None:
+    if _recorder is None and not _settings.sdk_disabled():
         from sandscope._recording._choice import get_recorder
 
         with _lock:

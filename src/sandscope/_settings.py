@@ -74,6 +74,11 @@ def always_direct() -> bool:
     return read_choice(RECORDER, ("auto", "direct", "python")) == "direct"
 
 
+def sdk_disabled() -> bool:
+    """Return whether ``OTEL_SDK_DISABLED`` is ``true``: nothing is patched, recorded or sent."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"  # as the SDK reads it
+
+
 def check() -> None:
     """Raise a SandscopeError for the first variable with an invalid value; called at start-up."""
     always_direct()

@@ -240,7 +240,7 @@ def test_the_variable_of_the_current_context_is_found() -> None:
 
 def test_a_provider_slot_that_has_moved_is_not_changed(monkeypatch: Patch) -> None:
     monkeypatch.delattr(trace, "_TRACER_PROVIDER_SET_ONCE")
-    assert not _internals.open_provider_slot("traces")
+    assert not _internals.let_provider_be_replaced("traces", lambda: None)
 
 
 def test_only_otlp_exporters_take_encoded_batches() -> None:

@@ -13,7 +13,7 @@ from sandscope._internals._context_variable import (
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._exporter_arguments import ExporterArguments
 from sandscope._internals._propagators import injects_w3c
-from sandscope._internals._provider_slots import open_provider_slot
+from sandscope._internals._provider_slots import let_provider_be_replaced
 from sandscope._internals._readers import Readers
 
 __all__ = [
@@ -26,6 +26,6 @@ __all__ = [
     "accept_encoded",
     "context_variable",
     "injects_w3c",
-    "open_provider_slot",
+    "let_provider_be_replaced",
     "set_default_context",
 ]

@@ -175,6 +175,9 @@ _emitters: WeakSet[Emitter] = WeakSet()
 
 
 def rebind() -> None:
-    """Update every emitter after the global providers have been replaced."""
+    """Update every emitter after the global providers have been replaced. Never raises."""
     for emitter in list(_emitters):
-        emitter.bind()
+        try:
+            emitter.bind()
+        except Exception as error:  # noqa: BLE001 -- the program's providers may be of any kind
+            _guard.report("recorder.bind", error)

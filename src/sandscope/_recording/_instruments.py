@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias, cast
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet, ref
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import (
@@ -20,6 +20,7 @@ from opentelemetry.metrics import (
 from opentelemetry.util.types import Attributes
 
 from sandscope import _guard
+from sandscope._locks import new_lock
 from sandscope._metric import TELEMETRY_ERRORS, Metric
 from sandscope._recording import _mapping
 from sandscope._version import __version__
@@ -54,7 +55,9 @@ class Settler(Protocol):
         """Write the buffered measurements to their instruments. Never raises."""
 
 
-_settlers: WeakKeyDictionary[MeterProvider, WeakSet[Settler]] = WeakKeyDictionary()
+_lock = new_lock()
+_settlers: list[tuple[ref[MeterProvider], WeakSet[Settler]]] = []
+"""The settlers of each provider. Not a dictionary, because not every provider is hashable."""
 
 
 def settle_before_collection(provider: MeterProvider, settler: Settler) -> None:
@@ -62,13 +65,16 @@ def settle_before_collection(provider: MeterProvider, settler: Settler) -> None:
 
     This also registers the metric of Sandscope's internal errors with the provider.
     """
-    settlers = _settlers.get(provider)
-    if settlers is None:
-        settlers = _settlers[provider] = WeakSet()
-        meter = provider.get_meter("sandscope", __version__)
-        name, _, unit, description, _ = TELEMETRY_ERRORS
-        meter.create_observable_counter(name, [_observer_of(settlers)], unit, description)
-    settlers.add(settler)
+    with _lock:
+        _settlers[:] = [entry for entry in _settlers if entry[0]() is not None]
+        settlers = next((known for owner, known in _settlers if owner() is provider), None)
+        if settlers is None:
+            settlers = WeakSet()
+            _settlers.append((ref(provider), settlers))
+            meter = provider.get_meter("sandscope", __version__)
+            name, _, unit, description, _ = TELEMETRY_ERRORS
+            meter.create_observable_counter(name, [_observer_of(settlers)], unit, description)
+        settlers.add(settler)
 
 
 def _observer_of(settlers: WeakSet[Settler]) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -6,8 +6,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from opentelemetry import _logs, metrics, trace
@@ -15,16 +14,17 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.util.types import AttributeValue
 
 from sandscope import _internals, _settings
-from sandscope._setup import _exit, _notice, _provider_replacement
+from sandscope._setup import _config_file, _exit, _notice, _provider_replacement
 from sandscope._setup._defaults import temporary_environment, unset_defaults
+from sandscope._setup._dropped_messages import dropped_messages
 from sandscope._setup._recorder_setup import RecorderSetup, disable_deferred
 
 _logger = logging.getLogger("sandscope")
 
-_PROVIDERS = {
-    "OTEL_TRACES_EXPORTER": trace.get_tracer_provider,
-    "OTEL_METRICS_EXPORTER": metrics.get_meter_provider,
-    "OTEL_LOGS_EXPORTER": _logs.get_logger_provider,
+_PROVIDERS: dict[str, Callable[[], Any]] = {
+    "traces": trace.get_tracer_provider,
+    "metrics": metrics.get_meter_provider,
+    "logs": _logs.get_logger_provider,
 }
 
 _OVERRIDE_LOGGERS = (
@@ -32,16 +32,39 @@ _OVERRIDE_LOGGERS = (
     "opentelemetry.metrics._internal",
     "opentelemetry._logs._internal",
 )
+"""Loggers that warn of providers that the program has set, which take precedence."""
 
 
 class SandscopeConfigurator(_OTelSDKConfigurator):
     """OpenTelemetry's configurator with Sandscope's defaults and a time limit for the shutdown at exit."""
 
     def _configure(self, **kwargs: Any) -> None:
+        if _settings.sdk_disabled():
+            disable_deferred("OTEL_SDK_DISABLED=true")
+            return
+        preset = {signal for signal, current in _PROVIDERS.items() if _is_set(current())}
         setup = _setup()
-        preset = {name: "none" for name, current in _PROVIDERS.items() if _is_real(current())}
-        settings = {**unset_defaults(), **_without_used_port(), **preset}
-        with temporary_environment(settings), _no_override_warnings():
+        with dropped_messages(*_OVERRIDE_LOGGERS):
+            if _config_file.path():
+                _config_file.configure()
+            else:
+                self._configure_from_environment(setup, preset, kwargs)
+        added = {
+            signal: current()
+            for signal, current in _PROVIDERS.items()
+            if signal not in preset and _is_set(current())
+        }
+        _notice.install()
+        _exit.shut_down_at_exit(list(added.values()))
+        _provider_replacement.let_program_replace(added)
+        if setup is not None:
+            setup.activate(own_providers=bool(preset))
+
+    def _configure_from_environment(
+        self, setup: RecorderSetup | None, preset: Collection[str], kwargs: Mapping[str, Any]
+    ) -> None:
+        exporters = {f"OTEL_{signal.upper()}_EXPORTER": "none" for signal in preset}
+        with temporary_environment({**unset_defaults(), **_without_used_port(), **exporters}):
             arguments = {
                 "resource_attributes": _instance(),
                 "exporter_args_map": _internals.ExporterArguments(),
@@ -49,19 +72,13 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
                 **kwargs,
             }
             super()._configure(**arguments)  # type: ignore[no-untyped-call]
-        providers = [current() for name, current in _PROVIDERS.items() if name not in preset]
-        _notice.install()
-        _exit.shut_down_at_exit(providers)
-        _provider_replacement.let_program_replace(providers)
-        if setup is not None:
-            setup.activate(own_providers=bool(preset))
 
 
 def _setup() -> RecorderSetup | None:
     if _settings.always_direct():
         disable_deferred(f"{_settings.RECORDER}=direct")
-    elif os.environ.get("OTEL_CONFIG_FILE"):
-        disable_deferred("OTEL_CONFIG_FILE configures the SDK")
+    elif _config_file.path():
+        disable_deferred("a configuration file configures the SDK")
     else:
         return RecorderSetup()
     return None
@@ -77,25 +94,10 @@ def _instance() -> dict[str, AttributeValue]:
     return {} if is_set else {"service.instance.id": str(uuid.uuid4())}
 
 
-@contextmanager
-def _no_override_warnings() -> Iterator[None]:
-    """Suppress OpenTelemetry's warnings about providers that the program has set: they take precedence."""
-    loggers = [logging.getLogger(name) for name in _OVERRIDE_LOGGERS]
-    for logger in loggers:
-        logger.addFilter(_drop)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(_drop)
-
-
-def _drop(_record: logging.LogRecord) -> bool:
-    return False
-
-
-def _is_real(provider: object) -> bool:
-    return "Proxy" not in type(provider).__name__
+def _is_set(provider: object) -> bool:
+    """Return whether a global provider was set: until then, it is a proxy of the API. Other SDKs have proxies, too."""
+    kind = type(provider)
+    return "Proxy" not in kind.__name__ or not kind.__module__.startswith("opentelemetry.")
 
 
 def _without_used_port() -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from sandscope import _guard
+from sandscope import _guard, _settings
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._recorder import Recorder
 from sandscope._scope import Scope
@@ -20,6 +20,8 @@ from sandscope.instrumentation._patches import Patches
 
 class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream
     """Patches a runtime when the program imports it. Never imports the runtime itself.
+
+    Patches nothing if ``OTEL_SDK_DISABLED`` is ``true``.
 
     ``instrument()`` accepts ``tracer_provider``, ``meter_provider`` and ``logger_provider``, or a ``recorder`` for
     tests.
@@ -47,6 +49,8 @@ class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     def _instrument(self, **kwargs: Any) -> None:
         refuse_subinterpreter()
         patches = self._patches = Patches()
+        if _settings.sdk_disabled():
+            return
         recorder: Recorder = kwargs.get("recorder") or get_recorder(
             self.scope,
             tracer_provider=kwargs.get("tracer_provider"),
