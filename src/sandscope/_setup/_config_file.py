@@ -34,7 +34,7 @@ def configure() -> None:
         configure_sdk(config)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         _logger.warning(
-            "Cannot set up OpenTelemetry from %s=%s: %s. Correct the file. Nothing is recorded.",
+            "Cannot set up OpenTelemetry from %s=%s: %s. Correct the file or the variable. Nothing is recorded.",
             *(_variable(), path(), " ".join(str(error).split())),
         )
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.util.types import AttributeValue
 
 from sandscope import _internals, _settings
-from sandscope._setup import _config_file, _exit, _notice, _provider_replacement
+from sandscope._setup import _config_file, _exit, _green_threads, _notice, _provider_replacement
 from sandscope._setup._defaults import temporary_environment, unset_defaults
 from sandscope._setup._dropped_messages import dropped_messages
 from sandscope._setup._recorder_setup import RecorderSetup, disable_deferred
@@ -44,7 +44,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
             return
         preset = {signal for signal, current in _PROVIDERS.items() if _is_set(current())}
         setup = _setup()
-        with dropped_messages(*_OVERRIDE_LOGGERS):
+        with dropped_messages(*_OVERRIDE_LOGGERS), _green_threads.threads_of_the_sdk():
             if _config_file.path():
                 _config_file.configure()
             else:
@@ -56,6 +56,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
         }
         _notice.install()
         _exit.shut_down_at_exit(list(added.values()))
+        _green_threads.end_quietly_at_exit()
         _provider_replacement.let_program_replace(added)
         if setup is not None:
             setup.activate(own_providers=bool(preset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -15,6 +16,8 @@ from sandscope import _first_use, _guard, _settings
 from sandscope._setup._defaults import temporary_environment
 from sandscope._subinterpreter import refuse_subinterpreter
 
+_LOADER = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation._load")
+
 _configured = False
 
 
@@ -25,6 +28,7 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
         global _configured  # noqa: PLW0603 -- a process has one global SDK
         refuse_subinterpreter()
         _settings.check()
+        _LOADER.addFilter(_is_no_other_configurator)
         _configured = True
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
@@ -59,3 +63,8 @@ def instrument_this_process() -> None:
     defaults = {OTEL_PYTHON_DISTRO: "sandscope", OTEL_PYTHON_CONFIGURATOR: "sandscope"}
     with temporary_environment({name: value for name, value in defaults.items() if name not in os.environ}):
         initialize()
+
+
+def _is_no_other_configurator(record: logging.LogRecord) -> bool:
+    """Drop the warning that another package's configurator is not used: this distro was chosen."""
+    return not str(record.msg).startswith("Configuration of %s not loaded")

@@ -37,6 +37,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
     """Records an execution for each child that ``subprocess.Popen`` starts."""
 
     runtime = "subprocess"
+    submodules = ("gevent.subprocess", "eventlet.green.subprocess")
     scope = Scope(__name__, __version__)
 
     _registry: Registry | None = None
@@ -52,6 +53,12 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         from sandscope_instrumentation_subprocess._registry import Registry
 
         popen = module.Popen
+        if module.__name__ != self.runtime:
+            if popen is not sys.modules[self.runtime].Popen:
+                _logger.warning(
+                    "Children that %s starts are not recorded: its Popen is not patched.", module.__name__
+                )
+            return
         if tuple(inspect.signature(popen._execute_child).parameters)[:11] != _patch.PARAMETERS:
             _logger.warning("subprocess is not instrumented: %r is not the standard library's Popen.", popen)
             return
