@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from sandscope import _settings
 from sandscope._cli._collector_options import data_folder
 from sandscope._cli._start_collector import started_collector
 from sandscope._collector import CollectorProcess
@@ -28,7 +29,10 @@ def destination(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
         SandscopeError: if the Collector cannot be started, or if the address of another is not a URL.
     """
     environment = dict(os.environ)
-    if arguments.collector:
+    if _settings.sdk_disabled():
+        say("sandscope: nothing is recorded and no Collector is started: OTEL_SDK_DISABLED is true")
+        yield environment
+    elif arguments.collector:
         _check_alone(arguments)
         for signal in _SIGNALS:
             environment.pop(_variable(signal), None)

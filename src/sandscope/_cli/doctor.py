@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
 
+from sandscope import _settings
 from sandscope._cli._endpoint_check import check, endpoints
 from sandscope._collector import find_otelcol
 from sandscope._errors import SandscopeError
@@ -59,6 +60,8 @@ def _endpoints() -> list[tuple[bool, str, str]]:
 
 
 def _recorder() -> tuple[bool, str, str]:
+    if _settings.sdk_disabled():
+        return False, "recorder", "off: OTEL_SDK_DISABLED is true. Unset it to record executions."
     environment = {**os.environ, "SANDSCOPE_EXIT_TIMEOUT": "0"}
     probe = subprocess.run(
         [sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True, check=False
