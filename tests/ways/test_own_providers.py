@@ -24,6 +24,8 @@ assert trace.get_tracer_provider() is provider
 print(sorted(span.name for span in exporter.get_finished_spans()))
 """
 AUTO = "import sandscope.auto\n"
+IMPORTED = "from opentelemetry.trace import set_tracer_provider\n"
+OWN_IMPORTED = OWN.replace("trace.set_tracer_provider(", "set_tracer_provider(")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,7 @@ AUTO = "import sandscope.auto\n"
         pytest.param(OWN + WORK, None, id="wrapper"),
         pytest.param(AUTO + OWN + WORK, (), id="auto-first"),
         pytest.param(OWN + AUTO + WORK, (), id="auto-last"),
+        pytest.param(IMPORTED + AUTO + OWN_IMPORTED + WORK, (), id="function-imported-first"),
     ],
 )
 def test_the_programs_tracer_provider_gets_the_spans_of_executions(

@@ -23,9 +23,10 @@ def configure() -> None:
     try:
         from opentelemetry.configuration import configure_sdk, load_config_file
     except ImportError:
-        reason = "opentelemetry-configuration is not installed. Install it: `pip install opentelemetry-configuration`"
         _logger.warning(
-            "Cannot read %s: %s, or unset the variable. Nothing is recorded.", _variable(), reason
+            "Cannot read %s=%s: opentelemetry-configuration is not installed. "
+            "Install it (`pip install opentelemetry-configuration`), or unset the variable. Nothing is recorded.",
+            *(_variable(), path()),
         )
         return
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import Any
 
@@ -14,9 +13,8 @@ from opentelemetry.util._importlib_metadata import EntryPoint
 
 from sandscope import _first_use, _guard, _settings
 from sandscope._setup._defaults import temporary_environment
+from sandscope._setup._dropped_messages import drop_other_configurators
 from sandscope._subinterpreter import refuse_subinterpreter
-
-_LOADER = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation._load")
 
 _configured = False
 
@@ -28,7 +26,7 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
         global _configured  # noqa: PLW0603 -- a process has one global SDK
         refuse_subinterpreter()
         _settings.check()
-        _LOADER.addFilter(_is_no_other_configurator)
+        drop_other_configurators()
         _configured = True
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
@@ -63,8 +61,3 @@ def instrument_this_process() -> None:
     defaults = {OTEL_PYTHON_DISTRO: "sandscope", OTEL_PYTHON_CONFIGURATOR: "sandscope"}
     with temporary_environment({name: value for name, value in defaults.items() if name not in os.environ}):
         initialize()
-
-
-def _is_no_other_configurator(record: logging.LogRecord) -> bool:
-    """Drop the warning that another package's configurator is not used: this distro was chosen."""
-    return not str(record.msg).startswith("Configuration of %s not loaded")
