@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OPENTELEMETRY = "opentelemetry"
 SUBPROCESS = "subprocess"
+_POPEN_MODULES = (SUBPROCESS, "gevent.subprocess", "eventlet.green.subprocess")
+"""The modules with a ``Popen`` class that may become that of ``subprocess``."""
 
 _IMPORT_OPENTELEMETRY = ("opentelemetry.", "sandscope.", "sandscope_instrumentation_")
 """The beginnings of the names of modules that import OpenTelemetry, and that the action for it imports."""
@@ -52,7 +54,8 @@ def on_first_use(name: str, action: Action) -> None:
         sys.meta_path.insert(0, _Finder)
     if name in sys.modules:
         if name == SUBPROCESS:
-            _watch_popen(sys.modules[name])
+            for module in _POPEN_MODULES:
+                _watch_popen(sys.modules.get(module))
         else:
             _use(name)
 
@@ -67,10 +70,10 @@ class _Finder:
             return None
         if OPENTELEMETRY in _actions and name.startswith(_IMPORT_OPENTELEMETRY):
             return _around_import(_find(name, path, target), _begin_import, _end_import)
+        if name in _POPEN_MODULES and SUBPROCESS in _actions:
+            return _around_import(_find(name, path, target), None, _watch_popen)
         if name == OPENTELEMETRY or name not in _actions:
             return None
-        if name == SUBPROCESS:
-            return _around_import(_find(name, path, target), None, _watch_popen)
         _use(name)
         return _find(name, path, target)
 
@@ -80,7 +83,8 @@ def _use(name: str, timeout: float = _TIMEOUT) -> None:
     global _running_thread  # noqa: PLW0603 -- one program
     if _running_thread == _thread.get_ident() or not _actions.get(name):
         return
-    if not _lock.acquire(timeout=timeout):
+    lock = _current_lock()
+    if not lock.acquire(timeout=timeout):
         return
     _running_thread = _thread.get_ident()
     try:
@@ -91,7 +95,19 @@ def _use(name: str, timeout: float = _TIMEOUT) -> None:
             sys.meta_path.remove(_Finder)
     finally:
         _running_thread = None
-        _lock.release()
+        lock.release()
+
+
+def _current_lock() -> Any:
+    """Return the lock: a lock for green threads if gevent or eventlet has replaced threads since it was created.
+
+    The original lock would stop all green threads, among them the one that holds it.
+    """
+    global _lock  # noqa: PLW0603 -- one program
+    lock = _thread.allocate_lock()
+    if type(lock) is not type(_lock) and not _lock.locked():
+        _lock = lock
+    return _lock
 
 
 def _run(name: str) -> None:
@@ -146,7 +162,7 @@ def _end_import(_module: ModuleType) -> None:
         _use(OPENTELEMETRY, 0)
 
 
-def _watch_popen(module: ModuleType) -> None:
+def _watch_popen(module: ModuleType | None) -> None:
     """Run the actions of ``subprocess`` when the program starts its first child."""
     popen = getattr(module, "Popen", None)
     if not isinstance(popen, type) or getattr(popen, "_get_handles", None) in _watched:

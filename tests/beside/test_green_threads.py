@@ -45,8 +45,12 @@ NOT_PATCHED = "Children that {} starts are not recorded: its Popen is not patche
 OTHER_POPEN = (
     "subprocess is not instrumented: <class 'gevent.subprocess.Popen'> is not the standard library's Popen."
 )
-RECORDED = {"subprocess": 12, "wasmtime": 10}
-NOT_RECORDED = {"wasmtime": 10}
+FIRST_CHILD = "import subprocess; subprocess.run(['true'])\n"
+FIRST_USE = """
+import subprocess
+green = [spawn(lambda: subprocess.run(["true"]).returncode) for _ in range(10)]
+print([thread.%s() for thread in green])
+"""
 
 
 def _run(program: str, way: tuple[str, ...], package: str, counts: dict[str, int]) -> list[str]:
@@ -63,27 +67,48 @@ def _run(program: str, way: tuple[str, ...], package: str, counts: dict[str, int
 
 
 @pytest.mark.parametrize(
-    ("program", "way", "line"),
+    ("program", "way"),
     [
-        pytest.param(GEVENT + PREPARE, STOCK, NOT_PATCHED.format("gevent.subprocess"), id="wrapper"),
-        pytest.param(AUTO + GEVENT + PREPARE, (), NOT_PATCHED.format("gevent.subprocess"), id="auto-first"),
-        pytest.param(GEVENT + AUTO + PREPARE, (), OTHER_POPEN, id="auto-last"),
+        pytest.param(GEVENT + PREPARE, STOCK, id="wrapper"),
+        pytest.param(AUTO + GEVENT + PREPARE, (), id="auto-first"),
+        pytest.param(GEVENT + AUTO + PREPARE, (), id="auto-last"),
     ],
 )
-def test_gevent(program: str, way: tuple[str, ...], line: str) -> None:
-    assert _run(program + WORK % "get", way, "gevent==26.9.0", NOT_RECORDED) == [line]
+def test_gevent(program: str, way: tuple[str, ...]) -> None:
+    assert _run(program + WORK % "get", way, "gevent==26.9.0", {"wasmtime": 10}) == [OTHER_POPEN]
 
 
-def test_eventlet_patches_after_sandscope() -> None:
-    said = _run(EVENTLET + PREPARE + WORK % "wait", STOCK, "eventlet==0.41.3", NOT_RECORDED)
-    assert [line for line in said if "RLock(s) were not greened" not in line] == [
-        NOT_PATCHED.format("eventlet.green.subprocess")
-    ]
+def test_gevent_patches_after_the_first_child() -> None:
+    program = AUTO + FIRST_CHILD + GEVENT + PREPARE + WORK % "get"
+    said = _run(program, (), "gevent==26.9.0", {"subprocess": 1, "wasmtime": 10})
+    assert said == [NOT_PATCHED.format("gevent.subprocess")]
 
 
-def test_eventlet_patches_before_sandscope() -> None:
-    program = EVENTLET + AUTO + PREPARE + WORK % "wait"
-    assert _run(program, (), "eventlet==0.41.3", RECORDED) == []
+@pytest.mark.parametrize(
+    ("program", "way"),
+    [
+        pytest.param(EVENTLET + PREPARE, STOCK, id="wrapper"),
+        pytest.param(EVENTLET + AUTO + PREPARE, (), id="auto-last"),
+    ],
+)
+def test_eventlet(program: str, way: tuple[str, ...]) -> None:
+    said = _run(program + WORK % "wait", way, "eventlet==0.41.3", {"subprocess": 12, "wasmtime": 10})
+    assert [line for line in said if "RLock(s) were not greened" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("program", "package"),
+    [
+        pytest.param(AUTO + GEVENT + FIRST_USE % "get", "gevent==26.9.0", id="gevent"),
+        pytest.param(AUTO + EVENTLET + FIRST_USE % "wait", "eventlet==0.41.3", id="eventlet"),
+    ],
+)
+def test_green_threads_do_not_wait_for_the_one_that_uses_a_runtime_first(program: str, package: str) -> None:
+    environment = clean_environment(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", PYTHONWARNINGS="ignore", **environment_with(package)
+    )
+    run = run_program(program, way=(), environment=environment)
+    assert (run.returncode, run.stdout) == (0, f"{[0] * 10}\n"), run.stderr
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,10 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load an instrumentation, Sandscope's own when the program first uses its runtime.
 
-        If an instrumentation fails, the others are still loaded.
+        If an instrumentation fails, the others are still loaded. If the SDK is disabled, none is loaded.
         """
+        if _settings.sdk_disabled():
+            return
         if entry_point.module == f"sandscope_instrumentation_{entry_point.name}":
             _first_use.on_first_use(entry_point.name, lambda: self._load(entry_point, **kwargs))
             return

@@ -30,16 +30,20 @@ _FROM_THE_START = (
 def start() -> None:
     """Instrument this program: at once if something has to be there from the start, otherwise on first use.
 
+    Does nothing if the SDK is disabled.
+
     Raises:
         SandscopeError: if a ``SANDSCOPE_*`` variable is invalid, or in a subinterpreter.
     """
     from sandscope._subinterpreter import refuse_subinterpreter
 
     refuse_subinterpreter()
-    if any(name.startswith("SANDSCOPE_") for name in os.environ):
+    if "OTEL_SDK_DISABLED" in os.environ or any(name.startswith("SANDSCOPE_") for name in os.environ):
         from sandscope import _settings
 
         _settings.check()
+        if _settings.sdk_disabled():
+            return
     if must_start_at_once(os.environ):
         _instrument()
         return
