@@ -97,18 +97,24 @@ def test_eventlet(program: str, way: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "package"),
+    ("program", "package", "counts"),
     [
-        pytest.param(AUTO + GEVENT + FIRST_USE % "get", "gevent==26.9.0", id="gevent"),
-        pytest.param(AUTO + EVENTLET + FIRST_USE % "wait", "eventlet==0.41.3", id="eventlet"),
+        pytest.param(AUTO + GEVENT + FIRST_USE % "get", "gevent==26.9.0", {}, id="gevent"),
+        pytest.param(
+            AUTO + EVENTLET + FIRST_USE % "wait", "eventlet==0.41.3", {"subprocess": 10}, id="eventlet"
+        ),
     ],
 )
-def test_green_threads_do_not_wait_for_the_one_that_uses_a_runtime_first(program: str, package: str) -> None:
-    environment = clean_environment(
-        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", PYTHONWARNINGS="ignore", **environment_with(package)
-    )
-    run = run_program(program, way=(), environment=environment)
+def test_green_threads_wait_for_the_one_that_uses_a_runtime_first(
+    program: str, package: str, counts: dict[str, int]
+) -> None:
+    with OtlpSink() as sink:
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, PYTHONWARNINGS="ignore", **environment_with(package)
+        )
+        run = run_program(program, way=(), environment=environment)
     assert (run.returncode, run.stdout) == (0, f"{[0] * 10}\n"), run.stderr
+    assert executions(sink) == counts
 
 
 @pytest.mark.parametrize(
