@@ -56,11 +56,11 @@ def _drop_errors_of_ended_threads() -> None:
     report = sys.unraisablehook
 
     def report_others(unraisable: sys.UnraisableHookArgs) -> None:
-        function = getattr(unraisable.object, "__func__", None)
-        is_unknown_thread = isinstance(
-            unraisable.exc_value, KeyError
-        )  # known by its identifier as a native thread
-        if not (is_unknown_thread and function is getattr(threading.Thread, "_bootstrap", None)):
+        # The thread's own identifier is not the one by which `threading` knows it.
+        in_bootstrap = getattr(unraisable.object, "__func__", None) is getattr(
+            threading.Thread, "_bootstrap", 0
+        )
+        if not (in_bootstrap and isinstance(unraisable.exc_value, KeyError)):
             report(unraisable)
 
     sys.unraisablehook = report_others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sandscope import _internals
+from sandscope import _guard, _internals
 from sandscope._setup._recorder_setup import fall_back_to_direct
 
 
@@ -19,7 +19,10 @@ def let_program_replace(signals: Iterable[str]) -> None:
 
 
 def _use_the_programs_providers() -> None:
-    fall_back_to_direct("the program has set its own providers")
     from sandscope._recording._emitter import rebind  # most programs set no providers
 
+    try:
+        fall_back_to_direct("the program has set its own providers")
+    except Exception as error:  # noqa: BLE001 -- the program's providers may be of any kind
+        _guard.report("recorder.bind", error)
     rebind()
