@@ -44,7 +44,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
             return
         preset = {signal for signal, current in _PROVIDERS.items() if _is_set(current())}
         setup = _setup()
-        with dropped_messages(*_OVERRIDE_LOGGERS), _green_threads.threads_of_the_sdk():
+        with dropped_messages(*_OVERRIDE_LOGGERS), _green_threads.forks_of_gevent():
             if _config_file.path():
                 _config_file.configure()
             else:

@@ -1,4 +1,4 @@
-"""The SDK's threads in programs that replace the standard library's with green threads: gevent and eventlet."""
+"""The SDK in programs that replace the standard library's threads with green threads: gevent and eventlet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 
-def threads_are_green() -> bool:
+def _threads_are_green() -> bool:
     """Return whether gevent or eventlet has replaced the threads of this process."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     return bool(
@@ -21,18 +22,19 @@ def threads_are_green() -> bool:
 
 
 @contextmanager
-def threads_of_the_sdk() -> Iterator[None]:
-    """Prepare the threads that the SDK starts in the ``with`` block for green threads.
+def forks_of_gevent() -> Iterator[None]:
+    """Prepare for gevent what the SDK registers in the ``with`` block.
 
-    After a fork, the SDK starts its threads again. Where threads are green, this would let the child run the parent's
-    other threads, too, and gevent forks for each subprocess; there, the SDK's handlers of forks are not called.
+    After a fork, the SDK starts its threads again. gevent forks for each subprocess, and to start a green thread is to
+    run the others, too: the child would continue the parent's program instead of executing its own. Therefore, the
+    SDK's handlers are not called in such a child.
     """
     register = os.register_at_fork
 
     def register_guarded(**handlers: Callable[[], Any]) -> None:
         in_child = handlers.pop("after_in_child", None)
         if in_child is not None:
-            handlers["after_in_child"] = lambda: None if threads_are_green() else in_child()
+            handlers["after_in_child"] = lambda: None if _gevent_executes_a_program() else in_child()
         register(**handlers)
 
     os.register_at_fork = register_guarded  # type: ignore[assignment]
@@ -40,6 +42,16 @@ def threads_of_the_sdk() -> Iterator[None]:
         yield
     finally:
         os.register_at_fork = register
+
+
+def _gevent_executes_a_program() -> bool:
+    """Return whether this process was forked to execute another program."""
+    if "gevent.subprocess" not in sys.modules:
+        return False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__") != "gevent.subprocess":
+        frame = frame.f_back
+    return frame is not None
 
 
 def end_quietly_at_exit() -> None:
@@ -51,7 +63,7 @@ def end_quietly_at_exit() -> None:
 
 
 def _drop_errors_of_ended_threads() -> None:
-    if not threads_are_green():
+    if not _threads_are_green():
         return
     report = sys.unraisablehook
 
