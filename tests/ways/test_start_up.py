@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import STOCK, OtlpSink, clean_environment, run_program
+from harness import SANDSCOPE_RUN, STOCK, OtlpSink, clean_environment, run_program
 from sandscope import _children
 
 LIGHT = {"PYTHONPATH": _children.FOLDER}
@@ -178,3 +178,12 @@ def test_a_failed_import_is_raised_as_before() -> None:
     plain = run_program(program, way=(), environment=clean_environment())
     light = run_program(program, way=(), environment=clean_environment(**LIGHT))
     assert (light.returncode, light.stderr) == (plain.returncode, plain.stderr)
+
+
+def test_sandscope_run_refuses_an_invalid_setting_before_anything_starts() -> None:
+    run = run_program(
+        "print('ran')", way=SANDSCOPE_RUN, environment=clean_environment(SANDSCOPE_CHILDREN="perhaps")
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "Cannot read SANDSCOPE_CHILDREN='perhaps'" in run.stderr
+    assert run.stderr.count("\n") == 1

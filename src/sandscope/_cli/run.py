@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from sandscope import _settings
 from sandscope._children import python_path_with_sandscope
 from sandscope._cli._collector_options import add_data_to, add_ports_to, overlay_list
 from sandscope._cli._destination import destination
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SandscopeError(
             "Cannot run anything: no program is given. For example: sandscope run -- python app.py"
         )
+    _settings.check()
     command = instrumented(command)
     with destination(arguments) as environment:
         environment["PYTHONPATH"] = python_path_with_sandscope(environment.get("PYTHONPATH", ""))
