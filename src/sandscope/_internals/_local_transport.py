@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPMessage
@@ -27,6 +29,22 @@ class _Result(BaseHTTPResult):
         return cast("Mapping[str, str]", self.message)  # case-insensitive, and has every method of a mapping
 
 
+def _connect(address: tuple[str, int], timeout: float | None) -> socket.socket:
+    """Connect, with a file descriptor above 2.
+
+    A program may close its standard streams for a moment. If the connection took the place of one, the program could
+    not open the stream again, or closing the connection would close the stream.
+    """
+    connection = socket.create_connection(address, timeout)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `HTTPConnection.connect`
+    if connection.fileno() > 2:
+        return connection
+    with connection:
+        above = socket.socket(fileno=fcntl.fcntl(connection, fcntl.F_DUPFD_CLOEXEC, 3))
+    above.settimeout(timeout)
+    return above
+
+
 class LocalTransport(BaseHTTPTransport):
     """Opens a connection for each request. On this machine this takes 0.1 ms, and a forked child shares none."""
 
@@ -44,6 +62,7 @@ class LocalTransport(BaseHTTPTransport):
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
         try:
+            connection.sock = _connect((connection.host, connection.port), timeout)
             connection.request(method, path, data, {**(headers or {}), "Connection": "close"})
             response = connection.getresponse()
             return _Result(response.status, response.reason, None, response.read(), response.headers)
