@@ -98,7 +98,8 @@ in_python = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "lock", ["outcomes", pytest.param("ids", marks=in_python), "errors", "sending", "collecting"]
+    "lock",
+    ["outcomes", pytest.param("ids", marks=in_python), "errors", "exporting", "queueing", "collecting"],
 )
 def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> None:
     program = Program()
@@ -106,7 +107,8 @@ def test_a_lock_that_another_thread_holds_does_not_stop_the_child(lock: str) -> 
         "outcomes": program.pipeline.outcomes._lock,
         "ids": _hot_path._lock,
         "errors": _guard._lock,
-        "sending": program.pipeline._send_lock,
+        "exporting": program.pipeline._outlets[0]._export_lock,
+        "queueing": program.pipeline._outlets[0]._lock,
         "collecting": program.pipeline._collect_lock,
     }[lock]
     holding, over = threading.Event(), threading.Event()

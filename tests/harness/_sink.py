@@ -6,7 +6,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -16,10 +16,15 @@ PATIENCE = 60.0
 """Seconds after which a test assumes that a program hangs; long enough for a busy machine."""
 
 
+Answer = int | Literal["hang", "close"]
+"""What a request gets: a status, no answer while the ``with`` block lasts, or a connection that closes."""
+
+
 class OtlpSink:
     """Receives on a free loopback port while a ``with`` block lasts.
 
     Attributes:
+        answers: the answer to a path, such as ``/v1/traces``, if it differs from the others. May be changed.
         spans: the spans that arrived.
         metrics: the metrics that arrived.
         logs: the log records that arrived.
@@ -28,11 +33,19 @@ class OtlpSink:
         requests: the number of requests, including rejected ones.
     """
 
-    def __init__(self, *, status: int = 200, delay: float = 0.0, keep_alive: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        status: int = 200,
+        delay: float = 0.0,
+        keep_alive: bool = False,
+        answers: dict[str, Answer] | None = None,
+    ) -> None:
         """Prepare a receiver.
 
         Args:
             status: the HTTP status of all responses.
+            answers: see the attribute.
             delay: seconds before each response.
             keep_alive: accept more than one request on a connection, as a Collector does.
         """
@@ -42,6 +55,7 @@ class OtlpSink:
         self.resources: list[dict[str, str]] = []
         self.peers: list[int] = []
         self.requests = 0
+        self.answers: dict[str, Answer] = answers or {}
         self._status, self._delay, self._keep_alive = status, delay, keep_alive
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -83,10 +97,16 @@ class OtlpSink:
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
-                sink._receive(self.path, data, self.client_address[1])
+                answer = sink.answers.get(self.path, sink._status)
+                sink._receive(self.path, data, self.client_address[1], taken=answer == 200)
                 sink._closing.wait(sink._delay)
+                if answer == "hang":
+                    sink._closing.wait()
+                if not isinstance(answer, int):
+                    self.close_connection = True
+                    return
                 try:
-                    self.send_response(sink._status)
+                    self.send_response(answer)
                     self.send_header("Content-Type", "application/x-protobuf")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
@@ -98,10 +118,15 @@ class OtlpSink:
 
         return Handler
 
-    def _receive(self, path: str, data: bytes, peer: int) -> None:
+    def points(self, name: str) -> list[Any]:
+        """Return the last data points of a metric with that name that arrived; an empty list if none did."""
+        found = [metric for metric in self.metrics if metric.name == name]
+        return list(getattr(found[-1], found[-1].WhichOneof("data")).data_points) if found else []
+
+    def _receive(self, path: str, data: bytes, peer: int, *, taken: bool) -> None:
         with self._lock:
             self.requests += 1
-            if self._status != 200:
+            if not taken:
                 return
             if path == "/v1/traces":
                 for group in ExportTraceServiceRequest.FromString(data).resource_spans:

@@ -57,12 +57,15 @@ def test_rejecting_requests(away: OtlpSink) -> None:
     assert seconds < MOST
 
 
-def test_the_time_to_wait_for_a_slow_collector_is_a_setting() -> None:
+def test_the_time_to_wait_for_a_slow_collector_is_a_setting_and_the_line_that_says_so_names_it() -> None:
     with OtlpSink(delay=120) as sink:
         said, by_default = _run(sink.endpoint)
         assert sink.requests > 0
-        _, shorter = _run(sink.endpoint, SANDSCOPE_EXIT_TIMEOUT="0.1")
-    assert said.count("\n") <= 1, said
+        nothing, shorter = _run(sink.endpoint, SANDSCOPE_EXIT_TIMEOUT="0.1")
+    assert said.count("\n") == 1, said
+    assert f"Waiting up to 3 s for {sink.endpoint} to accept" in said
+    assert "set SANDSCOPE_EXIT_TIMEOUT to fewer seconds than 4" in said
+    assert nothing == ""
     assert WAIT <= by_default < MOST
     assert shorter < by_default, "however busy the machine is"
 

@@ -53,7 +53,7 @@ class DeferredRecorder(HotPath, Emitter):
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder of this recorder's executions. Used only by the thread that exports."""
+        """The encoder of this recorder's executions. Used only by the threads that export, one for each signal."""
         if self._encoder is None:
             self._encoder = Encoder(self.resource, self.instrumentation_scope)
         return self._encoder
@@ -76,11 +76,12 @@ class DeferredRecorder(HotPath, Emitter):
         if len(self._pending_groups) > MAX_PENDING:
             self._split_groups()
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """See `Emitter.settle`. The values of a histogram are written together, as the durations of executions are."""
+        has_values = bool(self._pending_values)
         if self.fallback is None:
             self._write_histograms()
-        super().settle()
+        return super().settle() or has_values
 
     def _write_histograms(self) -> None:
         series: dict[object, tuple[Metric, Mapping[str, Value], list[float]]] = {}

@@ -28,7 +28,8 @@ OnFailure = Callable[[DeferredExecution], object]
 class Encoder:
     """Encodes the executions of one instrumentation scope and resource, with the same result as the SDK's encoder.
 
-    Requests can be concatenated, because a request consists of one repeated field. Not thread-safe.
+    Requests can be concatenated, because a request consists of one repeated field. One thread may encode spans and
+    another log records; they share only what either may create.
     """
 
     def __init__(self, resource: Resource, scope: InstrumentationScope) -> None:

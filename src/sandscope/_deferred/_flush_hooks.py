@@ -21,9 +21,9 @@ class _Hook:
     signal: Signal
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export all executions that have ended."""
+        """Export this signal of all executions that have ended."""
         try:
-            return self.pipeline is None or self.pipeline.flush(timeout_millis / 1000)
+            return self.pipeline is None or self.pipeline.flush(timeout_millis / 1000, self.signal)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.flush", error)
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -15,9 +15,15 @@ from sandscope._deferred import _compiled
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._hot_path import HotPathRecorder
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
+from sandscope._deferred._worker import Worker
+from sandscope._locks import new_lock
 
 LIMIT = 8192
 """The maximum number of records in the export queue. Further records are dropped and counted."""
+TRIES = 5
+"""How often a request is passed to the exporter, which has its own retries. Then its records are counted as lost."""
+_PAUSE = 1.0
+"""Seconds between a failed export and the next try."""
 _REQUEST = 512
 _STEP = 32 if _compiled.python_reason else _REQUEST
 """Records to encode at once, in about 0.1 ms. Between batches, the program's threads can acquire the GIL."""
@@ -30,81 +36,169 @@ def _suppressed() -> Context:
 
 
 class Outlet:
-    """A bounded export queue. Only one thread at a time may send.
+    """A bounded export queue, and the thread that exports it. Only one thread at a time exports.
 
     Attributes:
         signal: the signal that is exported.
         closed: whether exporting has stopped.
     """
 
-    def __init__(self, signal: Signal, exporter: Any, outcomes: RecordOutcomes) -> None:
-        """Create the queue.
+    def __init__(
+        self,
+        signal: Signal,
+        exporter: Any,
+        outcomes: RecordOutcomes,
+        on_progress: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Create the queue. The thread starts with the first records.
 
         Args:
             signal: the signal to export.
             exporter: a span or log record exporter of the SDK, or None to export nothing.
             outcomes: counts the records by outcome.
+            on_progress: called after an export if the queue has been filling up.
         """
         self.signal = signal
         self._exporter = exporter
         self._outcomes = outcomes
+        self._on_progress = on_progress
         self._queue: deque[DeferredExecution] = deque()
-        self.closed = False
+        self._batch: list[DeferredExecution] = []
+        self._tries, self._retry_at = 0, 0.0
+        self.closed = self._is_closing = False
+        self._lock, self._export_lock, self._is_exporting = new_lock(), new_lock(), False
+        self._worker = Worker(f"sandscope-{signal}s", self._export_in_background)
         self._suppressed = _suppressed()
         self._takes_bytes = exporter is not None and _internals.accept_encoded(exporter)
-
-    @property
-    def is_filling_up(self) -> bool:
-        """Whether more than a quarter of the queue is used."""
-        return len(self._queue) > LIMIT // 4
+        self._was_rejected = _internals.watch_rejections(exporter) if self._takes_bytes else None
 
     def add(self, executions: Sequence[DeferredExecution]) -> None:
         """Queue ended executions. Executions beyond the limit are dropped."""
         if self._exporter is None:
             return
-        if self.closed:
-            self._outcomes.add(self.signal, "not_delivered", len(executions))
-            return
-        room = max(0, LIMIT - len(self._queue))
-        self._queue.extend(executions[:room])
-        self._outcomes.add(self.signal, "queue_full", len(executions) - room if len(executions) > room else 0)
+        with self._lock:
+            if self.closed:
+                self._outcomes.add(self.signal, "not_delivered", len(executions))
+                return
+            room = max(0, LIMIT - len(self._queue))
+            self._queue.extend(executions[:room])
+            self._outcomes.add(self.signal, "queue_full", max(0, len(executions) - room))
 
-    def send(self) -> None:
-        """Export the records in the queue."""
-        queue = self._queue
-        for _ in range(len(queue) // _REQUEST + 1):
-            batch = [queue.popleft() for _ in range(min(_REQUEST, len(queue)))]
-            if batch:
-                self._send(batch)
+    def export_soon(self) -> None:
+        """Export the records in the queue, on the thread of this signal if it can be started."""
+        if (self._queue or self._batch) and not self._worker.wake():
+            self.export(0)
 
-    def close(self) -> None:
-        """Stop exporting. Queued and new records are dropped and counted."""
-        self.closed = True
+    def export(self, timeout: float) -> bool:
+        """Export the records in the queue. If a request fails, it is tried again later, unless it was rejected.
+
+        Args:
+            timeout: the maximum time in seconds to wait for another thread that is exporting.
+
+        Returns:
+            False after the timeout, if a request has failed and will be tried again, or if a signal handler calls
+            this while the same thread is exporting.
+        """
+        if not self._export_lock.acquire(timeout=timeout):
+            return False
+        try:
+            if self._is_exporting:
+                return False
+            self._is_exporting = True
+            try:
+                count = len(self._queue) // _REQUEST + 1 + bool(self._batch)
+                return all(self._export_batch() for _ in range(count))
+            finally:
+                self._is_exporting = False
+        finally:
+            self._export_lock.release()
+
+    def close(self, timeout: float) -> None:
+        """Try once to export the records in the queue, and stop. Later records are counted as not delivered.
+
+        Args:
+            timeout: the maximum time in seconds to wait for another thread that is exporting.
+        """
+        self._is_closing = True
+        self.export(timeout)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Stop exporting. All records that have not been acknowledged are counted as not delivered.
+
+        The request that is being exported, if there is one, is not interrupted, and may still arrive.
+        """
+        with self._lock:
+            self.closed = True
+            self._outcomes.add(self.signal, "not_delivered", len(self._batch) + len(self._queue))
+            self._batch = []
+            self._queue.clear()
+        self._worker.close()
 
     def after_fork_in_child(self) -> None:
         """Clear the queue, because the parent process exports it. Use new connections."""
         self._queue.clear()
+        self._batch, self._tries, self._is_exporting = [], 0, False
+        self._worker.after_fork_in_child()
         if self._takes_bytes:
             _internals.abandon_connections(self._exporter)
 
-    def _send(self, batch: list[DeferredExecution]) -> None:
-        delivered = False
+    def _export_in_background(self) -> None:
+        if time.monotonic() >= self._retry_at:
+            was_filling_up = len(self._queue) > LIMIT // 4
+            if self.export(0) and was_filling_up:
+                self._on_progress()
+
+    def _export_batch(self) -> bool:
+        """Export one request, and return False if it has failed and is to be tried again."""
+        batch = self._take()
+        if not batch:
+            return True
+        delivered = rejected = False
         omitted: list[DeferredExecution] = []
         try:
-            if self.closed:
-                return
             request = self._request(batch, omitted)
-            if request:
-                # Run in a context that suppresses instrumentation of the exporter's requests. The context is created
-                # in advance: if a signal handler raised after an `attach` here, the thread would stay suppressed.
-                result = self._suppressed.copy().run(self._exporter.export, request)
-                delivered = getattr(result, "name", "SUCCESS") == "SUCCESS"
+            # Run in a context that suppresses instrumentation of the exporter's requests. The context is created
+            # in advance: if a signal handler raised after an `attach` here, the thread would stay suppressed.
+            result = self._suppressed.copy().run(self._exporter.export, request) if request else None
+            rejected = self._was_rejected is not None and self._was_rejected()
+            delivered = getattr(result, "name", "SUCCESS") == "SUCCESS" and not rejected
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report(f"send.{self.signal}", error)
         finally:
+            self._finish(batch, omitted, delivered=delivered, is_final=delivered or rejected)
+        return not self._batch
+
+    def _take(self) -> list[DeferredExecution]:
+        """Return the batch that is due: the one that has failed, or the next records in the queue."""
+        with self._lock:
+            if not self._batch:
+                self._tries = 0
+                self._batch = [self._queue.popleft() for _ in range(min(_REQUEST, len(self._queue)))]
+            return self._batch
+
+    def _finish(
+        self,
+        batch: list[DeferredExecution],
+        omitted: list[DeferredExecution],
+        *,
+        delivered: bool,
+        is_final: bool,
+    ) -> None:
+        """Count the records of a request, or keep them if it has failed and will be tried again."""
+        with self._lock:
+            if batch is not self._batch:
+                return  # given up, and counted
             self._outcomes.add(self.signal, "not_encoded", len(omitted))
-            rest = len(batch) - len(omitted)
-            self._outcomes.add(self.signal, "sent" if delivered else "not_delivered", rest)
+            if omitted:
+                unwanted = set(map(id, omitted))
+                batch = self._batch = [execution for execution in batch if id(execution) not in unwanted]
+            self._tries += 1
+            if is_final or self._is_closing or self._tries == TRIES:
+                self._outcomes.add(self.signal, "sent" if delivered else "not_delivered", len(batch))
+                self._batch = []
+            else:
+                self._retry_at = time.monotonic() + _PAUSE
 
     def _request(self, batch: list[DeferredExecution], omitted: list[DeferredExecution]) -> Any:
         if not self._takes_bytes:

@@ -1,11 +1,13 @@
-"""Processes the queue of ended executions in batches, on a background thread: metrics first, then export."""
+"""Processes the queue of ended executions in batches, on a background thread. Each signal is exported by another."""
 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from opentelemetry._logs import LoggerProvider
@@ -18,6 +20,7 @@ from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._identity import Identities
+from sandscope._deferred._metric_exports import MetricExports
 from sandscope._deferred._outlet import Outlet
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
 from sandscope._forking import watch_forks
@@ -31,14 +34,14 @@ _HIGH_WATER = 2048
 _BACKPRESSURE = 64
 """The number of executions that the calling thread processes if the queue is too long."""
 _BATCH = 256
-_INTERVAL, _SHORT_INTERVAL = 0.2, 0.01
-"""Seconds between batches. The short interval is used while an export queue is filling up."""
+_INTERVAL = 0.2
+"""Seconds between batches, unless an export queue is filling up and has been exported."""
 _LOCK_TIMEOUT = 1.0
 """Seconds to wait for another thread that is processing a batch."""
 _BACKPRESSURE_TIMEOUT = 0.01
 """Seconds that the calling thread waits to process executions if the queue is much too long."""
 _FLUSH_TIMEOUT = 30.0
-"""Seconds to wait for another thread that is exporting."""
+"""Seconds to wait for other threads that are exporting."""
 
 
 class PipelineRecorder(Protocol):
@@ -46,8 +49,8 @@ class PipelineRecorder(Protocol):
 
     scope: Scope
 
-    def settle(self) -> None:
-        """Write the pending measurements."""
+    def settle(self) -> bool:
+        """Write the pending measurements. Returns whether there were any."""
 
     def fall_back_to(self, fallback: DirectRecorder) -> None:
         """Use a direct recorder for new executions."""
@@ -95,15 +98,17 @@ class Pipeline:
         self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
         self.logger_provider = logger_provider
         self.identities = Identities(tracer_provider)
-        self._outlets = (
-            Outlet("span", span_exporter, self.outcomes),
-            Outlet("log", log_exporter, self.outcomes),
-        )
-        self._collect_lock, self._send_lock = new_lock(), new_lock()
-        self._is_collecting = self._is_sending = False
         self._wake = threading.Event()
+        self._outlets = (
+            Outlet("span", span_exporter, self.outcomes, self._drain_now),
+            Outlet("log", log_exporter, self.outcomes, self._drain_now),
+        )
+        self._collect_lock = new_lock()
+        self._is_collecting = False
         self._closed = False
         self._readers = _internals.Readers(meter_provider)
+        self._metric_exports = MetricExports(partial(_internals.export_metrics, meter_provider))
+        self._is_measured = False
         _instruments.settle_before_collection(meter_provider, self)
         self.outcomes.show(meter_provider)
         watch_forks(self)
@@ -147,31 +152,23 @@ class Pipeline:
             finally:
                 self._collect_lock.release()  # lets other threads process a batch in between
 
-    def flush(self, timeout: float = _FLUSH_TIMEOUT) -> bool:
-        """Process and export all executions that have ended.
+    def flush(self, timeout: float = _FLUSH_TIMEOUT, signal: Signal | None = None) -> bool:
+        """Process all executions that have ended, and export them.
 
         Args:
-            timeout: the maximum time in seconds to wait for another thread that is exporting.
+            timeout: the maximum time in seconds to wait for other threads that are exporting.
+            signal: the signal to export; by default, both.
 
         Returns:
-            False after the timeout, or if a signal handler calls this while the same thread is exporting.
+            Whether everything was exported. See `Outlet.export`.
         """
+        deadline = time.monotonic() + timeout
         _clock.refresh()
         self.settle()
-        if not self._send_lock.acquire(timeout=timeout):
-            return False
-        try:
-            if self._is_sending:
-                return False
-            self._is_sending = True
-            try:
-                for outlet in self._outlets:
-                    outlet.send()
-            finally:
-                self._is_sending = False
-        finally:
-            self._send_lock.release()
-        return True
+        results = [
+            outlet.export(max(0.0, deadline - time.monotonic())) for outlet in self._outlets_of(signal)
+        ]
+        return all(results)
 
     def close(self, signal: Signal | None = None) -> None:
         """Flush, and stop exporting. Later spans and log records are counted as not delivered.
@@ -179,14 +176,17 @@ class Pipeline:
         Args:
             signal: the signal whose provider shuts down; by default, both.
         """
-        self.flush()
+        self.settle()
+        for outlet in self._outlets_of(signal):
+            outlet.close(_FLUSH_TIMEOUT)
+        self._end_if_closed()
+
+    def give_up(self) -> None:
+        """Stop exporting at once. Records that have not been acknowledged are counted as not delivered."""
+        self.settle()
         for outlet in self._outlets:
-            if signal in {None, outlet.signal}:
-                outlet.close()
-        if all(outlet.closed for outlet in self._outlets):
-            self._closed = True
-            self._wake.set()
-        self.flush(0)
+            outlet.give_up()
+        self._end_if_closed()
 
     def before_fork(self) -> None:
         """Wait for running batches and collections: the child inherits the SDK's locks in their current state."""
@@ -204,7 +204,8 @@ class Pipeline:
         self.queue.clear()
         for outlet in self._outlets:
             outlet.after_fork_in_child()
-        self._is_collecting = self._is_sending = False
+        self._metric_exports.after_fork_in_child()
+        self._is_collecting = self._is_measured = False
         self._wake = threading.Event()
         self.idle = True
         self._readers.reset_in_child()
@@ -243,17 +244,39 @@ class Pipeline:
         spans, logs = self._outlets
         spans.add(sampled)
         logs.add(traced)
+        self._is_measured = True
+
+    def _outlets_of(self, signal: Signal | None) -> list[Outlet]:
+        return [outlet for outlet in self._outlets if signal in {None, outlet.signal}]
+
+    def _end_if_closed(self) -> None:
+        """End the threads if no signal is exported any more."""
+        if all(outlet.closed for outlet in self._outlets):
+            self._closed = True
+            self._wake.set()
+            self._metric_exports.close()
+
+    def _drain_now(self) -> None:
+        self._wake.set()
 
     def _run(self) -> None:
-        wake, interval = self._wake, _INTERVAL
+        wake = self._wake
         while not self._closed and wake is self._wake:
-            wake.wait(interval)
+            wake.wait(_INTERVAL)
+            wake.clear()
             try:
-                self.settle()
-                is_filling_up = any(outlet.is_filling_up for outlet in self._outlets)
-                interval = _SHORT_INTERVAL if is_filling_up else _INTERVAL
-                self.flush()
-                for recorder in list(self.recorders):
-                    recorder.settle()
+                self._drain()
             except Exception as error:  # noqa: BLE001 -- the thread must keep running
                 _guard.report("recorder.drain", error)
+
+    def _drain(self) -> None:
+        """Process all executions that have ended, and let the threads of the signals export them."""
+        _clock.refresh()
+        self.settle()
+        for outlet in self._outlets:
+            outlet.export_soon()
+        for recorder in list(self.recorders):
+            self._is_measured |= recorder.settle()
+        if self._is_measured:
+            self._is_measured = False
+            self._metric_exports.on_measurement()

@@ -12,9 +12,11 @@ from sandscope._internals._context_variable import (
 )
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._exporter_arguments import ExporterArguments
+from sandscope._internals._metric_readers import export_metrics
 from sandscope._internals._propagators import injects_w3c
 from sandscope._internals._provider_slots import let_provider_be_replaced
 from sandscope._internals._readers import Readers
+from sandscope._internals._rejections import watch_rejections
 
 __all__ = [
     "SPAN_KEY",
@@ -25,7 +27,9 @@ __all__ = [
     "abandon_connections",
     "accept_encoded",
     "context_variable",
+    "export_metrics",
     "injects_w3c",
     "let_provider_be_replaced",
     "set_default_context",
+    "watch_rejections",
 ]

@@ -118,13 +118,18 @@ class Emitter:
             sums[key] = metric, value if previous is None else previous[1] + value, attributes
         self._pending_sums.extend(sums.values())
 
-    def settle(self) -> None:
-        """Write the pending measurements. Not safe in finalizers, which may interrupt the SDK."""
+    def settle(self) -> bool:
+        """Write the pending measurements, and return whether there were any.
+
+        Not safe in finalizers, which may interrupt the SDK.
+        """
         self._skip_merge = False
+        pending_any = bool(self._pending_groups or self._pending_sums or self._pending_values)
         self._split_groups()
         self._merge_sums()
         for pending in (self._pending_sums, self._pending_values):
             self._write_pending(pending)
+        return pending_any
 
     def _write_pending(self, pending: deque[Measurement]) -> None:
         while pending:

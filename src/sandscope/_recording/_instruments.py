@@ -51,7 +51,7 @@ def write_of(instrument: Instrument) -> Write:
 class Settler(Protocol):
     """An object that buffers measurements."""
 
-    def settle(self) -> None:
+    def settle(self) -> object:
         """Write the buffered measurements to their instruments. Never raises."""
 
 

@@ -13,6 +13,8 @@ DEFAULTS = {
     "OTEL_METRICS_EXPORTER": "otlp",
     "OTEL_LOGS_EXPORTER": "otlp",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_BSP_SCHEDULE_DELAY": "1000",  # milliseconds; what a signal may end the program before
+    "OTEL_BLRP_SCHEDULE_DELAY": "1000",
 }
 
 

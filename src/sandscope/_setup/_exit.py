@@ -10,13 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
-
 from sandscope import _guard, _settings
-from sandscope._setup import _multiprocessing, _notice
+from sandscope._setup import _multiprocessing, _notice, _recorder_setup, _sudden_exit
 
 _ONE_RETRY = 1.5
 """The time in seconds for one retry of an exporter that has failed."""
+_RECENT = 10.0
+"""Seconds during which a failed export, before the exit, means that another thread may still be trying it again."""
+_SILENT = 1.0
+"""Seconds to wait before the program's user is told what for."""
 _NO_THREADS_AT_EXIT = (3, 12) <= sys.version_info < (3, 12, 2)
 """Whether this version of Python cannot start threads during interpreter shutdown."""
 
@@ -26,12 +28,15 @@ class _Shutdown:
 
     def __init__(self, provider: Any) -> None:
         self.provider = provider
+        self.signal = _notice.signal_of(provider)
+        self.deadline = 0.0
         self._begun_in_pid = 0
         self._begin_event = threading.Event()
         self._thread = self._start() if _NO_THREADS_AT_EXIT else None
 
-    def begin(self) -> None:
+    def begin(self, deadline: float) -> None:
         """Start the shutdown. Has no effect if called again in the same process, as children of multiprocessing do."""
+        self.deadline = deadline
         if self._begun_in_pid == os.getpid():
             return
         self._begun_in_pid = os.getpid()
@@ -42,9 +47,9 @@ class _Shutdown:
         elif not self._thread.is_alive():  # this is a forked child, without the parent's thread
             self._run()
 
-    def is_running(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds, and return whether the shutdown is still running."""
-        if self._thread is None:
+    def is_running(self, timeout: float = 0) -> bool:
+        """Wait up to ``timeout`` seconds, and return whether the shutdown is still running, before its deadline."""
+        if self._thread is None or time.monotonic() >= self.deadline:
             return False
         self._thread.join(timeout)
         return self._thread.is_alive()
@@ -63,7 +68,7 @@ class _Shutdown:
 
 
 def shut_down_at_exit(providers: Sequence[Any]) -> None:
-    """Shut down providers one after the other at interpreter exit. Does not wait beyond the exit timeout.
+    """Shut down providers at interpreter exit. Does not wait beyond the exit timeout.
 
     Args:
         providers: SDK providers. Their own exit handlers, which wait up to 30 s each, are unregistered.
@@ -72,25 +77,33 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
         atexit.unregister(provider.shutdown)
     shutdowns = [_Shutdown(provider) for provider in providers]
     # Metrics last: they include the export outcomes of spans and log records.
-    last = [shutdown for shutdown in shutdowns if isinstance(shutdown.provider, MeterProvider)]
+    last = [shutdown for shutdown in shutdowns if shutdown.signal == "metrics"]
     first = [shutdown for shutdown in shutdowns if shutdown not in last]
     timeout = _settings.exit_timeout()
     atexit.register(_shut_down, first, last, timeout)
     _multiprocessing.call_at_child_exit(_shut_down, first, last, timeout)
+    _sudden_exit.flush_before(providers, timeout)
 
 
 def _shut_down(first: Sequence[_Shutdown], last: Sequence[_Shutdown], timeout: float) -> None:
-    start = time.monotonic()
-    for shutdown in first:
-        _run_until(start + (timeout / 2 if last else timeout), shutdown)
-    for shutdown in last:
-        _run_until(start + timeout, shutdown)
+    _sudden_exit.cancel()
+    end = time.monotonic() + timeout
+    _run_until(end - timeout / 2 if last else end, first, end)
+    _recorder_setup.give_up()
+    _run_until(end, last, end)
 
 
-def _run_until(deadline: float, shutdown: _Shutdown) -> None:
-    _notice.failed.clear()
-    shutdown.begin()
-    while shutdown.is_running(0.005) and time.monotonic() < deadline:
-        if _notice.failed.is_set():
-            _notice.failed.clear()
-            deadline = min(deadline, time.monotonic() + _ONE_RETRY)
+def _run_until(deadline: float, shutdowns: Sequence[_Shutdown], end: float) -> None:
+    """Run shutdowns at the same time, so that an endpoint that does not answer delays only its own signal."""
+    begun = time.monotonic()
+    for shutdown in shutdowns:
+        shutdown.begin(deadline)
+    while running := [shutdown for shutdown in shutdowns if shutdown.is_running()]:
+        now = time.monotonic()
+        for shutdown in running:
+            failed_at = _notice.failed_at(shutdown.signal)
+            if failed_at > begun - _RECENT:
+                shutdown.deadline = min(shutdown.deadline, max(begun, failed_at) + _ONE_RETRY)
+        if now - begun > _SILENT:
+            _notice.tell_waiting([shutdown.signal for shutdown in running], end - now)
+        running[0].is_running(0.005)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import re
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
+from sandscope import _settings
 from sandscope._locks import new_lock
 from sandscope._say import say
 
@@ -26,13 +29,21 @@ _CLASSES = {
     "metric_exporter": "OTLPMetricExporter",
     "_log_exporter": "OTLPLogExporter",
 }
-_REASONS = re.compile(r"Connection refused|[Tt]imed? ?out|Name or service not known|code: \d+, reason: [^,]+")
+_REASONS = (
+    re.compile(r"Connection refused|[Tt]imed? ?out|Name or service not known|code: \d+, reason: [^,]+"),
+    re.compile(r"(?<=Transient error ).+(?= encountered)"),
+)
+"""What to show of a message; the first that is found."""
 _NOT_FOUND = re.compile(r"Failed to export (\w+) batch code: 404,")
 _BETWEEN = 60.0
 """Seconds between two notices: an endpoint that comes and goes must not fill the terminal."""
 
-failed = threading.Event()
-"""Set whenever an export fails. Code that waits for an export clears it first."""
+Signal = Literal["traces", "metrics", "logs"]
+_EXPORTED_BY: dict[Signal, str] = {
+    "traces": "OTLPSpanExporter",
+    "metrics": "OTLPMetricExporter",
+    "logs": "OTLPLogExporter",
+}
 
 
 class _Outage:
@@ -41,24 +52,39 @@ class _Outage:
     def __init__(self) -> None:
         self._lock = new_lock()
         self._exporting = threading.local()
-        self._failing: set[str] = set()
-        self._told = False
+        self._failing: dict[str, float] = {}
+        self._told = self._told_waiting = False
         self._last = -_BETWEEN
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Drop the exporters' warnings and errors. Print a notice for the first one of an outage."""
         if record.levelno < logging.WARNING:
             return True
-        failed.set()
         now = time.monotonic()
         with self._lock:
-            self._failing.add(getattr(self._exporting, "signal", record.name))
+            self._failing[getattr(self._exporting, "signal", record.name)] = now
             is_new = not self._told and now >= self._last + _BETWEEN
             if is_new:
                 self._told, self._last = True, now
         if is_new:
             say(_notice(record.getMessage()))
         return False
+
+    def failed_at(self, exporter: str) -> float:
+        """Return the time of the last failure of an exporter's class that has not delivered since, or -infinity."""
+        with self._lock:
+            return self._failing.get(exporter, -math.inf)
+
+    def tell_waiting(self, signals: Sequence[Signal], seconds: float) -> None:
+        """See `tell_waiting`."""
+        with self._lock:
+            is_told = self._told or self._told_waiting
+            self._told_waiting = True
+        if not is_told:
+            say(
+                f"sandscope: Waiting up to {seconds:.0f} s for {_endpoint()} to accept {' and '.join(signals)}. "
+                f"To wait less, set {_settings.EXIT_TIMEOUT} to fewer seconds than {_settings.exit_timeout():g}."
+            )
 
     def watch(self, exporter: type[Any]) -> None:
         """Notice what the exporters of a class deliver."""
@@ -78,7 +104,7 @@ class _Outage:
 
     def _delivered(self, signal: str) -> None:
         with self._lock:
-            self._failing.discard(signal)
+            self._failing.pop(signal, None)
             over = self._told and not self._failing
             if over:
                 self._told = False
@@ -100,6 +126,27 @@ def install() -> None:
                 _outage.watch(getattr(module, exporter))
 
 
+def failed_at(signal: Signal) -> float:
+    """Return the time of a signal's last failed export, by `time.monotonic`; -infinity if it has delivered since."""
+    return _outage.failed_at(_EXPORTED_BY[signal])
+
+
+def tell_waiting(signals: Sequence[Signal], seconds: float) -> None:
+    """Say once that the program's exit waits for exports, unless the user knows that the endpoint fails.
+
+    Args:
+        signals: the signals that are being exported.
+        seconds: the maximum time that is left.
+    """
+    _outage.tell_waiting(signals, seconds)
+
+
+def signal_of(provider: Any) -> Signal:
+    """Return the signal of an SDK provider. Does not import the SDK."""
+    names = {base.__name__ for base in type(provider).__mro__}
+    return "metrics" if "MeterProvider" in names else "traces" if "TracerProvider" in names else "logs"
+
+
 def _endpoint() -> str:
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "the local Collector"
 
@@ -112,7 +159,7 @@ def _notice(message: str) -> str:
             f"(404 Not Found). The program is not affected. Give the Collector an overlay for {not_found[1]}, "
             "such as `local`, or set OTEL_EXPORTER_OTLP_ENDPOINT to a Collector."
         )
-    reason = _REASONS.search(message)
+    reason = next((found for found in (reason.search(message) for reason in _REASONS) if found), None)
     return (
         f"sandscope: Cannot deliver telemetry to {_endpoint()}: {reason.group() if reason else message[:200]}. "
         "The program is not affected. Start a Collector with `sandscope collector run`, "

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _active: Pipeline | None = None
 _create: Callable[[], Pipeline] | None = None
+_pipeline: Pipeline | None = None
+"""The pipeline of this process, also if recorders are direct now and what it has recorded is still to be exported."""
 _direct_reason = "the SDK was not set up by Sandscope's distro"
 
 
@@ -97,14 +99,26 @@ class RecorderSetup:
 
 def new_recorder(scope: Scope) -> DeferredRecorder | None:
     """Return a deferred recorder for the global providers, or None to use a direct recorder."""
-    global _active, _create
+    global _active, _create, _pipeline  # noqa: PLW0603 -- one global SDK
     if _create is not None:
         _active, _create = _create(), None
+        _pipeline = _active
     if _active is None:
         return None
     from sandscope._deferred._deferred_recorder import DeferredRecorder
 
     return DeferredRecorder(scope, _active)
+
+
+def has_recorded() -> bool:
+    """Return whether an execution has begun in this process, with a deferred recorder."""
+    return _pipeline is not None and not _pipeline.idle
+
+
+def give_up() -> None:
+    """Count what deferred recorders could not export as not delivered, and export no more."""
+    if _pipeline is not None:
+        _pipeline.give_up()
 
 
 def direct_reason() -> str:

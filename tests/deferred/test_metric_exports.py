@@ -1,0 +1,131 @@
+"""Metrics are exported soon after a measurement, and less often while a program is busy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    InMemoryMetricReader,
+    MetricExporter,
+    MetricExportResult,
+    PeriodicExportingMetricReader,
+)
+
+from deferred._programs import Program
+from harness import wait_until
+from sandscope import _internals
+from sandscope._deferred import _metric_exports
+from sandscope._deferred._metric_exports import MetricExports
+
+
+class Exporting(MetricExporter):
+    """Counts exports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exports = 0
+
+    def export(self, *_args: object, **_more: object) -> MetricExportResult:
+        self.exports += 1
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 0) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 0, **_more: object) -> None:
+        pass
+
+
+@pytest.fixture
+def exports() -> Iterator[MetricExports]:
+    times.clear()
+    exports = MetricExports(lambda: times.append(time.monotonic()))
+    yield exports
+    exports.close()
+
+
+times: list[float] = []
+
+
+def test_the_metrics_of_an_execution_are_exported_without_waiting_for_the_interval() -> None:
+    exporter = Exporting()
+    program = Program(readers=[PeriodicExportingMetricReader(exporter)])  # every 60 s
+    try:
+        program.run(1)
+        assert wait_until(lambda: exporter.exports, timeout=30)
+    finally:
+        program.meter_provider.shutdown()
+
+
+def test_a_measurement_without_an_execution_is_exported() -> None:
+    from sandscope.instrumentation import Metric
+
+    exporter = Exporting()
+    program = Program(readers=[PeriodicExportingMetricReader(exporter)])
+    try:
+        program.recorder.measure(Metric("mine", "histogram", "s", "mine", (1.0,)), 1.0)
+        assert wait_until(lambda: exporter.exports, timeout=30)
+    finally:
+        program.meter_provider.shutdown()
+
+
+def test_the_first_export_follows_soon_and_exports_everything_until_then(exports: MetricExports) -> None:
+    measured = time.monotonic()
+    exports.on_measurement()
+    exports.on_measurement()
+    assert wait_until(lambda: times)
+    assert times[0] - measured >= _metric_exports.SHORTEST
+    time.sleep(5 * _metric_exports.SHORTEST)
+    assert len(times) == 1, "nothing has been measured since"
+
+
+def test_while_a_program_is_busy_exports_become_rarer(
+    exports: MetricExports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_metric_exports, "SHORTEST", 0.05)
+    monkeypatch.setattr(_metric_exports, "LONGEST", 0.4)
+    begin = time.monotonic()
+    while len(times) < 6:
+        assert time.monotonic() - begin < 60
+        exports.on_measurement()
+        time.sleep(0.001)
+    assert times[4] - times[3] >= 0.4
+    assert times[5] - times[4] >= 0.4
+    time.sleep(1)
+    measured, before = time.monotonic(), len(times)
+    exports.on_measurement()
+    assert wait_until(lambda: len(times) > before)
+    assert exports._delay == 2 * 0.05, "the program was idle: the export followed soon again"
+    assert times[-1] >= measured
+
+
+def test_a_programs_own_interval_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "60000")
+    done: list[int] = []
+    exports = MetricExports(lambda: done.append(1))
+    exports.on_measurement()
+    assert not exports._worker._is_running
+    assert done == []
+
+
+def test_readers_of_other_kinds_and_readers_that_are_shut_down_are_left_alone() -> None:
+    exporter, collected = Exporting(), []
+
+    class Reader(InMemoryMetricReader):
+        def collect(self, timeout_millis: float = 10_000) -> None:
+            collected.append(1)
+
+    periodic = PeriodicExportingMetricReader(exporter)
+    provider = MeterProvider([periodic, Reader()], shutdown_on_exit=False)
+    provider.get_meter("mine").create_counter("mine").add(1)
+    assert _internals.export_metrics(provider)
+    assert exporter.exports == 1
+    provider.shutdown()
+    before = exporter.exports
+    assert _internals.export_metrics(provider)
+    assert exporter.exports == before
+    assert collected == []
+    assert not _internals.export_metrics(object())
