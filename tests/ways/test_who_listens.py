@@ -216,11 +216,14 @@ def test_what_the_collector_could_not_deliver_is_said(environment: dict[str, str
 
 def test_a_collector_that_ends_before_the_program_is_reported(environment: dict[str, str]) -> None:
     program = """
-import os, pathlib, signal
+import os, pathlib, signal, time
 (parent,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("PPid")]
 for pid in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
     if int(pid) != os.getpid():
         os.kill(int(pid), signal.SIGKILL)
+        # A zombie cannot be waited for before its last thread has ended.
+        while "State:\\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text() or len(os.listdir(f"/proc/{pid}/task")) > 1:
+            time.sleep(0.01)
 os._exit(5)
 """
     if sys.platform != "linux":
