@@ -187,3 +187,19 @@ def test_sandscope_run_refuses_an_invalid_setting_before_anything_starts() -> No
     assert (run.returncode, run.stdout) == (2, "")
     assert "Cannot read SANDSCOPE_CHILDREN='perhaps'" in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "first_use", ["import subprocess; subprocess.run(['true'])", ""], ids=["before", "in it"]
+)
+def test_what_the_programs_own_exit_handlers_do_is_recorded(first_use: str) -> None:
+    program = f"""
+import atexit
+atexit.register(lambda: __import__("subprocess").run(["true"]))
+{first_use}
+"""
+    with OtlpSink() as sink:
+        environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **LIGHT)
+        run = run_program(program, way=(), environment=environment)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert sink.names() == ["true"] * (2 if first_use else 1)

@@ -222,7 +222,8 @@ for pid in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().sp
     if int(pid) != os.getpid():
         os.kill(int(pid), signal.SIGKILL)
         # A zombie cannot be waited for before its last thread has ended.
-        while "State:\\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text() or len(os.listdir(f"/proc/{pid}/task")) > 1:
+        proc = pathlib.Path(f"/proc/{pid}")
+        while "State:\\tZ" not in (proc / "status").read_text() or len(list((proc / "task").iterdir())) > 1:
             time.sleep(0.01)
 os._exit(5)
 """

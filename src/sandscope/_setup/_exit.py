@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from sandscope import _guard, _settings
+from sandscope import _at_exit, _guard, _settings
 from sandscope._setup import _multiprocessing, _notice, _recorder_setup, _sudden_exit
 
 _ONE_RETRY = 1.5
@@ -80,7 +81,7 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
     last = [shutdown for shutdown in shutdowns if shutdown.signal == "metrics"]
     first = [shutdown for shutdown in shutdowns if shutdown not in last]
     timeout = _settings.exit_timeout()
-    atexit.register(_shut_down, first, last, timeout)
+    _at_exit.call_at_exit(partial(_shut_down, first, last, timeout))
     _multiprocessing.call_at_child_exit(_shut_down, first, last, timeout)
     _sudden_exit.flush_before(providers, timeout)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sandscope import _first_use
+from sandscope import _at_exit, _first_use
 from sandscope._start._installed import instrumentations
 
 TYPE_CHECKING = False
@@ -47,6 +47,7 @@ def start() -> None:
     if must_start_at_once(os.environ):
         _instrument()
         return
+    _at_exit.reserve()
     for name in sorted({_first_use.OPENTELEMETRY, *OWN}):
         _first_use.on_first_use(name, _instrument)
 
