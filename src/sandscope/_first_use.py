@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import os
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     Action: TypeAlias = Callable[[], None]
 
+MULTIPROCESSING = "multiprocessing"
 OPENTELEMETRY = "opentelemetry"
 SUBPROCESS = "subprocess"
 _POPEN_MODULES = (SUBPROCESS, "gevent.subprocess", "eventlet.green.subprocess")
@@ -60,6 +62,11 @@ def on_first_use(name: str, action: Action) -> None:
             _use(name)
 
 
+def forget(name: str) -> None:
+    """Do not run the actions of a module."""
+    _actions.pop(name, None)
+
+
 class _Finder:
     """An import finder that finds nothing: it notices imports."""
 
@@ -91,6 +98,8 @@ def _use(name: str, timeout: float = _TIMEOUT) -> None:
         _run(name)
         for other in _actions.keys() & sys.modules.keys() - {SUBPROCESS, OPENTELEMETRY}:
             _run(other)
+        if SUBPROCESS in _actions and SUBPROCESS in sys.modules:  # perhaps imported by these actions
+            _watch_popen(sys.modules[SUBPROCESS])
         if not _actions and _Finder in sys.meta_path:
             sys.meta_path.remove(_Finder)
     finally:
@@ -188,7 +197,35 @@ def _reset_in_child() -> None:
     global _lock, _running_thread
     if _running_thread != _thread.get_ident():
         _lock, _running_thread = _thread.allocate_lock(), None
+    for (
+        name
+    ) in _imports_of_others():  # one that began after `_wait_for_imports`: the child imports the module anew
+        _module_locks().pop(name, None)
+        sys.modules.pop(name, None)
+
+
+def _wait_for_imports() -> None:
+    """Wait while another thread imports telemetry: its import locks would stay locked in the child."""
+    deadline = time.monotonic() + _TIMEOUT
+    while _imports_of_others() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _imports_of_others() -> list[str]:
+    """Return the modules of Sandscope and OpenTelemetry that other threads are importing."""
+    me = _thread.get_ident()
+    locks = [(name, reference()) for name, reference in list(_module_locks().items())]
+    return [
+        name
+        for name, lock in locks
+        if name.startswith(("sandscope", "opentelemetry")) and getattr(lock, "owner", None) not in {None, me}
+    ]
+
+
+def _module_locks() -> dict[str, Any]:
+    locks: dict[str, Any] = getattr(sys.modules["_frozen_importlib"], "_module_locks", {})
+    return locks
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_child)
+    os.register_at_fork(before=_wait_for_imports, after_in_child=_reset_in_child)

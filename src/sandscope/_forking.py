@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import os
+from time import perf_counter_ns
+from typing import Protocol
 from weakref import WeakSet
 
 from sandscope import _guard
 
-_watchers: WeakSet[object] = WeakSet()
+_watchers: WeakSet[Watcher] = WeakSet()
+_forked_at = 0
 
 
-def watch_forks(watcher: object) -> None:
-    """Notify an object of forks. The object is referenced weakly.
+class Watcher(Protocol):
+    """An object that resets its state in a forked child."""
+
+    def after_fork_in_child(self) -> None:
+        """Drop what belongs to the parent process."""
+
+
+def watch_forks(watcher: Watcher) -> None:
+    """Call ``watcher.after_fork_in_child()`` in every forked child, with locks of `new_lock` already reset.
 
     Args:
-        watcher: has one or more of the methods ``before_fork``, ``after_fork_in_parent`` and
-            ``after_fork_in_child``, without arguments. In the child, locks of `new_lock` are reset before the call.
+        watcher: an object, which is referenced weakly.
     """
     _watchers.add(watcher)
 
 
-def _notify(method_name: str) -> None:
+def forked_at() -> int:
+    """Return when this process was forked, on the clock of ``time.perf_counter_ns``; 0 if it was not."""
+    return _forked_at
+
+
+def _notify() -> None:
+    global _forked_at  # noqa: PLW0603 -- one process
+    _forked_at = perf_counter_ns()
     for watcher in list(_watchers):
-        method = getattr(watcher, method_name, None)
-        if method is not None:
-            try:
-                method()
-            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-                _guard.report("fork", error)
+        try:
+            watcher.after_fork_in_child()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("fork", error)
 
 
-os.register_at_fork(
-    before=lambda: _notify("before_fork"),
-    after_in_parent=lambda: _notify("after_fork_in_parent"),
-    after_in_child=lambda: _notify("after_fork_in_child"),
-)
+os.register_at_fork(after_in_child=_notify)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 from sandscope._locks import new_lock
 
@@ -33,4 +34,12 @@ def report(component: str, error: BaseException) -> None:
 def counts() -> dict[str, int]:
     """Return the number of errors by component."""
     with _lock:
-        return dict(_counts)
+        return {component: count for component, count in _counts.items() if count}
+
+
+def _reset() -> None:
+    """Count from zero in a forked child. What the parent has logged is not logged again."""
+    _counts.update(dict.fromkeys(_counts, 0))
+
+
+os.register_at_fork(after_in_child=_reset)

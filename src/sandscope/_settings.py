@@ -25,7 +25,9 @@ neither. Default ``continue``.
 """
 
 EXIT_TIMEOUT = "SANDSCOPE_EXIT_TIMEOUT"
-"""The maximum time in seconds to export remaining telemetry at exit. Default 4."""
+"""The maximum time in seconds to export remaining telemetry at exit, and at the end of a `multiprocessing.Pool`.
+Default 4.
+"""
 
 RECORDER = "SANDSCOPE_RECORDER"
 """``direct``: always record through the SDK on the calling thread. ``python``: do not use compiled code.

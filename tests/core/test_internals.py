@@ -23,6 +23,7 @@ from sandscope import OK, _guard, _internals
 from sandscope._deferred._aggregator import Aggregator
 from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
 from sandscope._internals import _histograms
+from sandscope._internals._forked_providers import reset_metrics
 from sandscope.instrumentation import Scope, Site
 
 Patch = pytest.MonkeyPatch
@@ -245,3 +246,11 @@ def test_a_provider_slot_that_has_moved_is_not_changed(monkeypatch: Patch) -> No
 
 def test_only_otlp_exporters_take_encoded_batches() -> None:
     assert not _internals.accept_encoded(object())
+
+
+def test_metrics_of_an_unknown_sdk_are_not_reset() -> None:
+    provider = MeterProvider(shutdown_on_exit=False)
+    assert reset_metrics(provider)
+    del provider._measurement_consumer._reader_storages
+    assert not reset_metrics(provider)
+    assert not reset_metrics(object())

@@ -19,10 +19,9 @@ from opentelemetry.sdk.metrics.export import (
 from deferred._executions import SDK
 from deferred._forked import in_child
 from deferred._grpc_sink import GrpcSink
-from deferred._programs import Program, within
+from deferred._programs import Program
 from harness import OtlpSink, clean_environment, run_program
 from sandscope import _guard
-from sandscope._deferred import _pipeline
 
 FORKING = """
 import os, sys
@@ -163,30 +162,3 @@ def test_a_fork_while_a_reader_exports_leaves_the_child_free_to_export(interval:
         exporter.over.set()
         thread.join(10)
         program.meter_provider.shutdown()
-
-
-def test_threads_that_fork_at_the_same_time_release_all_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pipeline, "_LOCK_TIMEOUT", 0.01)
-    program = Program()
-    held, over = threading.Event(), threading.Event()
-
-    def fork_slowly() -> None:
-        program.pipeline.before_fork()
-        held.set()
-        over.wait(10)
-        program.pipeline.after_fork_in_parent()
-
-    thread = threading.Thread(target=fork_slowly)
-    thread.start()
-    assert held.wait(10)
-
-    def child() -> float:
-        program.run(3)
-        return program.executions()
-
-    assert in_child(child, 10) == 3
-    over.set()
-    thread.join(10)
-    program.run(2)
-    within(10, program.pipeline.flush)
-    assert program.executions() == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+_DELTA = 1
 PATIENCE = 60.0
 """Seconds after which a test assumes that a program hangs; long enough for a busy machine."""
 
@@ -27,6 +30,7 @@ class OtlpSink:
         answers: the answer to a path, such as ``/v1/traces``, if it differs from the others. May be changed.
         spans: the spans that arrived.
         metrics: the metrics that arrived.
+        metrics_of: the same metrics by the ``service.instance.id`` of the process that sent them.
         logs: the log records that arrived.
         resources: the attributes of each resource that arrived.
         peers: the client's port for each of these.
@@ -51,6 +55,7 @@ class OtlpSink:
         """
         self.spans: list[Any] = []
         self.metrics: list[Any] = []
+        self.metrics_of: dict[str, list[Any]] = defaultdict(list)
         self.logs: list[Any] = []
         self.resources: list[dict[str, str]] = []
         self.peers: list[int] = []
@@ -76,6 +81,17 @@ class OtlpSink:
         """Return the only span of that name."""
         (span,) = [span for span in self.spans if span.name == name]
         return span
+
+    def count_of(self, name: str) -> dict[str, float]:
+        """Return what each process has counted with a counter or histogram, by ``service.instance.id``."""
+        return {
+            instance: sum(_last_values(metric for metric in metrics if metric.name == name))
+            for instance, metrics in self.metrics_of.items()
+        }
+
+    def total(self, name: str) -> float:
+        """Return what all processes together have counted with a counter or histogram."""
+        return sum(self.count_of(name).values())
 
     def __enter__(self) -> OtlpSink:
         self._thread.start()
@@ -134,16 +150,33 @@ class OtlpSink:
                     self.spans += [span for scope in group.scope_spans for span in scope.spans]
             elif path == "/v1/metrics":
                 for group in ExportMetricsServiceRequest.FromString(data).resource_metrics:
-                    self._resource(group.resource, peer)
-                    self.metrics += [metric for scope in group.scope_metrics for metric in scope.metrics]
+                    resource = self._resource(group.resource, peer)
+                    metrics = [metric for scope in group.scope_metrics for metric in scope.metrics]
+                    self.metrics += metrics
+                    self.metrics_of[resource.get("service.instance.id", "")] += metrics
             elif path == "/v1/logs":
                 for group in ExportLogsServiceRequest.FromString(data).resource_logs:
                     self._resource(group.resource, peer)
                     self.logs += [record for scope in group.scope_logs for record in scope.log_records]
 
-    def _resource(self, resource: Any, peer: int) -> None:
+    def _resource(self, resource: Any, peer: int) -> dict[str, str]:
         self.peers.append(peer)
         self.resources.append({a.key: a.value.string_value for a in resource.attributes})
+        return self.resources[-1]
+
+
+def _last_values(metrics: Iterable[Any]) -> Iterable[float]:
+    """Return the last value of each cumulative time series, and all values of delta series."""
+    last: dict[object, float] = {}
+    for metric in metrics:
+        data = getattr(metric, metric.WhichOneof("data"))
+        for point in data.data_points:
+            attributes = tuple(attribute.SerializeToString() for attribute in point.attributes)
+            end = point.time_unix_nano if data.aggregation_temporality == _DELTA else 0
+            is_histogram = metric.WhichOneof("data") == "histogram"
+            value = point.count if is_histogram else point.as_int or point.as_double
+            last[attributes, point.start_time_unix_nano, end] = value
+    return last.values()
 
 
 def wait_until(condition: Any, timeout: float = PATIENCE) -> bool:

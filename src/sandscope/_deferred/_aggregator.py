@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from time import perf_counter_ns, time_ns
+from time import time_ns
 from typing import Any
 
 from opentelemetry.context import Context
@@ -56,17 +56,15 @@ class Aggregator:
         self._active = Active.of(meter_provider, scope)
         self.starts = ActiveCounts(self._active)
         self._groups = Groups(self.starts)
-        self._forked_at = 0
 
     def after_fork_in_child(self) -> None:
         """Reset the counts: running executions belong to the parent process."""
-        self._forked_at = perf_counter_ns()
         self._active.after_fork_in_child()
 
     def count(self, executions: Sequence[DeferredExecution]) -> None:
         """Record the metrics of ended executions."""
         for group, members in self._groups.split(executions).items():
-            group.active_count.ended += self._begun_in_process(members)
+            group.active_count.ended += len(members)
             ones = [1] * len(members)
             for metric, attributes in group.counters:
                 self._write(metric, attributes, ones, members)
@@ -85,11 +83,6 @@ class Aggregator:
     def write(self, metric: Metric, attributes: Mapping[str, Any], values: Sequence[float]) -> None:
         """Write values that were measured outside of executions. Thread-safe."""
         self._write(metric, attributes, values, [_Outside()] * len(values))
-
-    def _begun_in_process(self, members: Sequence[DeferredExecution]) -> int:
-        if not self._forked_at:
-            return len(members)
-        return sum(member.started >= self._forked_at for member in members)
 
     def _write(
         self,

@@ -6,7 +6,6 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from sandscope import _guard, _internals
+from sandscope import _forking, _guard, _internals
 from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
 from sandscope._deferred._deferred_execution import DeferredExecution
@@ -23,7 +22,6 @@ from sandscope._deferred._identity import Identities
 from sandscope._deferred._metric_exports import MetricExports
 from sandscope._deferred._outlet import Outlet
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
-from sandscope._forking import watch_forks
 from sandscope._locks import new_lock
 from sandscope._recording import _instruments
 from sandscope._recording._carried import carry
@@ -106,12 +104,11 @@ class Pipeline:
         self._collect_lock = new_lock()
         self._is_collecting = False
         self._closed = False
-        self._readers = _internals.Readers(meter_provider)
         self._metric_exports = MetricExports(partial(_internals.export_metrics, meter_provider))
         self._is_measured = False
         _instruments.settle_before_collection(meter_provider, self)
         self.outcomes.show(meter_provider)
-        watch_forks(self)
+        _forking.watch_forks(self)
 
     @property
     def resource(self) -> Resource:
@@ -188,27 +185,16 @@ class Pipeline:
             outlet.give_up()
         self._end_if_closed()
 
-    def before_fork(self) -> None:
-        """Wait for running batches and collections: the child inherits the SDK's locks in their current state."""
-        self._readers.hold(_LOCK_TIMEOUT)
-        self._collect_lock.acquire(timeout=_LOCK_TIMEOUT)
-
-    def after_fork_in_parent(self) -> None:
-        """Allow batches and collections again."""
-        with suppress(RuntimeError):  # the lock was not acquired within the timeout
-            self._collect_lock.release()
-        self._readers.release()
-
     def after_fork_in_child(self) -> None:
         """Reset the pipeline: queued executions belong to the parent process."""
         self.queue.clear()
+        self.outcomes.after_fork_in_child()
         for outlet in self._outlets:
             outlet.after_fork_in_child()
         self._metric_exports.after_fork_in_child()
         self._is_collecting = self._is_measured = False
         self._wake = threading.Event()
         self.idle = True
-        self._readers.reset_in_child()
 
     def _collect(self, max_count: int) -> None:
         """Process up to ``max_count`` ended executions. The caller holds the lock."""
@@ -227,6 +213,10 @@ class Pipeline:
             self._is_collecting = False  # also after a Ctrl-C
 
     def _count(self, batch: list[DeferredExecution]) -> None:
+        forked_at = _forking.forked_at()
+        if forked_at:
+            # The parent process records the execution in which it has forked.
+            batch = [execution for execution in batch if execution.started >= forked_at]
         by_aggregator: dict[Aggregator, list[DeferredExecution]] = {}
         for execution in batch:
             by_aggregator.setdefault(execution.recorder.aggregator, []).append(execution)

@@ -34,6 +34,10 @@ class RecordOutcomes:
         with self._lock:
             return self._counts.get((signal, outcome), 0)
 
+    def after_fork_in_child(self) -> None:
+        """Start from nothing: the parent process reports its records."""
+        self._counts.clear()
+
     def show(self, provider: MeterProvider) -> None:
         """Register the metric with a provider."""
         meter = provider.get_meter("sandscope", __version__)

@@ -12,10 +12,10 @@ from sandscope._internals._context_variable import (
 )
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._exporter_arguments import ExporterArguments
+from sandscope._internals._forked_providers import reset_in_children
 from sandscope._internals._metric_readers import export_metrics
 from sandscope._internals._propagators import injects_w3c
-from sandscope._internals._provider_slots import let_provider_be_replaced
-from sandscope._internals._readers import Readers
+from sandscope._internals._provider_slots import global_providers, let_provider_be_replaced
 from sandscope._internals._rejections import watch_rejections
 
 __all__ = [
@@ -23,13 +23,14 @@ __all__ = [
     "SUPPRESSION_KEYS",
     "Encoded",
     "ExporterArguments",
-    "Readers",
     "abandon_connections",
     "accept_encoded",
     "context_variable",
     "export_metrics",
+    "global_providers",
     "injects_w3c",
     "let_provider_be_replaced",
+    "reset_in_children",
     "set_default_context",
     "watch_rejections",
 ]

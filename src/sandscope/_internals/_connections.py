@@ -19,10 +19,14 @@ def abandon_connections(exporter: Any) -> bool:
         exporter._channel, exporter._client = None, _NewClient(exporter)
         return True
     transport = getattr(getattr(exporter, "_client", None), "_transport", exporter)
-    adapters = getattr(getattr(transport, "_session", None), "adapters", None)
-    if not isinstance(adapters, dict):
+    session = getattr(transport, "_session", None)
+    adapters = getattr(session, "adapters", None)
+    if session is None or not isinstance(adapters, dict):
         return False
     from requests.adapters import HTTPAdapter
+    from requests.cookies import RequestsCookieJar
+
+    session.cookies = RequestsCookieJar()  # has a lock, too
 
     for prefix, adapter in list(adapters.items()):
         if type(adapter) is HTTPAdapter:

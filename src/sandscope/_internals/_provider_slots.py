@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import opentelemetry._logs._internal as _logs
 import opentelemetry.metrics._internal as _metrics
@@ -15,6 +16,13 @@ _SLOTS: dict[str, tuple[ModuleType, str]] = {
     "metrics": (_metrics, "_METER_PROVIDER_SET_ONCE"),
     "logs": (_logs, "_LOGGER_PROVIDER_SET_ONCE"),
 }
+
+
+def global_providers() -> list[Any]:
+    """Return the global providers that have been set, metrics last; empty if the API's version is unknown."""
+    slots = ((trace, "_TRACER_PROVIDER"), (_logs, "_LOGGER_PROVIDER"), (_metrics, "_METER_PROVIDER"))
+    providers = (getattr(module, name, None) for module, name in slots)
+    return [provider for provider in providers if provider is not None]
 
 
 class _ReplacedOnce(Once):

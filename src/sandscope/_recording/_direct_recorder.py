@@ -14,6 +14,7 @@ from opentelemetry.trace import Span
 
 from sandscope import _guard
 from sandscope._execution import EXECUTION_KEY, Execution, Site
+from sandscope._forking import forked_at
 from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
 from sandscope._recording._carried import carry
@@ -96,7 +97,8 @@ class DirectExecution(Execution):
         try:
             if token is not None:
                 context.detach(token)  # type: ignore[arg-type] # an opaque token
-            if self._started:
+            # The parent process records the execution in which it has forked.
+            if self._started and self._clock >= forked_at():
                 self.recorder.record(self)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.finish", error)

@@ -12,7 +12,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from sandscope import _guard
+from sandscope import _guard, _internals
 from sandscope._execution import Execution, Measurement, Severity, Value
 from sandscope._forking import watch_forks
 from sandscope._metric import Metric
@@ -45,6 +45,7 @@ class Emitter:
         """Get the tracer, meter and logger. A provider of None means the global provider."""
         self.scope = scope
         self._providers = (tracer_provider, meter_provider, logger_provider)
+        _internals.reset_in_children(provider for provider in self._providers if provider is not None)
         # Values of counters have their own queue, because they can be merged instead of dropped.
         self._pending_sums: deque[Measurement] = deque()
         self._pending_values: deque[Measurement] = deque()

@@ -16,6 +16,8 @@ DEFAULTS = {
     "OTEL_BSP_SCHEDULE_DELAY": "1000",  # milliseconds; what a signal may end the program before
     "OTEL_BLRP_SCHEDULE_DELAY": "1000",
 }
+WORKER_OF = "sandscope.worker_of"
+"""The ``-X`` option that gives a worker of multiprocessing the name of its parent's program."""
 
 
 def unset_defaults() -> dict[str, str]:
@@ -33,6 +35,9 @@ def program_name() -> str | None:
 
     Reads ``sys.orig_argv``, because auto-instrumentation runs before ``sys.argv`` is set.
     """
+    parent = sys._xoptions.get(WORKER_OF)
+    if isinstance(parent, str):
+        return parent
     words = iter(sys.orig_argv[1:])
     for word in words:
         if word == "-m":
@@ -41,10 +46,17 @@ def program_name() -> str | None:
             next(words, None)
         elif word.startswith("-"):
             if word == "-" or word.startswith("-c"):
-                return None
+                return _parents_name() if "--multiprocessing-fork" in words else None
         else:
             return Path(word).stem
     return None
+
+
+def _parents_name() -> str | None:
+    """Return the name of a parent that is not instrumented: multiprocessing gives its ``sys.argv`` to workers."""
+    program = Path(next(iter(getattr(sys, "argv", ())), "-c"))
+    name = program.parent.name if program.stem == "__main__" else program.stem
+    return None if name in {"", "-c"} else name
 
 
 @contextmanager
