@@ -80,10 +80,12 @@ if child:
 
 def run(program: str, sink: OtlpSink, *arguments: str, **variables: str) -> str:
     """Run a program, and return its output."""
+    variables.setdefault("SANDSCOPE_EXIT_TIMEOUT", "60")
     variables.setdefault("PYTHONWARNINGS", "ignore::DeprecationWarning")
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **variables)
     result = run_program(START + program, *arguments, way=(), environment=environment)
-    assert (result.returncode, result.stderr) == (0, "")
+    told = [line for line in result.stderr.splitlines() if "Waiting up to" not in line]  # on a busy machine
+    assert (result.returncode, told) == (0, [])
     return result.stdout
 
 

@@ -50,7 +50,8 @@ def run(program: str, folder: Path, sink: OtlpSink, *arguments: str, **variables
     variables.setdefault("PYTHONWARNINGS", "ignore::DeprecationWarning")
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, **variables)
     result = run_program(path, *arguments, way=(), environment=environment)
-    assert (result.returncode, result.stderr) == (0, "")
+    told = [line for line in result.stderr.splitlines() if "Waiting up to" not in line]  # on a busy machine
+    assert (result.returncode, told) == (0, [])
     return result.stdout
 
 
