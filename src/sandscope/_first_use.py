@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Action: TypeAlias = Callable[[], None]
 
-MULTIPROCESSING = "multiprocessing"
 OPENTELEMETRY = "opentelemetry"
 SUBPROCESS = "subprocess"
 _POPEN_MODULES = (SUBPROCESS, "gevent.subprocess", "eventlet.green.subprocess")
@@ -31,6 +30,7 @@ _TIMEOUT = 10.0
 """The maximum time in seconds to wait for another thread that runs actions."""
 
 _actions: dict[str, list[Action]] = {}
+_after_import: dict[str, Callable[[ModuleType], object]] = {}
 _lock = _thread.allocate_lock()
 _running_thread: int | None = None
 _nested_imports = _thread._local()
@@ -62,9 +62,19 @@ def on_first_use(name: str, action: Action) -> None:
             _use(name)
 
 
-def forget(name: str) -> None:
-    """Do not run the actions of a module."""
-    _actions.pop(name, None)
+def after_import(name: str, action: Callable[[ModuleType], object]) -> None:
+    """Run an action when a module has been imported; at once if it already has.
+
+    Args:
+        name: the module's name.
+        action: called once, with the module.
+    """
+    if name in sys.modules:
+        action(sys.modules[name])
+        return
+    _after_import[name] = action
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
 
 
 class _Finder:
@@ -79,6 +89,8 @@ class _Finder:
             return _around_import(_find(name, path, target), _begin_import, _end_import)
         if name in _POPEN_MODULES and SUBPROCESS in _actions:
             return _around_import(_find(name, path, target), None, _watch_popen)
+        if name in _after_import:
+            return _around_import(_find(name, path, target), None, _after_import.pop(name))
         if name == OPENTELEMETRY or name not in _actions:
             return None
         _use(name)
@@ -98,13 +110,20 @@ def _use(name: str, timeout: float = _TIMEOUT) -> None:
         _run(name)
         for other in _actions.keys() & sys.modules.keys() - {SUBPROCESS, OPENTELEMETRY}:
             _run(other)
-        if SUBPROCESS in _actions and SUBPROCESS in sys.modules:  # perhaps imported by these actions
-            _watch_popen(sys.modules[SUBPROCESS])
-        if not _actions and _Finder in sys.meta_path:
+        _notice_own_imports()
+        if not _actions and not _after_import and _Finder in sys.meta_path:
             sys.meta_path.remove(_Finder)
     finally:
         _running_thread = None
         lock.release()
+
+
+def _notice_own_imports() -> None:
+    """Do what `_Finder` does not do for the modules that the actions themselves import."""
+    if SUBPROCESS in _actions and SUBPROCESS in sys.modules:
+        _watch_popen(sys.modules[SUBPROCESS])
+    for name in _after_import.keys() & sys.modules.keys():
+        _after_import.pop(name)(sys.modules[name])
 
 
 def _current_lock() -> Any:
@@ -142,7 +161,7 @@ def _find(name: str, path: Sequence[str] | None, target: ModuleType | None) -> A
     return None
 
 
-def _around_import(spec: Any, before: Action | None, after: Callable[[ModuleType], None]) -> Any:
+def _around_import(spec: Any, before: Action | None, after: Callable[[ModuleType], object]) -> Any:
     """Call functions before and after the module is executed. Nothing of this remains in the module."""
     loader: Any = getattr(spec, "loader", None)
 
@@ -197,9 +216,8 @@ def _reset_in_child() -> None:
     global _lock, _running_thread
     if _running_thread != _thread.get_ident():
         _lock, _running_thread = _thread.allocate_lock(), None
-    for (
-        name
-    ) in _imports_of_others():  # one that began after `_wait_for_imports`: the child imports the module anew
+    # Imports that began after `_wait_for_imports`: the child imports these modules anew.
+    for name in _imports_of_others():
         _module_locks().pop(name, None)
         sys.modules.pop(name, None)
 

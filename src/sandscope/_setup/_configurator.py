@@ -18,13 +18,13 @@ from sandscope._setup import (
     _config_file,
     _exit,
     _green_threads,
-    _multiprocessing,
     _notice,
     _provider_replacement,
 )
 from sandscope._setup._defaults import temporary_environment, unset_defaults
 from sandscope._setup._dropped_messages import drop_conflicts_between_scopes, dropped_messages
 from sandscope._setup._recorder_setup import RecorderSetup, disable_deferred
+from sandscope._setup._workers import prepare_workers
 
 _logger = logging.getLogger("sandscope")
 
@@ -64,7 +64,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
         _notice.install()
         drop_conflicts_between_scopes()
         _exit.shut_down_at_exit(list(added.values()))
-        _multiprocessing.prepare_workers()
+        prepare_workers()
         _green_threads.end_quietly_at_exit()
         _provider_replacement.let_program_replace(added)
         if setup is not None:

@@ -1,4 +1,4 @@
-"""Children of multiprocessing: exit handlers, as they end with ``os._exit``, and the name of the service."""
+"""Exit handlers for children of multiprocessing, which end with ``os._exit``, often without running `atexit`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import wrapt
-
-from sandscope._setup._defaults import WORKER_OF, program_name
-
 _registered: set[Callable[..., object]] = set()
-_prepared = False
 
 
 def call_at_child_exit(function: Callable[..., object], *arguments: Any) -> None:
@@ -39,38 +34,3 @@ def _register(function: Callable[..., object], arguments: tuple[Any, ...]) -> No
         util.register_after_fork(function, at_exit)
         if sys.modules["multiprocessing.process"].parent_process() is not None:
             at_exit(None)  # this is a child that has begun to run
-
-
-def prepare_workers() -> None:
-    """Let workers of multiprocessing report the parent's service, and flush the workers of a pool at its end.
-
-    Has no effect if called again.
-    """
-    global _prepared  # noqa: PLW0603 -- one program
-    if _prepared:
-        return
-    _prepared = True
-    wrapt.when_imported("multiprocessing.util")(_pass_program_name)
-    if hasattr(os, "fork"):
-        wrapt.when_imported("multiprocessing.pool")(_flush_workers)
-
-
-def _pass_program_name(util: Any) -> None:
-    """Pass the name to workers that start in a new interpreter, because their command line names no program."""
-    name = program_name()
-    if name is not None and hasattr(util, "_args_from_interpreter_flags"):
-        wrapt.wrap_function_wrapper(
-            util,
-            "_args_from_interpreter_flags",
-            lambda wrapped, _instance, args, kwargs: [*wrapped(*args, **kwargs), "-X", f"{WORKER_OF}={name}"],
-        )
-
-
-def _flush_workers(pool: Any) -> None:
-    wrapt.wrap_function_wrapper(pool, "Pool.__init__", _create_pool)
-
-
-def _create_pool(wrapped: Callable[..., None], pool: Any, args: Any, kwargs: Any) -> None:
-    from sandscope._setup import _pool  # imports multiprocessing
-
-    _pool.create_pool(wrapped, pool, args, kwargs)

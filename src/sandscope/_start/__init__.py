@@ -9,6 +9,7 @@ import os
 import sys
 
 from sandscope import _at_exit, _first_use
+from sandscope._setup._workers import prepare_workers
 from sandscope._start._installed import instrumentations
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ def start() -> None:
     _at_exit.reserve()
     for name in sorted({_first_use.OPENTELEMETRY, *OWN}):
         _first_use.on_first_use(name, _instrument)
-    _first_use.on_first_use(_first_use.MULTIPROCESSING, _prepare_workers)
+    prepare_workers()
 
 
 def must_start_at_once(environment: Mapping[str, str]) -> bool:
@@ -64,14 +65,7 @@ def must_start_at_once(environment: Mapping[str, str]) -> bool:
     )
 
 
-def _prepare_workers() -> None:
-    from sandscope._setup._multiprocessing import prepare_workers
-
-    prepare_workers()
-
-
 def _instrument() -> None:
-    _first_use.forget(_first_use.MULTIPROCESSING)  # the set-up does this, too
     from sandscope._setup._distro import instrument_this_process
 
     instrument_this_process()
