@@ -35,7 +35,9 @@ def _connect(address: tuple[str, int], timeout: float | None) -> socket.socket:
     A program may close its standard streams for a moment. If the connection took the place of one, the program could
     not open the stream again, or closing the connection would close the stream.
     """
-    connection = socket.create_connection(address, timeout)
+    host, port = address
+    # As bytes: for text, `socket` imports a codec, whose import lock a fork at that moment would leave locked.
+    connection = socket.create_connection((cast(str, host.encode()), port), timeout)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `HTTPConnection.connect`
     if connection.fileno() > 2:
         return connection

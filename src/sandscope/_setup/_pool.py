@@ -31,7 +31,7 @@ _GRACE = 0.5
 
 
 def create_pool(wrapped: Callable[..., None], pool: Any, args: Any, kwargs: Any) -> None:
-    """Wrap ``Pool.__init__``, so that the pool flushes its workers before it terminates them."""
+    """Call ``Pool.__init__``, bound to the pool, so that the pool flushes its workers before it terminates them."""
     with suppress(
         Exception
     ):  # the program's own mistake, or a version of multiprocessing without these names

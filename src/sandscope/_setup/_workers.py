@@ -42,7 +42,7 @@ def _flush_workers(pool: Any) -> None:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 -- takes the place of one
         from sandscope._setup._pool import create_pool
 
-        create_pool(original, self, args, kwargs)
+        create_pool(original.__get__(self), self, args, kwargs)
 
     __init__.__doc__, __init__.__wrapped__ = original.__doc__, original  # type: ignore[attr-defined]
     pool.Pool.__init__ = __init__
