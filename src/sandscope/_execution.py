@@ -229,12 +229,15 @@ class Execution:
         """
         self.recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
 
-    def fail(self, error: BaseException, verdict: Verdict | None = None) -> None:
+    def fail(
+        self, error: BaseException, verdict: Verdict | None = None, *, message: str | None = None
+    ) -> None:
         """End the execution with an exception. Has no effect if it has already ended.
 
         Args:
             error: the exception. Only its class and message are kept.
             verdict: how the execution ended, determined from evidence; by default, `Site.verdict_of` decides.
+            message: is kept instead of the exception's own message, which may contain what the program passes.
         """
         if self.verdict is not None:
             return
@@ -243,7 +246,8 @@ class Execution:
             details.error_type = type(error).__qualname__
             verdict = verdict or self.site.verdict_of(error)
             # A lone surrogate, for example from an undecodable file name, cannot be exported.
-            details.error_message = str(error)[:_MAX_MESSAGE_LENGTH].encode("utf-8", "replace").decode()
+            text = str(error) if message is None else message
+            details.error_message = text[:_MAX_MESSAGE_LENGTH].encode("utf-8", "replace").decode()
         except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("verdict", broken)
             verdict = MISSING_EVIDENCE

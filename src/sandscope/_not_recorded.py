@@ -34,7 +34,9 @@ class NotRecorded(Execution):
         """Keep the verdict."""
         self.verdict = self.verdict or verdict
 
-    def fail(self, error: BaseException, verdict: Verdict | None = None) -> None:
+    def fail(
+        self, error: BaseException, verdict: Verdict | None = None, *, message: str | None = None
+    ) -> None:
         """Keep the verdict."""
         self.finish(verdict or self.site.verdict_of(error))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence, Set
 from types import CodeType
@@ -55,7 +56,7 @@ def execute_child(
             try:
                 original(self, *_with_context(given, environment, execution))
             except BaseException as error:
-                execution.fail(_without_path(error))
+                execution.fail(error, message=_message(error))
                 raise
             finally:
                 environment.clear_next()
@@ -78,7 +79,7 @@ def get_handles(recorder: Recorder) -> Callable[[Callable[..., Any]], Callable[.
             except OSError as error:
                 execution = recorder.begin(UNKNOWN)
                 if execution is not None:
-                    execution.fail(_without_path(error))
+                    execution.fail(error, message=_message(error))
                 raise
 
         return _get_handles
@@ -137,8 +138,8 @@ def _with_context(given: Sequence[Any], environment: ChildEnvironment, execution
     return changed
 
 
-def _without_path(error: BaseException) -> BaseException:
-    """Remove the path: it may be an argument or the working directory, which telemetry never contains."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return OSError(error.errno, error.strerror)
-    return error
+def _message(error: BaseException) -> str:
+    """Return a message without the error's own text, which may contain arguments, paths and other objects."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"[Errno {error.errno}] {os.strerror(error.errno)}"
+    return type(error).__qualname__

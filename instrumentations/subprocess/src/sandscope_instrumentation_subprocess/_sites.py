@@ -47,7 +47,10 @@ UNKNOWN = _new(_UNKNOWN_NAME, {})
 # Two caches: many paths may end in the same name, and recorders keep data for each site object.
 @lru_cache(maxsize=256)
 def _site_of_path(executable: str | bytes, shell: bool) -> Site:
-    name = os.path.basename(os.fsdecode(executable))  # noqa: PTH119 -- bytes and undecodable names as well
+    path = os.fsdecode(executable)
+    if "\0" in path or any(map(str.isspace, path)):
+        return _site(None, shell)  # it may be a command line, with arguments
+    name = os.path.basename(path)  # noqa: PTH119 -- bytes and undecodable names as well
     return _site(name.encode("utf-8", "replace").decode()[:_MAX_NAME_LENGTH], shell)
 
 
