@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from harness import clean_environment
+
 SHOW = [sys.executable, "-c", "import os; print(dict(os.environ))"]
 INHERITED = "00-11111111111111111111111111111111-2222222222222222-01"
+OF_USER = "00-33333333333333333333333333333333-4444444444444444-01"
 
 
 def _shown(**options: Any) -> dict[str, str]:
@@ -50,29 +53,58 @@ def test_an_inherited_environment_has_the_context_in_addition(
 ) -> None:
     monkeypatch.delenv("TRACEPARENT", raising=False)
     monkeypatch.setenv("KEPT", "\udcff")  # not decodable
-    before = dict(os.environ)
+    with suppress_instrumentation():
+        plain = _shown()  # not `os.environ`: readline sets variables that are only in C's environment
     shown = _shown()
     assert shown.pop("TRACEPARENT") == _traceparent(ended)
-    before.pop("LC_CTYPE", None)
-    assert shown == before
+    assert shown == plain
     assert "TRACEPARENT" not in os.environ
 
 
-def test_an_inherited_context_is_stale_and_replaced(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRACEPARENT", INHERITED)
-    monkeypatch.setenv("TRACESTATE", "inherited=1")
-    shown = _shown()
-    assert shown["TRACEPARENT"] == _traceparent(ended)
+_GRANDCHILDREN = """
+import os, subprocess, sys
+from opentelemetry.sdk.trace import TracerProvider
+from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+SubprocessInstrumentor().instrument(tracer_provider=TracerProvider())
+{change}
+subprocess.run(["/usr/bin/env"], {options}, check=True)
+"""
+
+
+def _grandchild(change: str = "", options: str = "") -> dict[str, str]:
+    """Return the environment of a child of an instrumented program that inherited a context."""
+    command = [sys.executable, "-c", _GRANDCHILDREN.format(change=change, options=options or "env=None")]
+    environment = clean_environment(TRACEPARENT=INHERITED, TRACESTATE="inherited=1")
+    with suppress_instrumentation():
+        result = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", "close_fds=False", "env={**os.environ}", "env={**os.environb}", "preexec_fn=lambda: None"],
+)
+def test_an_inherited_context_is_stale_and_replaced(options: str) -> None:
+    shown = _grandchild(options=options)
+    assert shown["TRACEPARENT"] not in (INHERITED, "")
     assert "TRACESTATE" not in shown
 
 
-def test_a_copy_of_an_inherited_context_is_stale_as_well(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRACEPARENT", INHERITED)
-    monkeypatch.setenv("TRACESTATE", "inherited=1")
-    shown = _shown(env={**os.environb, b"MORE": b"1"})
-    assert shown["TRACEPARENT"] == _traceparent(ended)
-    assert "TRACESTATE" not in shown
-    assert shown["MORE"] == "1"
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        ("os.environ['TRACEPARENT'] = '{0}'", ""),
+        ("os.putenv('TRACEPARENT', '{0}')", ""),
+        ("os.environ['TRACEPARENT'] = '{0}'", "close_fds=False"),
+        ("os.environ['TRACEPARENT'] = '{0}'", "env=os.environ"),
+        ("os.environ['TRACEPARENT'] = '{0}'", "env=dict(os.environ)"),
+        ("os.environ['TRACEPARENT'] = '{0}'", "preexec_fn=lambda: None"),
+        ("", "preexec_fn=lambda: os.putenv('TRACEPARENT', '{0}')"),
+        ("", "env={{**os.environ, 'TRACEPARENT': '{0}'}}"),
+    ],
+)
+def test_a_context_that_the_program_sets_is_kept(change: str, options: str) -> None:
+    assert _grandchild(change.format(OF_USER), options.format(OF_USER))["TRACEPARENT"] == OF_USER
 
 
 @pytest.mark.parametrize(
@@ -95,7 +127,14 @@ def test_a_context_from_the_user_is_kept(ended: Any, name: Any) -> None:
     assert ended.verdict()[0] == "OK"
 
 
-def test_an_empty_environment_stays_empty(ended: Any) -> None:
+def test_an_empty_environment_has_only_the_context(ended: Any) -> None:
+    assert _shown(env={}) == {"TRACEPARENT": _traceparent(ended)}
+
+
+def test_an_empty_environment_stays_empty_if_children_get_no_context(
+    ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDSCOPE_CHILDREN", "off")
     assert _shown(env={}) == {}
     assert ended.verdict()[0] == "OK"
 

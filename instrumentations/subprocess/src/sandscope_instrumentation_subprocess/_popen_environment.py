@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from os import putenv, unsetenv
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ from sandscope.instrumentation import (
     python_path_of_child,
     report_error,
 )
-from sandscope_instrumentation_subprocess._c_environment import c_environment
+from sandscope_instrumentation_subprocess._c_environment import c_environment, entries_at_start
 
 _Preexec: TypeAlias = "Callable[[], Any] | None"
 
@@ -79,6 +79,8 @@ class ChildEnvironment:
         if env is None:
             if preexec_fn is not None:
                 # With an explicit environment, variables that preexec_fn sets by putenv would be lost.
+                if _set_by_user(c_environment(), carrier):
+                    carrier = {}
                 path = os.environ.get(_PATH)
                 own = carrier if path is None else {**carrier, _PATH: python_path_of_child(path)}
                 return None, _with_variables(own, preexec_fn) if own else preexec_fn
@@ -95,38 +97,38 @@ def _carrier(parent: Context) -> dict[str, str]:
 
 
 def _inherited(carrier: Mapping[str, str]) -> list[bytes]:
-    excluded = tuple(os.fsencode(f"{name}=") for name in (_TRACESTATE, *carrier)) if carrier else ()
-    entries = [entry for entry in c_environment() if not entry.startswith(excluded)]
+    entries = c_environment()
+    if carrier and not _set_by_user(entries, carrier):
+        stale = tuple(os.fsencode(f"{name}=") for name in (_TRACESTATE, *carrier))
+        entries = [entry for entry in entries if not entry.startswith(stale)]
+        entries += [os.fsencode(f"{name}={value}") for name, value in carrier.items()]
     for position, entry in enumerate(entries):
         if entry.startswith(_PATH_ENTRY):
             entries[position] = _PATH_ENTRY + os.fsencode(_python_path(entry[len(_PATH_ENTRY) :]))
-    return [*entries, *[os.fsencode(f"{name}={value}") for name, value in carrier.items()]]
+    return entries
 
 
 def _merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, Any]:
     try:
         variables = dict(env.items())
         names = {os.fsencode(name): name for name in variables}
-    except (AttributeError, TypeError):
+        given = (name for name in map(os.fsencode, carrier) if name in names)
+        if not _set_by_user((name + b"=" + os.fsencode(variables[names[name]]) for name in given), carrier):
+            for stale in (*carrier, _TRACESTATE) if carrier else ():
+                variables.pop(names.get(os.fsencode(stale)), None)
+            variables.update(carrier)
+        path = names.get(_PATH.encode())
+        if path is not None:
+            variables[path] = _python_path(variables[path])
+    except (AttributeError, TypeError, UnicodeError):
         return env  # it is not valid, and Popen raises the error
-    if not variables:
-        return env  # an empty environment was requested
-    if carrier and not _sets_context(variables, names, carrier):
-        for name in (*carrier, _TRACESTATE):
-            variables.pop(names.get(os.fsencode(name)), None)
-        variables.update(carrier)
-    path = names.get(_PATH.encode())
-    if path is not None:
-        variables[path] = _python_path(variables[path])
     return variables
 
 
-def _sets_context(
-    variables: Mapping[Any, Any], names: Mapping[bytes, Any], carrier: Mapping[str, str]
-) -> bool:
-    """Return whether the user has set a context; a value that equals the one in `os.environ` is a stale copy."""
-    given = ((name, names[name]) for name in map(os.fsencode, carrier) if name in names)
-    return any(os.fsencode(variables[key]) != os.environb.get(name) for name, key in given)
+def _set_by_user(entries: Iterable[bytes], carrier: Mapping[str, str]) -> bool:
+    """Return whether the program has set a context itself. One that this process inherited is stale."""
+    names = tuple(os.fsencode(f"{name}=") for name in carrier)
+    return any(entry.startswith(names) and entry not in entries_at_start() for entry in entries)
 
 
 def _python_path(value: str | bytes) -> str:
