@@ -77,11 +77,11 @@ def test_no_descriptors_left_for_pipes_is_a_failed_spawn(ended: Any, monkeypatch
 def test_wall_time(ended: Any, call: str) -> None:
     if call == "run":
         with pytest.raises(subprocess.TimeoutExpired):
-            subprocess.run(["sleep", "600"], timeout=0.1, check=False)
+            subprocess.run(["sleep", "600"], timeout=0.3, check=False)
     else:
         with subprocess.Popen(["sleep", "600"], stdout=subprocess.PIPE) as process:
             with pytest.raises(subprocess.TimeoutExpired):
-                getattr(process, call)(timeout=0.1)
+                getattr(process, call)(timeout=0.3)
             process.kill()
     assert ended.verdict() == ("TLE", "host", "tle_wall_judge", "wall")
     assert ended.one()["sandbox.process.signal"] == "SIGKILL"
@@ -189,9 +189,7 @@ def test_a_signal_that_could_not_be_sent_is_no_evidence(ended: Any, gate: Any, n
     with pytest.raises(OSError, match="Invalid argument"):
         send(process.pid, 9999)
     (child,) = ended.registry.children()
-    assert child.sent_signals == []
-    send(process.pid, 0)
-    assert child.sent_signals == [(0, False)]
+    assert child.sent_signals == {}
     gate.open()
     assert process.wait() == 0
     assert ended.verdict()[0] == "OK"

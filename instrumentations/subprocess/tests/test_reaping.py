@@ -199,13 +199,66 @@ def test_waitpid_raises_the_same_errors(ended: Any) -> None:
     assert ended.telemetry.spans() == []
 
 
-@pytest.mark.parametrize("how", ["wait4", "libc"])
-def test_a_child_reaped_by_other_means_lacks_evidence(ended: Any, how: str) -> None:
+@pytest.mark.parametrize(
+    "reap",
+    [
+        lambda pid: os.wait4(pid, 0)[:2] == (pid, 4 << 8),
+        lambda pid: os.wait4(pid=pid, options=0)[:2] == (pid, 4 << 8),
+        lambda pid: os.waitid(os.P_PID, pid, os.WEXITED).si_status == 4,  # type: ignore[union-attr]
+        lambda pid: os.waitid(os.P_PIDFD, os.pidfd_open(pid), os.WEXITED).si_status == 4,  # type: ignore[union-attr]
+    ],
+    ids=["wait4", "wait4 by name", "waitid", "waitid of a pidfd"],
+)
+def test_other_functions_that_reap_a_child(ended: Any, reap: Callable[[int], bool]) -> None:
+    process = subprocess.Popen(["/bin/sh", "-c", "exit 4"])
+    assert reap(process.pid)
+    assert ended.one()["process.exit.code"] == 4
+    assert process.wait() == 0, "what Popen returns if other code has reaped the child"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("recorder_kind", ["deferred"])
+@pytest.mark.parametrize(
+    "reap",
+    [
+        lambda: os.wait(),
+        lambda: os.wait3(0)[:2],
+        lambda: os.wait4(-1, 0)[:2],
+        lambda: os.waitpid(0, 0),
+        lambda: (os.waitid(os.P_ALL, 0, os.WEXITED).si_pid, signal.SIGXCPU),  # type: ignore[union-attr]
+    ],
+    ids=["wait", "wait3", "wait4", "waitpid of the group", "waitid"],
+)
+def test_functions_that_reap_any_child_inspect_it(
+    ended: Any, in_fork: Any, python: Callable[[str], list[str]], reap: Callable[[], Any]
+) -> None:
+    """Whether a signal was the kernel's is visible in the zombie only."""
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 3))\nwhile True: pass"
+
+    def any_child() -> None:
+        ended.telemetry.clear()
+        process = subprocess.Popen(python(limited))
+        assert reap() == (process.pid, signal.SIGXCPU)
+        assert ended.verdict()[2] == "tle_cpu_kernel"
+        with pytest.raises(ChildProcessError):
+            reap()
+        process.returncode = 0  # no ResourceWarning
+
+    in_fork(any_child)
+
+
+def test_waitid_that_leaves_a_zombie_and_the_execution_goes_on(ended: Any) -> None:
     process = subprocess.Popen(["false"])
-    if how == "wait4":
-        os.wait4(process.pid, 0)
-    else:
-        ctypes.CDLL(None).waitpid(process.pid, None, 0)
+    result = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert result is not None
+    assert result.si_status == 1
+    assert process.wait() == 1
+    assert ended.one()["process.exit.code"] == 1
+
+
+def test_a_child_reaped_by_c_code_lacks_evidence(ended: Any) -> None:
+    process = subprocess.Popen(["false"])
+    ctypes.CDLL(None).waitpid(process.pid, None, 0)
     assert process.wait() == 0
     assert ended.verdict() == ("IE", "unknown", "ie_missing_evidence", None)
 

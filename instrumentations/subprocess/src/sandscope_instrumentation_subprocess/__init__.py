@@ -48,7 +48,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
             return
         import os
 
-        from sandscope_instrumentation_subprocess import _patch, _reaping, _sent_signals
+        from sandscope_instrumentation_subprocess import _patch, _reaping
         from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
 
@@ -83,9 +83,24 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         else:
             rebind = _reaping.rebind_default(os.waitpid, poll_waitpid(os.waitpid))
             patches.replace(popen, "_internal_poll", rebind)
-        patches.replace(os, "waitpid", _reaping.waitpid(registry))
-        patches.replace(os, "kill", _sent_signals.kill(registry))
-        patches.replace(os, "killpg", _sent_signals.kill(registry, group=True))
+        self._patch_builtins(patches, registry)
+
+    @staticmethod
+    def _patch_builtins(patches: Patches, registry: Registry) -> None:
+        import os
+        import signal
+
+        from sandscope_instrumentation_subprocess import _reaping, _sent_signals, _wait_functions
+        from sandscope_instrumentation_subprocess._builtin_functions import replace_builtin
+
+        replace_builtin(patches, os, "waitpid", _reaping.waitpid(registry))
+        replace_builtin(patches, os, "wait", _wait_functions.wait(registry))
+        replace_builtin(patches, os, "wait3", _wait_functions.wait3(registry))
+        replace_builtin(patches, os, "wait4", _wait_functions.wait4(registry))
+        replace_builtin(patches, os, "waitid", _wait_functions.waitid(registry))
+        replace_builtin(patches, os, "kill", _sent_signals.kill(registry))
+        replace_builtin(patches, os, "killpg", _sent_signals.kill(registry, group=True))
+        replace_builtin(patches, signal, "pidfd_send_signal", _sent_signals.pidfd_send_signal(registry))
 
     def _uninstrument(self, **kwargs: Any) -> None:
         super()._uninstrument(**kwargs)

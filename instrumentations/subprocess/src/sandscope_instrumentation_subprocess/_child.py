@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 from sandscope.instrumentation import Execution
 
+_REACTION_TIME = 1_000_000_000
+"""Nanoseconds: the least time that a program has after a timeout to stop the child because of it."""
+
 
 class SentSignal(NamedTuple):
     """A signal that this program sent to a child.
 
     Attributes:
         number: of the signal.
-        after_timeout: whether a wait for the child had timed out before.
+        after_timeout: whether it was sent because a wait for the child had timed out.
     """
 
     number: int
@@ -29,19 +32,19 @@ class Child:
         exit_time: nanoseconds since 1970, set when its exit is first observed.
         memory_limit: its limit of address space in bytes, or None.
         memory_peak: the last sampled peak of its address space in bytes, or None.
-        sent_signals: the signals that this program sent to it, the first one first.
-        timed_out: whether a wait for it has timed out.
+        sent_signals: the first signal of each number that this program sent to it, in that order.
     """
 
     __slots__ = (
         "_clock_offset",
+        "_started",
+        "_timed_out_until",
         "execution",
         "exit_time",
         "memory_limit",
         "memory_peak",
         "pid",
         "sent_signals",
-        "timed_out",
     )
 
     def __init__(self, pid: int, execution: Execution) -> None:
@@ -50,12 +53,34 @@ class Child:
         self.exit_time: int | None = None
         self.memory_limit: int | None = None
         self.memory_peak: int | None = None
-        self.sent_signals: list[SentSignal] = []
-        self.timed_out = False
-        self._clock_offset = time.time_ns() - time.perf_counter_ns()
+        self.sent_signals: dict[int, SentSignal] = {}
+        self._started = time.perf_counter_ns()
+        self._clock_offset = time.time_ns() - self._started
+        self._timed_out_until = 0
 
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
         if self.exit_time is None:
             # The wall clock may jump while a child runs; its duration must not.
             self.exit_time = self._clock_offset + time.perf_counter_ns()
+
+    def note_timeout(self, wait_started: int) -> None:
+        """Note that a wait for the child has timed out.
+
+        Such a wait limits the child's time if it took most of the child's life: the short waits of a program that also
+        looks at other things do not.
+
+        Args:
+            wait_started: as returned by `time.perf_counter_ns`.
+        """
+        now = time.perf_counter_ns()
+        waited, life = now - wait_started, now - self._started
+        self._timed_out_until = now + max(waited, _REACTION_TIME) if 2 * waited >= life else 0
+
+    def note_signal(self, number: int) -> bool:
+        """Note a signal that the program sends; return False if it has sent one of this number before."""
+        if number in self.sent_signals:
+            return False
+        after_timeout = time.perf_counter_ns() <= self._timed_out_until
+        self.sent_signals[number] = SentSignal(number, after_timeout)
+        return True

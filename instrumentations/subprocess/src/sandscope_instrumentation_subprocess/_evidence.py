@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child, SentSignal
 
-CAN_INSPECT_ZOMBIES = hasattr(os, "waitid")
+_waitid: Any = getattr(os, "waitid", None)  # without the wrapper
+
+CAN_INSPECT_ZOMBIES = _waitid is not None
 """Whether a child can be inspected between its exit and its reaping."""
 
 _KILLED_BY_SECCOMP = b"Seccomp:\t3"
@@ -91,12 +93,36 @@ def wait_without_reaping(pid: int, options: int = 0) -> ExitStatus | None:
     Raises:
         ChildProcessError: if it has been reaped already.
     """
-    information = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | options)
-    if information is None:
-        return None
+    information = _waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | options)
+    return None if information is None else decode_exit(information)
+
+
+def find_exited(kind: int, number: int, options: int = 0) -> tuple[int, ExitStatus] | None:
+    """Wait for the exit of one of several children and leave it as a zombie.
+
+    Args:
+        kind: ``os.P_ALL`` or another constant for ``os.waitid``.
+        number: as given to ``os.waitid``.
+        options: ``os.WNOHANG`` or 0.
+
+    Returns:
+        The process id and how it ended; None if all still run.
+
+    Raises:
+        OSError: if there is no such child.
+    """
+    information = _waitid(kind, number, os.WEXITED | os.WNOWAIT | options)
+    exit_status = None if information is None else decode_exit(information)
+    return None if exit_status is None else (information.si_pid, exit_status)
+
+
+def decode_exit(information: Any) -> ExitStatus | None:
+    """Decode a result of ``waitid``; None if the process has only stopped or continued."""
     if information.si_code == os.CLD_EXITED:
         return ExitStatus(information.si_status, None)
-    return ExitStatus(None, information.si_status)
+    if information.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
+        return ExitStatus(None, information.si_status)
+    return None
 
 
 def inspect_zombie(pid: int, exit_status: ExitStatus) -> Zombie:
@@ -134,7 +160,7 @@ def collect_evidence(
         zombie.memory_limit,
         child.memory_peak if usage is None else max(child.memory_peak or 0, _resident_peak(usage) or 0),
         zombie.seccomp_killed,
-        tuple(child.sent_signals),
+        tuple(child.sent_signals.values()),
     )
 
 

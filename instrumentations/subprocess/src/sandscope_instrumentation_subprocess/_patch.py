@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence, Set
 from types import CodeType
 from typing import Any
@@ -93,12 +94,13 @@ def wait(registry: Registry, timeout_expired: type[Exception]) -> Callable[[Call
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def wait(self: Any, *args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter_ns()
             try:
                 return original(self, *args, **kwargs)
             except timeout_expired:
                 child = registry.get(getattr(self, "pid", None))
                 if child is not None:
-                    child.timed_out = True
+                    child.note_timeout(started)
                 raise
 
         return wait

@@ -1,4 +1,4 @@
-"""Wrappers around ``os.waitpid``: the end of a child, where the program itself reaps it."""
+"""The wrapper around ``os.waitpid``: the end of a child, where the program itself reaps it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from sandscope_instrumentation_subprocess._evidence import (
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._wait_functions import end, look
+
+_wait4 = os.wait4  # without the wrapper
 
 _Waitpid: TypeAlias = "Callable[[int, int], tuple[int, int]]"
 
@@ -32,14 +35,12 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
     """
 
     def make(original: _Waitpid) -> _Waitpid:
-        def waitpid(pid: int, options: int, /) -> tuple[int, int]:
+        def waitpid(pid: int, options: int) -> tuple[int, int]:
             child = registry.get(pid)
             if child is None:
+                zombie = look(registry, pid, options)
                 reaped, status = original(pid, options)
-                child = registry.get(reaped)
-                exit_status = None if child is None else decode_status(status)
-                if child is not None and exit_status is not None:
-                    registry.on_reaped(child, exit_status, None, on_watcher_thread=on_watcher_thread)
+                end(registry, reaped, status, None, zombie, on_watcher_thread=on_watcher_thread)
                 return reaped, status
             zombie = NOT_INSPECTED
             if CAN_INSPECT_ZOMBIES and options in (0, os.WNOHANG):
@@ -56,7 +57,7 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
                     registry.on_reaped(child, exited, None, on_watcher_thread=on_watcher_thread)
                     return result
                 zombie = inspect_zombie(pid, exited)
-            reaped, status, usage = os.wait4(pid, options)
+            reaped, status, usage = _wait4(pid, options)
             exit_status = decode_status(status) if reaped else None
             if exit_status is not None:
                 registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)

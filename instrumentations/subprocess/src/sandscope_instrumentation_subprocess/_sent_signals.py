@@ -1,4 +1,4 @@
-"""Wrappers around ``os.kill`` and ``os.killpg``: which signals the program sends to its children."""
+"""Wrappers around ``os.kill`` and its neighbours: which signals the program sends to its children."""
 
 from __future__ import annotations
 
@@ -6,33 +6,58 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sandscope_instrumentation_subprocess._child import Child, SentSignal
+from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._evidence import CAN_INSPECT_ZOMBIES, wait_without_reaping
 from sandscope_instrumentation_subprocess._registry import Registry
 
 _Kill: TypeAlias = "Callable[[int, int], None]"
 
 
 def kill(registry: Registry, *, group: bool = False) -> Callable[[_Kill], _Kill]:
-    """Make an ``os.kill`` (or ``os.killpg``) that records the signal with each child that receives it."""
+    """Make an ``os.kill`` (or ``os.killpg``) that notes the signal with each child that receives it."""
 
     def make(original: _Kill) -> _Kill:
-        def kill(pid: int, signal: int, /) -> None:
-            recipients = [
-                (child, SentSignal(signal, child.timed_out)) for child in _recipients(registry, pid, group)
-            ]
-            # Before the call: the child may have exited, and been reaped on another thread, when it returns.
-            for child, sent in recipients:
-                child.sent_signals.append(sent)
+        def kill(pid: int, signal: int) -> None:
+            noted = _note(signal, _recipients(registry, pid, group)) if signal else []
             try:
                 original(pid, signal)
             except BaseException:
-                for child, sent in recipients:
-                    child.sent_signals.remove(sent)
+                _forget(signal, noted)
                 raise
 
         return kill
 
     return make
+
+
+def pidfd_send_signal(registry: Registry) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a ``signal.pidfd_send_signal`` that notes the signal with the child that receives it."""
+
+    def make(original: Callable[..., None]) -> Callable[..., None]:
+        def pidfd_send_signal(pidfd: int, signal: int, *others: Any) -> None:
+            child = registry.get(_process_of(pidfd)) if signal and registry.children() else None
+            noted = [] if child is None else _note(signal, [child])
+            try:
+                original(pidfd, signal, *others)
+            except BaseException:
+                _forget(signal, noted)
+                raise
+
+        return pidfd_send_signal
+
+    return make
+
+
+def _note(signal: Any, recipients: list[Child]) -> list[Child]:
+    """Note a signal before it is sent: afterwards, the child may have been reaped already, on another thread."""
+    if not recipients or not isinstance(signal, int):
+        return []
+    return [child for child in recipients if _runs(child) and child.note_signal(signal)]
+
+
+def _forget(signal: Any, noted: list[Child]) -> None:
+    for child in noted:
+        child.sent_signals.pop(signal, None)
 
 
 def _recipients(registry: Registry, pid: Any, group: bool) -> list[Child]:
@@ -47,8 +72,25 @@ def _recipients(registry: Registry, pid: Any, group: bool) -> list[Child]:
     return [child for child in children if _group_id(child) == group_id]
 
 
+def _runs(child: Child) -> bool:
+    """Return whether a signal can still end the child: a zombie has ended for another reason."""
+    try:
+        return not CAN_INSPECT_ZOMBIES or wait_without_reaping(child.pid, os.WNOHANG) is None
+    except ChildProcessError:
+        return False
+
+
 def _group_id(child: Child) -> int | None:
     try:
         return os.getpgid(child.pid)
     except OSError:
+        return None
+
+
+def _process_of(pidfd: Any) -> int | None:
+    try:
+        with open(f"/proc/self/fdinfo/{int(pidfd)}", "rb") as file:  # noqa: PTH123 -- delays the signal
+            _, _, rest = file.read().partition(b"\nPid:")
+        return int(rest.split(maxsplit=1)[0])
+    except (OSError, TypeError, ValueError, IndexError):
         return None
