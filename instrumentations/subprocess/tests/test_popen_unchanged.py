@@ -6,7 +6,6 @@ import inspect
 import os
 import pathlib
 import pickle
-import resource
 import subprocess
 import sys
 import weakref
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from harness import Telemetry, clean_environment
+from harness import Telemetry
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 
 PATCHED = [
@@ -198,53 +197,6 @@ def test_a_child_started_while_instrumentation_is_suppressed(ended: Any) -> None
         )
     assert result.stdout == b"False\n"
     assert ended.telemetry.spans() == []
-
-
-_NUMBERS = """
-import os, subprocess, sys
-if "instrumented" in sys.argv:
-    from sandscope_instrumentation_subprocess import SubprocessInstrumentor
-    SubprocessInstrumentor().instrument()
-for _ in range(3):
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-        print(process.stdin.fileno())
-    number = os.open(os.devnull, os.O_RDONLY)
-    os.close(number)
-    print(number)
-"""
-
-
-def test_the_program_gets_the_same_descriptor_numbers() -> None:
-    """In a process of its own, where no other thread opens files."""
-    plain, instrumented = (
-        subprocess.run(
-            [sys.executable, "-c", _NUMBERS, *arguments],
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for arguments in ([], ["instrumented"])
-    )
-    assert len(plain.stdout.splitlines()) == 6
-    assert instrumented.stdout == plain.stdout
-
-
-@pytest.mark.parametrize("least", [64, 80], ids=["no high number", "few high numbers"])
-def test_the_last_descriptors_are_left_to_the_program(ended: Any, gate: Any, least: int) -> None:
-    before = _anonymous_descriptors()
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, lowest_free + 16), hard))
-    try:
-        process = subprocess.Popen(["/bin/sh", "-c", "cat; exit 1"], stdin=gate.input)
-        assert _anonymous_descriptors() == before
-        gate.open()
-        assert process.wait() == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert ended.verdict()[0] == "RE"
 
 
 def test_a_descriptor_that_the_program_closed_and_reused_stays_open(ended: Any, gate: Any) -> None:

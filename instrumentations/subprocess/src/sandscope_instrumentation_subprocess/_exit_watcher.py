@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -13,13 +14,16 @@ from queue import Empty, SimpleQueue
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import read_memory_peak, wait_without_reaping
-from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, move_up
+from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, may_open, move_up
 
 GRACE_PERIOD = 0.25
 """Seconds from a child's exit until its execution ends if nobody reaps it."""
 
 _SAMPLE_INTERVAL = 0.01
 """Seconds between two readings of the memory of a child with a memory limit."""
+
+_OWN_DESCRIPTORS = 2
+"""Of the watcher itself: one of its epoll instance, and one to wake its thread up."""
 
 
 class ExitWatcher:
@@ -37,6 +41,8 @@ class ExitWatcher:
         Raises:
             OSError: if the system has no pidfds or no descriptors are left.
         """
+        if not may_open(_OWN_DESCRIPTORS):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         os.close(os.pidfd_open(os.getpid()))
         self._end_if_exited = end_if_exited
         self._epoll = select.epoll.fromfd(move_up(_detach(select.epoll())))
@@ -49,8 +55,8 @@ class ExitWatcher:
         self._thread: threading.Thread | None = None
 
     def add(self, child: Child) -> None:
-        """Watch a child from now on; does nothing if file descriptors are short."""
-        if child in self._pidfds:
+        """Watch a child from now on, unless the instrumentation has its share of file descriptors."""
+        if child in self._pidfds or not may_open(_OWN_DESCRIPTORS + len(self._pidfds)):
             return
         try:
             pidfd = move_up(os.pidfd_open(child.pid))

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import resource
 from contextlib import suppress
 
-_LOWEST_NUMBER = 64
-_RESERVED_FOR_PROGRAM = 32
+_SELECT_LIMIT = 1024
+"""``select()`` takes descriptors below this number. No higher than needed: each fork copies the table up to the
+highest number.
+"""
+
+
+def may_open(held: int) -> bool:
+    """Return whether the instrumentation may open one more file descriptor: it takes a quarter of the limit at most.
+
+    Args:
+        held: the number of its descriptors.
+    """
+    limit = _limit()
+    return limit is None or held < limit // 4
 
 
 def move_up(descriptor: int) -> int:
-    """Replace a file descriptor by a duplicate with a high number.
+    """Replace a file descriptor by a duplicate in the top quarter of the numbers, or where ``select()`` ends.
 
     Args:
         descriptor: is closed in any case.
 
     Returns:
-        The new descriptor. It is not among the lowest numbers, so the program's descriptors get the numbers
-        that they would get without instrumentation, and not among the last ones that the limit allows.
+        The new descriptor. The program's descriptors get the numbers that they would get without instrumentation.
 
     Raises:
         OSError: if no such number is free.
     """
+    limit = _limit()
+    lowest = _SELECT_LIMIT if limit is None else min(limit - limit // 4, _SELECT_LIMIT)
     try:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST_NUMBER)
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
     finally:
         os.close(descriptor)
+
+
+def _limit() -> int | None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit != resource.RLIM_INFINITY and moved > limit - _RESERVED_FOR_PROGRAM:
-        os.close(moved)
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    return moved
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def close_if_still(kind: str, descriptor: int) -> None:

@@ -38,9 +38,9 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
         def waitpid(pid: int, options: int) -> tuple[int, int]:
             child = registry.get(pid)
             if child is None:
-                zombie = look(registry, pid, options)
+                looked = look(registry, pid, options)
                 reaped, status = original(pid, options)
-                end(registry, reaped, status, None, zombie, on_watcher_thread=on_watcher_thread)
+                end(registry, reaped, status, looked=looked, on_watcher_thread=on_watcher_thread)
                 return reaped, status
             zombie = NOT_INSPECTED
             if CAN_INSPECT_ZOMBIES and options in (0, os.WNOHANG):

@@ -32,9 +32,9 @@ def wait(registry: Registry) -> _Make:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wait() -> Any:
-            zombie = look(registry, -1, 0)
+            looked = look(registry, -1, 0)
             result = original()
-            end(registry, result[0], result[1], None, zombie)
+            end(registry, *result, looked=looked)
             return result
 
         return wait
@@ -47,9 +47,9 @@ def wait3(registry: Registry) -> _Make:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wait3(options: int) -> Any:
-            zombie = look(registry, -1, options)
+            looked = look(registry, -1, options)
             result = original(options)
-            end(registry, *result, zombie)
+            end(registry, *result, looked=looked)
             return result
 
         return wait3
@@ -62,9 +62,9 @@ def wait4(registry: Registry) -> _Make:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wait4(pid: int, options: int) -> Any:
-            zombie = look(registry, pid, options)
+            looked = look(registry, pid, options)
             result = original(pid, options)
-            end(registry, *result, zombie)
+            end(registry, *result, looked=looked)
             return result
 
         return wait4
@@ -78,10 +78,10 @@ def waitid(registry: Registry) -> _Make:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def waitid(idtype: int, id: int, options: int) -> Any:  # noqa: A002 -- named by the standard library
             reaps = isinstance(options, int) and options & os.WEXITED and not options & os.WNOWAIT
-            zombie = _look(registry, idtype, id, options & ~os.WEXITED) if reaps else _NOTHING
+            looked = _look(registry, idtype, id, options & ~os.WEXITED) if reaps else _NOTHING
             result = original(idtype, id, options)
             if reaps and result is not None:
-                _end(registry, result.si_pid, decode_exit(result), None, zombie)
+                _end(registry, result.si_pid, decode_exit(result), None, looked)
             return result
 
         return waitid
@@ -110,9 +110,9 @@ def end(
     registry: Registry,
     pid: int,
     status: int,
-    usage: resource.struct_rusage | None,
-    looked: Look = _NOTHING,
+    usage: resource.struct_rusage | None = None,
     *,
+    looked: Look,
     on_watcher_thread: bool = False,
 ) -> None:
     """End the execution of the child that the program has reaped, if it is registered.
