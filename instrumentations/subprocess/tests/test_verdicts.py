@@ -9,7 +9,7 @@ import pytest
 
 from sandscope import Verdict
 from sandscope_instrumentation_subprocess._child import SentSignal
-from sandscope_instrumentation_subprocess._evidence import Evidence
+from sandscope_instrumentation_subprocess._evidence import Evidence, Zombie
 from sandscope_instrumentation_subprocess._verdicts import verdict_of
 
 MIB = 1 << 20
@@ -20,6 +20,7 @@ UNATTRIBUTED = ("SIG", "unknown", "sig_unattributed", None)
 BY_PARENT = ("SIG", "host", "sig_sent_by_parent", None)
 WALL = ("TLE", "host", "tle_wall_judge", "wall")
 CPU = ("TLE", "kernel", "tle_cpu_kernel", "cpu")
+OUTPUT = ("FSE", "kernel", "fse_limit_exceeded", "output")
 MEMORY = ("MLE", "kernel", "mle_limit_breach", "memory")
 
 CASES: list[tuple[str, dict[str, Any], Any]] = [
@@ -27,7 +28,7 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("exit 0", {"exit_code": 0}, ("OK", "guest", "normal_exit", None)),
     (
         "exit 0 at its limit",
-        {"exit_code": 0, "memory_limit": 100, "memory_peak": 99},
+        {"exit_code": 0, "memory_peak": 99, "zombie": Zombie(memory_limit=100)},
         ("OK", "guest", "normal_exit", None),
     ),
     (
@@ -79,58 +80,140 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         {"signal": signal.SIGSEGV, "sent_signals": KILL_AFTER_TIMEOUT},
         FAULT,
     ),
-    ("SIGXCPU", {"signal": signal.SIGXCPU}, CPU),
-    ("SIGKILL at 1 s, less than reported", {"signal": signal.SIGKILL, "cpu_limit": 1, "cpu_time": 0.85}, CPU),
-    ("SIGKILL before 1 s", {"signal": signal.SIGKILL, "cpu_limit": 1, "cpu_time": 0.75}, UNATTRIBUTED),
-    ("SIGKILL at the hard limit", {"signal": signal.SIGKILL, "cpu_limit": 2, "cpu_time": 1.95}, CPU),
+    ("SIGXCPU without a limit", {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=9.0)}, UNATTRIBUTED),
+    ("SIGXCPU, nothing known", {"signal": signal.SIGXCPU}, UNATTRIBUTED),
     (
-        "SIGKILL before the hard limit",
-        {"signal": signal.SIGKILL, "cpu_limit": 2, "cpu_time": 1.5},
+        "SIGXCPU at 1 s, which raises the limit",
+        {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=0.95, cpu_soft_limit=2)},
+        CPU,
+    ),
+    (
+        "SIGXCPU at 1 s, where nothing raises the limit",
+        {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=0.95, cpu_soft_limit=1)},
+        CPU,
+    ),
+    (
+        "SIGXCPU long before the limit",
+        {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=0.1, cpu_soft_limit=1)},
         UNATTRIBUTED,
     ),
-    ("SIGKILL, limit but no time known", {"signal": signal.SIGKILL, "cpu_limit": 2}, UNATTRIBUTED),
-    ("SIGKILL without a limit", {"signal": signal.SIGKILL, "cpu_time": 9.0}, UNATTRIBUTED),
+    (
+        "SIGKILL at 1 s, less than reported",
+        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=1, cpu_time=0.85)},
+        CPU,
+    ),
+    (
+        "SIGKILL before 1 s",
+        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=1, cpu_time=0.75)},
+        UNATTRIBUTED,
+    ),
+    (
+        "SIGKILL at the hard limit",
+        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=2, cpu_time=1.95)},
+        CPU,
+    ),
+    (
+        "SIGKILL before the hard limit",
+        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=2, cpu_time=1.5)},
+        UNATTRIBUTED,
+    ),
+    (
+        "SIGKILL, limit but no time known",
+        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=2)},
+        UNATTRIBUTED,
+    ),
+    ("SIGKILL without a limit", {"signal": signal.SIGKILL, "zombie": Zombie(cpu_time=9.0)}, UNATTRIBUTED),
     ("SIGTERM from another sender", {"signal": signal.SIGTERM}, UNATTRIBUTED),
     ("a real-time signal", {"signal": signal.SIGRTMIN + 1}, UNATTRIBUTED),
-    ("SIGXFSZ", {"signal": signal.SIGXFSZ}, ("FSE", "kernel", "fse_limit_exceeded", "output")),
+    ("SIGXFSZ", {"signal": signal.SIGXFSZ, "zombie": Zombie(output_limit=4096)}, OUTPUT),
+    ("SIGXFSZ without a limit", {"signal": signal.SIGXFSZ}, UNATTRIBUTED),
     (
         "SIGXFSZ from the parent",
         {"signal": signal.SIGXFSZ, "sent_signals": (SentSignal(signal.SIGXFSZ, False),)},
         BY_PARENT,
     ),
-    ("seccomp", {"signal": signal.SIGSYS, "seccomp_killed": True}, ("SV", "kernel", "sv_seccomp", None)),
+    (
+        "seccomp",
+        {"signal": signal.SIGSYS, "zombie": Zombie(seccomp_killed=True)},
+        ("SV", "kernel", "sv_seccomp", None),
+    ),
     ("SIGSYS without seccomp", {"signal": signal.SIGSYS}, UNATTRIBUTED),
     ("SIGSEGV", {"signal": signal.SIGSEGV}, FAULT),
     ("SIGPIPE", {"signal": signal.SIGPIPE}, FAULT),
     (
         "exit 1 near its memory limit",
-        {"exit_code": 1, "memory_limit": 100 * MIB, "memory_peak": 90 * MIB},
+        {"exit_code": 1, "memory_peak": 90 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
         MEMORY,
     ),
     (
         "abort near its memory limit",
-        {"signal": signal.SIGABRT, "memory_limit": 100 * MIB, "memory_peak": 99 * MIB},
+        {"signal": signal.SIGABRT, "memory_peak": 99 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
         MEMORY,
     ),
     (
         "exit 1 far from its memory limit",
-        {"exit_code": 1, "memory_limit": 100 * MIB, "memory_peak": 89 * MIB},
+        {"exit_code": 1, "memory_peak": 89 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
         RE,
     ),
     (
         "a peak above the limit is that of another process",
-        {"exit_code": 1, "memory_limit": 100 * MIB, "memory_peak": 300 * MIB},
+        {"exit_code": 1, "memory_peak": 300 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
         RE,
     ),
-    ("exit 1, no peak known", {"exit_code": 1, "memory_limit": 100 * MIB}, RE),
+    ("exit 1, no peak known", {"exit_code": 1, "zombie": Zombie(memory_limit=100 * MIB)}, RE),
     (
         "SIGKILL near its memory limit, which does not kill",
-        {"signal": signal.SIGKILL, "memory_limit": 100 * MIB, "memory_peak": 99 * MIB},
+        {"signal": signal.SIGKILL, "memory_peak": 99 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
         UNATTRIBUTED,
+    ),
+    (
+        "exit 3 near its memory limit, which is the program's own",
+        {"exit_code": 3, "memory_peak": 95 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
+        RE,
+    ),
+    (
+        "exit 1 near its memory limit, after a SIGTERM",
+        {
+            "exit_code": 1,
+            "memory_peak": 95 * MIB,
+            "zombie": Zombie(memory_limit=100 * MIB),
+            "sent_signals": (SentSignal(signal.SIGTERM, False),),
+        },
+        RE,
+    ),
+    ("exit 124 of another program", {"exit_code": 124, "program": "python3"}, RE),
+    ("exit 139 of another program", {"exit_code": 139, "program": "python3"}, RE),
+    ("exit 1 of a shell", {"exit_code": 1, "program": "sh", "is_shell": True}, RE),
+    ("exit 255 of a shell", {"exit_code": 255, "program": "bash"}, RE),
+    ("exit 128 of a shell", {"exit_code": 128, "program": "bash"}, RE),
+    ("exit 125 of timeout", {"exit_code": 125, "program": "timeout"}, RE),
+]
+
+TOLD: list[tuple[str, dict[str, Any], Any]] = [
+    ("timeout, SIGTERM", {"exit_code": 124, "program": "timeout"}, WALL),
+    ("timeout, SIGKILL", {"exit_code": 137, "program": "timeout"}, WALL),
+    ("shell, SIGSEGV", {"exit_code": 139, "program": "sh", "is_shell": True}, FAULT),
+    ("shell by name", {"exit_code": 134, "program": "bash"}, FAULT),
+    ("shell by another name", {"exit_code": 139, "program": "rbash", "is_shell": True}, FAULT),
+    ("shell, SIGXCPU", {"exit_code": 152, "program": "sh"}, CPU),
+    ("shell, SIGXFSZ", {"exit_code": 153, "program": "sh"}, OUTPUT),
+    ("shell, SIGSYS", {"exit_code": 159, "program": "sh"}, ("SV", "kernel", "sv_seccomp", None)),
+    ("shell, SIGKILL", {"exit_code": 137, "program": "sh"}, UNATTRIBUTED),
+    ("shell, SIGTERM", {"exit_code": 143, "program": "sh"}, UNATTRIBUTED),
+    (
+        "shell, SIGINT from the parent",
+        {"exit_code": 130, "program": "sh", "sent_signals": (SentSignal(signal.SIGINT, False),)},
+        BY_PARENT,
     ),
 ]
 
 
 @pytest.mark.parametrize(("evidence", "expected"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
 def test_the_verdict_follows_from_the_evidence(evidence: dict[str, Any], expected: Any) -> None:
-    assert verdict_of(Evidence(**evidence)) == Verdict(*expected)
+    basis = "inferred" if expected == MEMORY else None
+    assert verdict_of(Evidence(**evidence)) == (Verdict(*expected), basis)
+
+
+@pytest.mark.parametrize(("evidence", "expected"), [case[1:] for case in TOLD], ids=[c[0] for c in TOLD])
+def test_what_another_program_tells(evidence: dict[str, Any], expected: Any) -> None:
+    assert verdict_of(Evidence(**evidence)) == (Verdict(*expected), "told")

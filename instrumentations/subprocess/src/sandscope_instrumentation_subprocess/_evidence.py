@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child, SentSignal
+from sandscope_instrumentation_subprocess._sites import SHELL
 
 _waitid: Any = getattr(os, "waitid", None)  # without the wrapper
 
@@ -33,14 +34,18 @@ class Zombie(NamedTuple):
 
     Attributes:
         cpu_time: seconds.
+        cpu_soft_limit: seconds, one more than before if the kernel has sent SIGXCPU.
         cpu_limit: seconds, the hard limit.
         memory_limit: bytes of address space.
+        output_limit: bytes of a file.
         seccomp_killed: whether a seccomp filter killed it.
     """
 
     cpu_time: float | None = None
+    cpu_soft_limit: int | None = None
     cpu_limit: int | None = None
     memory_limit: int | None = None
+    output_limit: int | None = None
     seccomp_killed: bool = False
 
 
@@ -53,22 +58,22 @@ class Evidence(NamedTuple):
     Attributes:
         exit_code: if the child exited.
         signal: the number of the signal that ended it.
-        cpu_time: seconds.
-        cpu_limit: seconds, the hard limit.
-        memory_limit: bytes of address space.
+        zombie: what was read between its exit and its reaping.
         memory_peak: bytes of address space, or of resident memory.
-        seccomp_killed: whether a seccomp filter killed it.
         sent_signals: the signals that this program sent to it.
+        program: the file name of the executable.
+        is_shell: whether it was started as a shell.
+        told: whether the signal is the one that a shell says has ended its own child.
     """
 
     exit_code: int | None = None
     signal: int | None = None
-    cpu_time: float | None = None
-    cpu_limit: int | None = None
-    memory_limit: int | None = None
+    zombie: Zombie = NOT_INSPECTED
     memory_peak: int | None = None
-    seccomp_killed: bool = False
     sent_signals: tuple[SentSignal, ...] = ()
+    program: str | None = None
+    is_shell: bool = False
+    told: bool = False
 
 
 def decode_status(status: int) -> ExitStatus | None:
@@ -132,8 +137,10 @@ def inspect_zombie(pid: int, exit_status: ExitStatus) -> Zombie:
     try:
         return Zombie(
             _cpu_time(pid),
+            read_limit(pid, resource.RLIMIT_CPU),
             read_limit(pid, resource.RLIMIT_CPU, hard=True),
             read_limit(pid, resource.RLIMIT_AS),
+            read_limit(pid, resource.RLIMIT_FSIZE),
             _KILLED_BY_SECCOMP in _read(pid, "status"),
         )
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -152,15 +159,15 @@ def collect_evidence(
         zombie: what was read before it was reaped.
         usage: what the kernel reported when it was reaped.
     """
+    site = child.execution.site
     return Evidence(
         exit_status.exit_code,
         exit_status.signal,
-        zombie.cpu_time,
-        zombie.cpu_limit,
-        zombie.memory_limit,
+        zombie,
         child.memory_peak if usage is None else max(child.memory_peak or 0, _resident_peak(usage) or 0),
-        zombie.seccomp_killed,
         tuple(child.sent_signals.values()),
+        site.name,
+        is_shell=bool(site.attributes.get(SHELL)),
     )
 
 

@@ -35,6 +35,7 @@ from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
 from sandscope_instrumentation_subprocess._verdicts import STILL_RUNNING, verdict_of
 
 SIGNAL = "sandbox.process.signal"
+BASIS = "sandbox.verdict.basis"
 
 
 class Registry:
@@ -179,11 +180,12 @@ class Registry:
                 execution.set_attributes({SIGNAL: _signal_name(exit_status.signal)})
             elif exit_status.exit_code is not None:
                 execution.set_attributes({PROCESS_EXIT_CODE: exit_status.exit_code})
-            verdict = (
-                OK
-                if exit_status == SUCCESS
-                else verdict_of(collect_evidence(child, exit_status, zombie, usage))
-            )
+            if exit_status == SUCCESS:
+                verdict = OK
+            else:
+                verdict, basis = verdict_of(collect_evidence(child, exit_status, zombie, usage))
+                if basis is not None:
+                    execution.set_attributes({BASIS: basis})
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.end", error)
         execution.finish(verdict, end_time=child.exit_time)

@@ -9,10 +9,10 @@ from typing import Any
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXECUTABLE_NAME
 from opentelemetry.trace import SpanKind
 
-from sandscope.instrumentation import Site, Value
-from sandscope_instrumentation_subprocess._verdicts import verdict_of_error
+from sandscope.instrumentation import Site, Value, Verdict
 
 SHELL = "sandbox.process.shell"
+SPAWN_FAILED = Verdict("IE", "host", "ie_supervisor_failure")
 
 _SHELL_NAME = "sh"
 _UNKNOWN_NAME = "process"
@@ -36,9 +36,13 @@ def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
     return _site_of_path(os.fspath(executable), shell)
 
 
+def _verdict_of_error(_error: BaseException) -> Verdict:
+    return SPAWN_FAILED
+
+
 def _new(name: str, attributes: dict[str, Value]) -> Site:
     # Not current: the child is another process, and Popen returns before it ends.
-    return Site("subprocess", "process", name, SpanKind.CLIENT, attributes, verdict_of_error, current=False)
+    return Site("subprocess", "process", name, SpanKind.CLIENT, attributes, _verdict_of_error, current=False)
 
 
 UNKNOWN = _new(_UNKNOWN_NAME, {})

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from sandscope.instrumentation import MISSING_EVIDENCE, OK, Verdict
-from sandscope_instrumentation_subprocess._evidence import Evidence
+from sandscope_instrumentation_subprocess._evidence import Evidence, Zombie
 
-SPAWN_FAILED = Verdict("IE", "host", "ie_supervisor_failure")
+Basis: TypeAlias = "Literal['inferred', 'told'] | None"
+"""How a verdict follows, unless from what the kernel reports of the child: ``inferred`` from circumstances, or ``told``
+by a shell or another program that ran the child's own child.
+"""
+
 STILL_RUNNING = Verdict("IE", "unknown", "ie_still_running")
 
 _NONZERO_EXIT = Verdict("RE", "guest", "re_nonzero_exit")
@@ -39,14 +45,29 @@ _STOP_SIGNALS = {
 }
 
 
-def verdict_of_error(_error: BaseException) -> Verdict:
-    """Return the verdict on a child that could not be started."""
-    return SPAWN_FAILED
+# Those with which programs fail because of memory, as no signal does: 1 by an uncaught exception, 2 by Go's runtime.
+_MEMORY_EXIT_CODES = {1, 2}
+
+_SHELLS = {"sh", "ash", "bash", "busybox", "dash", "ksh", "mksh", "zsh"}
+_TIMEOUT_PROGRAMS = {"timeout", "gtimeout"}
+_TIMED_OUT = {124, 128 + signal.SIGKILL}
 
 
-def verdict_of(evidence: Evidence) -> Verdict:
-    """Return the verdict on a child that has ended: that of the first rule that applies."""
-    return next((verdict for applies, verdict in _RULES if applies(evidence)), _NONZERO_EXIT)
+def verdict_of(evidence: Evidence) -> tuple[Verdict, Basis]:
+    """Return the verdict on a child that has ended, and how it follows: those of the first rule that applies."""
+    evidence = _as_told(evidence)
+    for applies, verdict, basis in _RULES:
+        if applies(evidence):
+            return verdict, basis or ("told" if evidence.told else None)
+    return _NONZERO_EXIT, None
+
+
+def _as_told(evidence: Evidence) -> Evidence:
+    """Replace the exit code by which a shell tells the signal that ended its own child."""
+    number = (evidence.exit_code or 0) - 128
+    if not (evidence.is_shell or evidence.program in _SHELLS) or number not in signal.valid_signals():
+        return evidence
+    return evidence._replace(exit_code=None, signal=number, told=True)
 
 
 def _exit_status_unknown(evidence: Evidence) -> bool:
@@ -58,7 +79,14 @@ def _succeeded(evidence: Evidence) -> bool:
 
 
 def _killed_by_seccomp(evidence: Evidence) -> bool:
-    return evidence.seccomp_killed
+    if evidence.told:
+        return evidence.signal == signal.SIGSYS
+    return evidence.zombie.seccomp_killed
+
+
+def _stopped_by_timeout_program(evidence: Evidence) -> bool:
+    """Return whether ``timeout`` has stopped its command: it repeats any other signal that has ended the command."""
+    return evidence.program in _TIMEOUT_PROGRAMS and evidence.exit_code in _TIMED_OUT
 
 
 def _stopped_after_timeout(evidence: Evidence) -> bool:
@@ -82,27 +110,43 @@ def _killed_by_parent(evidence: Evidence) -> bool:
 
 
 def _reached_cpu_time_limit(evidence: Evidence) -> bool:
+    if evidence.told:
+        return evidence.signal == signal.SIGXCPU
+    limit, used = None, evidence.zombie.cpu_time
     if evidence.signal == signal.SIGXCPU:
-        return True
-    if evidence.signal != signal.SIGKILL or evidence.cpu_limit is None or evidence.cpu_time is None:
+        limit = _first_soft_limit(evidence.zombie)
+    elif evidence.signal == signal.SIGKILL:
+        limit = evidence.zombie.cpu_limit
+    if limit is None or used is None:
         return False
     # To enforce the limit, the kernel counts timer ticks; on a busy machine, this differs from the precise CPU
     # time that it reports: at a limit of 1 s, 0.92 to 1.03 s were measured there.
-    return evidence.cpu_time >= evidence.cpu_limit - max(0.2, 0.05 * evidence.cpu_limit)
+    return used >= limit - max(0.2, 0.05 * limit)
+
+
+def _first_soft_limit(zombie: Zombie) -> int | None:
+    """Return the soft limit of CPU time before the kernel raised it by a second, as it does with each SIGXCPU."""
+    return None if zombie.cpu_soft_limit is None else max(1, zombie.cpu_soft_limit - 1)
 
 
 def _reached_output_limit(evidence: Evidence) -> bool:
-    return evidence.signal == signal.SIGXFSZ
+    return evidence.signal == signal.SIGXFSZ and (evidence.told or evidence.zombie.output_limit is not None)
 
 
 def _reached_memory_limit(evidence: Evidence) -> bool:
-    """Return whether the child failed close to its memory limit; a refused allocation itself is not visible."""
-    if evidence.memory_limit is None or evidence.memory_peak is None:
+    """Return whether the child failed close to its memory limit, and in the way in which programs lack memory.
+
+    A refused allocation itself is not visible.
+    """
+    limit, peak = evidence.zombie.memory_limit, evidence.memory_peak
+    if limit is None or peak is None:
+        return False
+    if evidence.signal is None and (evidence.exit_code not in _MEMORY_EXIT_CODES or evidence.sent_signals):
         return False
     if evidence.signal is not None and evidence.signal not in _FAULT_SIGNALS:
         return False
     # A peak above the limit cannot be the child's own.
-    return 0.9 * evidence.memory_limit <= evidence.memory_peak <= evidence.memory_limit
+    return 0.9 * limit <= peak <= limit
 
 
 def _faulted(evidence: Evidence) -> bool:
@@ -113,15 +157,16 @@ def _killed(evidence: Evidence) -> bool:
     return evidence.signal is not None
 
 
-_RULES = (
-    (_exit_status_unknown, MISSING_EVIDENCE),
-    (_succeeded, OK),
-    (_killed_by_seccomp, _SECCOMP),
-    (_stopped_after_timeout, _WALL_TIME_LIMIT),
-    (_killed_by_parent, _SENT_BY_PARENT),
-    (_reached_cpu_time_limit, _CPU_TIME_LIMIT),
-    (_reached_output_limit, _OUTPUT_LIMIT),
-    (_reached_memory_limit, _MEMORY_LIMIT),
-    (_faulted, _FAULT),
-    (_killed, _UNATTRIBUTED_SIGNAL),
+_RULES: tuple[tuple[Callable[[Evidence], bool], Verdict, Basis], ...] = (
+    (_exit_status_unknown, MISSING_EVIDENCE, None),
+    (_succeeded, OK, None),
+    (_killed_by_seccomp, _SECCOMP, None),
+    (_stopped_after_timeout, _WALL_TIME_LIMIT, None),
+    (_stopped_by_timeout_program, _WALL_TIME_LIMIT, "told"),
+    (_killed_by_parent, _SENT_BY_PARENT, None),
+    (_reached_cpu_time_limit, _CPU_TIME_LIMIT, None),
+    (_reached_output_limit, _OUTPUT_LIMIT, None),
+    (_reached_memory_limit, _MEMORY_LIMIT, "inferred"),
+    (_faulted, _FAULT, None),
+    (_killed, _UNATTRIBUTED_SIGNAL, None),
 )
