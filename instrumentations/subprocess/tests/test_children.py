@@ -130,7 +130,28 @@ def test_memory(ended: Any, python: Python, larger: int) -> None:
     limited = _address_space(100 << 20)
     subprocess.run(python(ALLOCATE), preexec_fn=limited, stderr=subprocess.DEVNULL, check=False)
     assert ended.verdict() == ("MLE", "kernel", "mle_limit_breach", "memory")
+    assert ended.one()["sandbox.verdict.basis"] == "inferred"
     del held
+
+
+HANDLE = """
+import time
+try:
+    x = []
+    while True: x.append(bytearray(1 << 20))
+except MemoryError:
+    x.clear()
+    time.sleep(0.5)
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@ONE_RECORDER
+def test_a_code_that_the_child_chose_near_its_memory_limit_is_not_memory(ended: Any, python: Python) -> None:
+    subprocess.run(python(HANDLE), preexec_fn=_address_space(100 << 20), check=False)
+    assert ended.verdict() == ("RE", "guest", "re_nonzero_exit", None)
+    assert "sandbox.verdict.basis" not in ended.one()
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -151,6 +172,61 @@ def test_output(ended: Any, python: Python, tmp_path: Path) -> None:
     )
     subprocess.run([*python(code), str(tmp_path / "out")], check=False)
     assert ended.verdict() == ("FSE", "kernel", "fse_limit_exceeded", "output")
+
+
+@pytest.mark.parametrize("name", ["XCPU", "XFSZ"])
+def test_the_signal_of_a_limit_without_such_a_limit(ended: Any, name: str) -> None:
+    subprocess.run(["/bin/sh", "-c", f"kill -{name} $$"], check=False)
+    assert ended.verdict() == ("SIG", "unknown", "sig_unattributed", None)
+    assert ended.one()["sandbox.process.signal"] == f"SIG{name}"
+
+
+@ONE_RECORDER
+@pytest.mark.parametrize(
+    ("script", "code", "expected"),
+    [
+        ("sh -c 'kill -SEGV $$'; exit $?", 139, ("SIG", "guest", "re_fatal_signal", None)),
+        ("sh -c 'kill -SYS $$'; exit $?", 159, ("SV", "kernel", "sv_seccomp", None)),
+        (
+            "(ulimit -St 1; while :; do :; done); exit $?",
+            152,
+            ("TLE", "kernel", "tle_cpu_kernel", "cpu"),
+        ),
+        (
+            "(ulimit -f 1; exec head -c 100000 /dev/zero > {folder}/file); exit $?",
+            153,
+            ("FSE", "kernel", "fse_limit_exceeded", "output"),
+        ),
+        ("timeout 0.1 sleep 600", 124, ("RE", "guest", "re_nonzero_exit", None)),
+        ("exit 77", 77, ("RE", "guest", "re_nonzero_exit", None)),
+    ],
+)
+def test_a_shell_tells_the_signal(ended: Any, tmp_path: Path, script: str, code: int, expected: Any) -> None:
+    command = ["/bin/sh", "-c", f"ulimit -c 0; {script.format(folder=tmp_path)}; exit $?"]
+    subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+    attributes = ended.one()
+    assert attributes["process.exit.code"] == code
+    assert ended.verdict() == expected
+    assert attributes.get("sandbox.verdict.basis") == (None if expected[0] == "RE" else "told")
+
+
+@ONE_RECORDER
+@pytest.mark.parametrize(
+    ("options", "basis"),
+    [([], "told"), (["--foreground", "-s", "KILL"], "told"), (["-s", "KILL"], "inferred")],
+    ids=["exit 124", "exit 137", "killed"],
+)
+def test_timeout_tells_that_time_was_over(ended: Any, options: list[str], basis: str) -> None:
+    subprocess.run(["timeout", *options, "0.1", "sleep", "600"], check=False)
+    assert ended.verdict() == ("TLE", "host", "tle_wall_judge", "wall")
+    assert ended.one()["sandbox.verdict.basis"] == basis
+
+
+@ONE_RECORDER
+def test_timeout_ends_by_the_signal_that_ended_its_command(ended: Any) -> None:
+    subprocess.run(["timeout", "60", "/bin/sh", "-c", "kill -SEGV $$"], check=False)
+    assert ended.verdict() == ("SIG", "guest", "re_fatal_signal", None)
+    assert "sandbox.verdict.basis" not in ended.one()
 
 
 def test_a_fault_is_attributed_to_the_guest(ended: Any, python: Python) -> None:

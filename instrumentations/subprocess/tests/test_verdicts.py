@@ -186,6 +186,15 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("exit 1 of a shell", {"exit_code": 1, "program": "sh", "is_shell": True}, RE),
     ("exit 255 of a shell", {"exit_code": 255, "program": "bash"}, RE),
     ("exit 128 of a shell", {"exit_code": 128, "program": "bash"}, RE),
+    (
+        "timeout, killed by the parent",
+        {
+            "signal": signal.SIGKILL,
+            "program": "timeout",
+            "sent_signals": (SentSignal(signal.SIGKILL, False),),
+        },
+        BY_PARENT,
+    ),
     ("exit 125 of timeout", {"exit_code": 125, "program": "timeout"}, RE),
 ]
 

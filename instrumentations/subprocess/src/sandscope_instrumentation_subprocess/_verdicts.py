@@ -84,6 +84,11 @@ def _killed_by_seccomp(evidence: Evidence) -> bool:
     return evidence.zombie.seccomp_killed
 
 
+def _killed_with_timeout_program(evidence: Evidence) -> bool:
+    """Return whether ``timeout`` was killed: it is in the group of processes to which it sends SIGKILL."""
+    return evidence.program in _TIMEOUT_PROGRAMS and evidence.signal == signal.SIGKILL
+
+
 def _stopped_by_timeout_program(evidence: Evidence) -> bool:
     """Return whether ``timeout`` has stopped its command: it repeats any other signal that has ended the command."""
     return evidence.program in _TIMEOUT_PROGRAMS and evidence.exit_code in _TIMED_OUT
@@ -164,6 +169,7 @@ _RULES: tuple[tuple[Callable[[Evidence], bool], Verdict, Basis], ...] = (
     (_stopped_after_timeout, _WALL_TIME_LIMIT, None),
     (_stopped_by_timeout_program, _WALL_TIME_LIMIT, "told"),
     (_killed_by_parent, _SENT_BY_PARENT, None),
+    (_killed_with_timeout_program, _WALL_TIME_LIMIT, "inferred"),
     (_reached_cpu_time_limit, _CPU_TIME_LIMIT, None),
     (_reached_output_limit, _OUTPUT_LIMIT, None),
     (_reached_memory_limit, _MEMORY_LIMIT, "inferred"),
