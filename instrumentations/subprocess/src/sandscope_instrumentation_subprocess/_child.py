@@ -27,6 +27,7 @@ class Child:
     """A child process and what the parent has observed of it.
 
     Attributes:
+        being_reaped: whether the program reaps it now: it then ends the execution as well.
         pid: its process id.
         execution: begun before the child was spawned.
         exit_time: nanoseconds since 1970, set when its exit is first observed.
@@ -39,6 +40,7 @@ class Child:
         "_clock_offset",
         "_started",
         "_timed_out_until",
+        "being_reaped",
         "execution",
         "exit_time",
         "memory_limit",
@@ -50,6 +52,7 @@ class Child:
     def __init__(self, pid: int, execution: Execution) -> None:
         self.pid = pid
         self.execution = execution
+        self.being_reaped = False
         self.exit_time: int | None = None
         self.memory_limit: int | None = None
         self.memory_peak: int | None = None

@@ -52,6 +52,7 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
                 if exited is None:
                     return 0, 0
                 child.mark_exited()
+                child.being_reaped = True
                 if exited == SUCCESS:
                     result = original(pid, options)
                     registry.on_reaped(child, exited, None, on_watcher_thread=on_watcher_thread)

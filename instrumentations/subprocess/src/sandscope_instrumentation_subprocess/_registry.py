@@ -120,7 +120,8 @@ class Registry:
         try:
             exited = wait_without_reaping(child.pid, os.WNOHANG) if CAN_INSPECT_ZOMBIES else None
         except ChildProcessError:
-            self.on_status_lost(child)
+            if not child.being_reaped:
+                self.on_status_lost(child)
             return
         if exited is not None:
             child.mark_exited()

@@ -52,7 +52,8 @@ def _note(signal: Any, recipients: list[Child]) -> list[Child]:
     """Note a signal before it is sent: afterwards, the child may have been reaped already, on another thread."""
     if not recipients or not isinstance(signal, int):
         return []
-    return [child for child in recipients if _runs(child) and child.note_signal(signal)]
+    new = [child for child in recipients if signal not in child.sent_signals]
+    return [child for child in new if _runs(child) and child.note_signal(signal)]
 
 
 def _forget(signal: Any, noted: list[Child]) -> None:

@@ -140,6 +140,7 @@ def _look(registry: Registry, kind: int, number: int, options: Any) -> Look:
     if exited is None or child is None:
         return _NOTHING
     child.mark_exited()
+    child.being_reaped = True
     return child.pid, inspect_zombie(*exited)
 
 
