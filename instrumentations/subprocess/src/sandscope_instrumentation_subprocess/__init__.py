@@ -48,7 +48,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
             return
         import os
 
-        from sandscope_instrumentation_subprocess import _patch, _reaping
+        from sandscope_instrumentation_subprocess import _asyncio_waits, _patch, _reaping
         from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
 
@@ -73,9 +73,9 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         patches.replace(popen, "_get_handles", _patch.get_handles(recorder))
         if environment.patches_fork_exec:
             patches.replace(module, "_fork_exec", environment.fork_exec)
-        patches.replace(
-            popen, "_execute_child", _patch.execute_child(recorder, registry, environment, waiting)
-        )
+        patch_asyncio = _asyncio_waits.patch_when_imported(patches, registry)
+        execute_child = _patch.execute_child(recorder, registry, environment, waiting, patch_asyncio)
+        patches.replace(popen, "_execute_child", execute_child)
         patches.replace(popen, "wait", _patch.wait(registry, module.TimeoutExpired))
         patches.replace(popen, "communicate", _patch.wait(registry, module.TimeoutExpired))
         if hasattr(module, "_del_safe"):

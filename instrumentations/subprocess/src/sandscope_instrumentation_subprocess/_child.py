@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class Child:
     """
 
     __slots__ = (
+        "_cancelled_until",
         "_clock_offset",
         "_started",
         "_timed_out_until",
@@ -59,7 +61,7 @@ class Child:
         self.sent_signals: dict[int, SentSignal] = {}
         self._started = time.perf_counter_ns()
         self._clock_offset = time.time_ns() - self._started
-        self._timed_out_until = 0
+        self._timed_out_until = self._cancelled_until = 0
 
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
@@ -76,14 +78,32 @@ class Child:
         Args:
             wait_started: as returned by `time.perf_counter_ns`.
         """
-        now = time.perf_counter_ns()
-        waited, life = now - wait_started, now - self._started
-        self._timed_out_until = now + max(waited, _REACTION_TIME) if 2 * waited >= life else 0
+        self._timed_out_until = self._end_of_reaction(wait_started)
+
+    def note_cancelled_wait(self, wait_started: int) -> None:
+        """Note that a wait for the child was cancelled, which asyncio does when a timeout is over.
+
+        Args:
+            wait_started: as returned by `time.perf_counter_ns`.
+        """
+        self._cancelled_until = self._end_of_reaction(wait_started)
 
     def note_signal(self, number: int) -> bool:
         """Note a signal that the program sends; return False if it has sent one of this number before."""
         if number in self.sent_signals:
             return False
-        after_timeout = time.perf_counter_ns() <= self._timed_out_until
+        now = time.perf_counter_ns()
+        after_timeout = now <= self._timed_out_until or (now <= self._cancelled_until and _handles_timeout())
         self.sent_signals[number] = SentSignal(number, after_timeout)
         return True
+
+    def _end_of_reaction(self, wait_started: int) -> int:
+        now = time.perf_counter_ns()
+        waited, life = now - wait_started, now - self._started
+        return now + max(waited, _REACTION_TIME) if 2 * waited >= life else 0
+
+
+def _handles_timeout() -> bool:
+    """Return whether the program is handling a timeout of asyncio at present."""
+    error = sys.exc_info()[1]
+    return isinstance(error, TimeoutError) or type(error).__qualname__ == "TimeoutError"

@@ -37,7 +37,11 @@ _CALLER_DEPTH = 3  # frames above `_caller_waits`: the wrapper, `Popen.__init__`
 
 
 def execute_child(
-    recorder: Recorder, registry: Registry, environment: ChildEnvironment, waiting: Set[CodeType]
+    recorder: Recorder,
+    registry: Registry,
+    environment: ChildEnvironment,
+    waiting: Set[CodeType],
+    patch_asyncio: Callable[[], None],
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a ``Popen._execute_child`` that begins an execution and passes its context to the child.
 
@@ -46,6 +50,7 @@ def execute_child(
         registry: of the children.
         environment: adds the context.
         waiting: the code objects of functions that start a child and wait for it next.
+        patch_asyncio: is called for each child.
     """
 
     def make(original: Callable[..., None]) -> Callable[..., None]:
@@ -54,6 +59,7 @@ def execute_child(
             execution = recorder.begin(_site(given))
             if execution is None:
                 return original(self, *given)
+            patch_asyncio()
             try:
                 original(self, *_with_context(given, environment, execution))
             except BaseException as error:

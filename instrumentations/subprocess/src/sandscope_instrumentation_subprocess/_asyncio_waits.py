@@ -1,0 +1,55 @@
+"""Wrappers around asyncio's ``Process.wait`` and ``communicate``: a wait that a timeout cancels."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sandscope.instrumentation import Patches
+from sandscope_instrumentation_subprocess._registry import Registry
+
+_MODULE = "asyncio.subprocess"
+
+
+def patch_when_imported(patches: Patches, registry: Registry) -> Callable[[], None]:
+    """Make a function that patches ``asyncio.subprocess`` once the program has imported it.
+
+    Args:
+        patches: restore it.
+        registry: of the children.
+    """
+    patched = False
+
+    def patch() -> None:
+        nonlocal patched
+        process = getattr(sys.modules.get(_MODULE), "Process", None)
+        if patched or process is None or patches.undone:
+            return
+        patched = True
+        for name in ("wait", "communicate"):
+            patches.replace(process, name, _wait(registry))
+
+    return patch
+
+
+def _wait(registry: Registry) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    from asyncio import CancelledError
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def wait(self: Any, *args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter_ns()
+            try:
+                return await original(self, *args, **kwargs)
+            except CancelledError:
+                child = registry.get(getattr(self, "pid", None))
+                if child is not None:
+                    child.note_cancelled_wait(started)
+                raise
+
+        return wait
+
+    return make
