@@ -26,6 +26,8 @@ Severity = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
 _MAX_MESSAGE_LENGTH = 1024
 """In characters: guests can choose the messages of their exceptions."""
+_MAX_STACK_TRACE = 4096
+"""In characters: guests can choose the names of their functions."""
 _MAX_ITEMS = 1024
 """The maximum number of attributes, and of events, that an execution keeps. The SDK's limits, 128 by default, apply
 when the execution is exported.
@@ -90,6 +92,8 @@ class Details:
         events: events of the span.
         error_type: the class of the exception that ended the execution.
         error_message: the message of that exception, truncated.
+        explanation: the span's status description, if it is not the verdict's cause.
+        stack_trace: the stack of the code that ran when the execution failed, truncated.
         written: the recorder's buffer for span data that the program has written.
         on_end: callbacks for the end of the execution.
     """
@@ -99,8 +103,10 @@ class Details:
         "error_message",
         "error_type",
         "events",
+        "explanation",
         "measurements",
         "on_end",
+        "stack_trace",
         "written",
     )
 
@@ -110,6 +116,8 @@ class Details:
         self.events: list[Event] = []
         self.error_type: str | None = None
         self.error_message = ""
+        self.explanation: str | None = None
+        self.stack_trace: str | None = None
         self.written: Any = None
         self.on_end: list[OnEnd] = []
 
@@ -131,7 +139,7 @@ class SharedDetails(Details):
     measurements: Any = MappingProxyType({})  # these class attributes replace the slots of `Details`
     events: Any = ()
     on_end: Any = ()
-    error_type = written = None
+    error_type = explanation = stack_trace = written = None
     error_message = ""
 
     @property
@@ -245,9 +253,9 @@ class Execution:
             details = self._ensure_details()
             details.error_type = type(error).__qualname__
             verdict = verdict or self.site.verdict_of(error)
-            # A lone surrogate, for example from an undecodable file name, cannot be exported.
-            text = str(error) if message is None else message
-            details.error_message = text[:_MAX_MESSAGE_LENGTH].encode("utf-8", "replace").decode()
+            if details.explanation is None:
+                text = str(error) if message is None else message
+                details.error_message = _text(text, _MAX_MESSAGE_LENGTH)
         except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("verdict", broken)
             verdict = MISSING_EVIDENCE
@@ -257,6 +265,24 @@ class Execution:
             except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
                 _guard.report("failed", broken)
         self.finish(verdict)
+
+    def explain(self, why: str, stack_trace: str | None = None) -> None:
+        """Say why the execution fails. Has no effect after the end, or if the execution ends without an error.
+
+        Args:
+            why: one line: the span's status description, and the message of the exception on the log record. At most
+                1024 characters are kept.
+            stack_trace: the stack of the code that ran: an ``exception`` event of the span, and an attribute of the
+                log record. At most 4096 characters are kept.
+        """
+        if self.verdict is not None:
+            return
+        try:
+            details = self._ensure_details()
+            details.explanation = details.error_message = _text(why, _MAX_MESSAGE_LENGTH)
+            details.stack_trace = None if stack_trace is None else _text(stack_trace, _MAX_STACK_TRACE)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("execution.explain", error)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes of the span and the log record. Has no effect after the end.
@@ -342,6 +368,11 @@ class Execution:
                 callback(self.verdict or MISSING_EVIDENCE, self.end_time)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 _guard.report("on_end", error)
+
+
+def _text(text: str, most: int) -> str:
+    """Return a text of at most some characters that can be exported: without lone surrogates, as in some file names."""
+    return text[:most].encode("utf-8", "replace").decode()
 
 
 def _copied(attributes: Mapping[str, Any]) -> dict[str, Any]:

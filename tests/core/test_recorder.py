@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from dataclasses import replace
 
@@ -68,6 +69,47 @@ def test_failure_has_verdict_error_and_limit(telemetry: Telemetry) -> None:
     assert log.log_record.attributes["exception.message"] == "no more fuel"
     ((attributes, value),) = telemetry.points("sandbox.limit.violations")
     assert (attributes["sandbox.limit"], value) == ("fuel", 1.0)
+
+
+def test_an_explanation_is_the_status_and_its_stack_trace_an_exception_event(telemetry: Telemetry) -> None:
+    recorder = telemetry.recorder(Scope("scope", "1"))
+    for stack_trace in (None, "s" * 5000):
+        execution = _begin(recorder)
+        execution.explain("too\ud800 slow" + "!" * 2000, stack_trace)
+        execution.fail(ValueError("no more fuel"))
+    short, long = telemetry.spans()
+    assert (short.status.description or "").startswith("too? slow!")
+    assert len(short.status.description or "") == 1024
+    assert short.events == ()
+    (event,) = long.events
+    assert (event.name, event.timestamp) == ("exception", long.end_time)
+    attributes = dict(event.attributes or {})
+    assert attributes.pop("exception.stacktrace") == "s" * 4096
+    assert attributes == {"exception.type": "ValueError", "exception.message": long.status.description}
+    _, log = telemetry.logs()
+    assert (log.log_record.attributes or {})["exception.stacktrace"] == "s" * 4096
+    assert [each for each in Contract().violations(telemetry) if "cause" not in each] == []
+
+
+def test_an_explanation_of_a_success_has_no_effect(telemetry: Telemetry) -> None:
+    execution = _begin(telemetry.recorder(Scope("scope", "1")))
+    execution.explain("nothing", "nowhere")
+    execution.finish()
+    execution.explain("too late")
+    (span,) = telemetry.spans()
+    assert (span.status.status_code, span.status.description, span.events) == (StatusCode.UNSET, None, ())
+
+
+def test_an_execution_may_be_begun_after_its_start(telemetry: Telemetry) -> None:
+    recorder, now = telemetry.recorder(Scope("scope", "1")), time.time_ns()
+    execution = recorder.begin_at(_begin(recorder).site, now - 2_000_000_000)
+    assert execution is not None
+    execution.fail(ValueError())
+    (span,) = telemetry.spans()
+    assert 0 <= abs((span.start_time or 0) - (now - 2_000_000_000)) < 1_000_000_000
+    assert 2 <= execution.duration < 60
+    (log,) = telemetry.logs()
+    assert (log.log_record.attributes or {})["sandbox.duration"] == pytest.approx(execution.duration)
 
 
 def test_an_attached_execution_is_the_parent_of_spans_inside(telemetry: Telemetry) -> None:

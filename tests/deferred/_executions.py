@@ -132,6 +132,7 @@ def details(draw: st.DrawFn) -> Details | None:
     made.events = draw(st.one_of(st.just([]), st.lists(events, max_size=3)))
     if draw(st.booleans()):
         made.error_type, made.error_message = draw(_words), draw(_broken_words)
+        made.explanation, made.stack_trace = draw(st.none() | _words), draw(st.none() | _words)
     return made
 
 

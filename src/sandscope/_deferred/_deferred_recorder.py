@@ -9,12 +9,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from sandscope import _guard, _internals
+from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
 from sandscope._deferred._compiled import HotPath
-from sandscope._deferred._deferred_execution import recorded_by
+from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
 from sandscope._deferred._encode import Encoder
 from sandscope._deferred._pipeline import Pipeline
-from sandscope._execution import Measurement, Value
+from sandscope._execution import Execution, Measurement, Site, Value
 from sandscope._metric import Metric
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._recording._emitter import MAX_PENDING, Emitter
@@ -98,6 +99,15 @@ class DeferredRecorder(HotPath, Emitter):
                 self._pending_values.append(measurement)
         for metric, with_attributes, values in series.values():
             self.aggregator.write(metric, with_attributes, values)
+
+    def begin_at(self, site: Site, start_time: int) -> Execution | None:
+        """See `Recorder.begin_at`."""
+        if self.fallback is not None:
+            return self.fallback.begin_at(site, start_time)
+        execution = self.begin(site)
+        if isinstance(execution, DeferredExecution):
+            execution.started = min(execution.started, start_time - _clock.offset)
+        return execution
 
     def check_context(self, context: Context) -> Begin | None:
         """See `HotPath.check_context`."""

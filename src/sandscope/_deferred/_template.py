@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk._logs import LogRecordLimits
 from opentelemetry.sdk.trace import SpanLimits
+from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 from sandscope._deferred import _clock, _messages, _readable, _wire
@@ -45,7 +46,10 @@ class NoTemplate(Exception):  # noqa: N818 -- not an error: the SDK's encoder is
 class SpanTemplate:
     """An encoded span without ids, trace state, timestamps and the execution's own attributes."""
 
-    __slots__ = ("_after", "_before", "_child", "_flags", "_head", "_own", "_root", "pieces")
+    __slots__ = (
+        *("_after", "_before", "_child", "_failed", "_flags", "_head", "_own", "_root", "_status"),
+        "pieces",
+    )
 
     pieces: tuple[bytes, ...]
 
@@ -59,10 +63,10 @@ class SpanTemplate:
         attributes = example.span_data(limits).fields["attributes"]
         self._own = _OwnAttributes(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
         self._head = _messages.span_head(example.name, example.kind) + _START_TIME
-        self._before, after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_PLACEHOLDER,))
-        self._after = after + _messages.status(example.status)
+        self._before, self._after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_PLACEHOLDER,))
+        self._failed, self._status = verdict.status != "OK", _messages.status(example.status)
         self._flags = (_messages.span_flags(False), _messages.span_flags(True))
-        after = self._after + self._flags[False]
+        after = self._after + self._status + self._flags[False]
         tail = self._before + after
         length = len(_TRACE_ID + _SPAN_ID + self._head + _END_TIME + tail) + 16 + 8 + 8 + 8
         self._root = (_messages.record_of(length) + _TRACE_ID, tail)
@@ -72,7 +76,8 @@ class SpanTemplate:
 
     def fits(self, details: Details) -> bool:
         """Return whether the template can encode an execution with these details."""
-        return details.written is None and not details.events and self._own.fit(details.attributes)
+        written = details.written is not None or details.events or details.stack_trace is not None
+        return not written and self._own.fit(details.attributes)
 
     def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
         """Return the encoded span of an execution for which `fits` is true."""
@@ -81,7 +86,10 @@ class SpanTemplate:
         trace, span, offset = trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big"), _clock.offset
         times = _times(execution.started + offset, _END_TIME, execution.ended + offset)
         details = execution.details
-        if state is DEFAULT_TRACE_STATE and (details is None or not details.attributes):
+        status = self._status
+        if self._failed and details is not None and details.explanation is not None:
+            status = _messages.status(Status(StatusCode.ERROR, details.explanation))
+        if state is DEFAULT_TRACE_STATE and status is self._status and not (details and details.attributes):
             if parent is None:
                 start, tail = self._root
                 return start, trace, _SPAN_ID, span, self._head, times, tail
@@ -96,7 +104,7 @@ class SpanTemplate:
             times,
             self._before,
             b"" if details is None else _wire.attributes(_messages.SPAN_ATTRIBUTES, details.attributes),
-            self._after,
+            self._after + status,
             self._flags[parent is not None and parent[2]],
         )
         return _messages.record_of(sum(map(len, fields))), *fields
@@ -152,9 +160,9 @@ class LogTemplate:
 
     def fits(self, details: Details) -> bool:
         """Return whether the template can encode an execution with these details."""
-        return self._own.fit(details.attributes) and (
-            not self._has_message or self._own.fits(details.error_message)
-        )
+        if details.stack_trace is not None or not self._own.fit(details.attributes):
+            return False
+        return not self._has_message or self._own.fits(details.error_message)
 
     def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
         """Return the encoded log record of an execution."""

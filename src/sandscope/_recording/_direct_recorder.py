@@ -46,7 +46,7 @@ class DirectExecution(Execution):
 
     recorder: DirectRecorder
 
-    def __init__(self, recorder: DirectRecorder, site: Site) -> None:
+    def __init__(self, recorder: DirectRecorder, site: Site, start_time: int | None = None) -> None:
         self.site = site
         self.verdict = None
         self.details = None
@@ -58,6 +58,9 @@ class DirectExecution(Execution):
         self._end_time = 0
         self._start_time = time.time_ns()
         self._clock = time.perf_counter_ns()
+        if start_time is not None:
+            self._clock -= self._start_time - start_time
+            self._start_time = start_time
 
     @property
     def context(self) -> Context:
@@ -123,9 +126,13 @@ class DirectRecorder(Emitter):
 
     def begin(self, site: Site) -> Execution | None:
         """See `Recorder.begin`."""
+        return self.begin_at(site, None)
+
+    def begin_at(self, site: Site, start_time: int | None) -> Execution | None:
+        """See `Recorder.begin_at`."""
         if not is_instrumentation_enabled():
             return None
-        execution = DirectExecution(self, site)
+        execution = DirectExecution(self, site, start_time)
         try:
             execution.start()
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

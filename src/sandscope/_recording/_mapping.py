@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry._logs import SeverityNumber
 
-from sandscope._execution import Execution, Site, Value
+from sandscope._execution import Details, Execution, Site, Value
 from sandscope._metric import DURATION, EXECUTIONS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
@@ -20,6 +20,7 @@ SECONDS = "sandbox.duration"
 ERROR_TYPE = "error.type"
 EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"
+EXCEPTION_STACK_TRACE = "exception.stacktrace"
 COMPONENT = "sandscope.component"
 
 _SEVERITIES = {
@@ -44,6 +45,11 @@ def verdict_attributes(verdict: Verdict, error_type: str | None) -> dict[str, Va
     if verdict.status != "OK":
         attributes[ERROR_TYPE] = error_type or verdict.cause
     return attributes
+
+
+def status_description(verdict: Verdict, details: Details | None) -> str:
+    """Return the status description of a span whose verdict is not OK."""
+    return verdict.cause if details is None or details.explanation is None else details.explanation
 
 
 def end_attributes(execution: Execution) -> dict[str, Value]:
@@ -111,6 +117,16 @@ def log_attributes(execution: Execution) -> dict[str, Value]:
         SECONDS: execution.duration,
     }
     if details is not None and details.error_type is not None and ERROR_TYPE in attributes:
-        attributes[EXCEPTION_TYPE] = details.error_type
-        attributes[EXCEPTION_MESSAGE] = details.error_message
+        attributes |= exception_attributes(details)
+    return attributes
+
+
+def exception_attributes(details: Details) -> dict[str, Value]:
+    """Return the attributes of an exception, on the log record and on the span's event."""
+    attributes: dict[str, Value] = {
+        EXCEPTION_TYPE: details.error_type or "",
+        EXCEPTION_MESSAGE: details.error_message,
+    }
+    if details.stack_trace is not None:
+        attributes[EXCEPTION_STACK_TRACE] = details.stack_trace
     return attributes

@@ -29,6 +29,14 @@ class Recorder(Logs, Protocol):
             The execution, or None if instrumentation is suppressed.
         """
 
+    def begin_at(self, site: Site, start_time: int) -> Execution | None:
+        """Begin an execution that has started earlier: one that is worth recording only because it failed.
+
+        Args:
+            site: as for `begin`.
+            start_time: nanoseconds since the epoch.
+        """
+
     def wrap_method(
         self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
     ) -> Callable[..., Any]:

@@ -17,7 +17,11 @@ def write_events(span: Span, details: Details) -> None:
 def write_end(execution: Execution, span: Span) -> None:
     """Write the execution's attributes and events to its span; after the end, also the verdict and the status."""
     span.set_attributes(_mapping.end_attributes(execution))
-    if execution.details is not None:
-        write_events(span, execution.details)
-    if execution.verdict is not None and execution.verdict.status != "OK":
-        span.set_status(Status(StatusCode.ERROR, execution.verdict.cause))
+    details, verdict = execution.details, execution.verdict
+    if details is not None:
+        write_events(span, details)
+    if verdict is None or verdict.status == "OK":
+        return
+    if details is not None and details.stack_trace is not None:
+        span.add_event("exception", _mapping.exception_attributes(details), execution.end_time)
+    span.set_status(Status(StatusCode.ERROR, _mapping.status_description(verdict, details)))
