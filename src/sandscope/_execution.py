@@ -254,7 +254,7 @@ class Execution:
             details.error_type = type(error).__qualname__
             verdict = verdict or self.site.verdict_of(error)
             if details.explanation is None:
-                text = str(error) if message is None else message
+                text = _message_of(error) if message is None else message
                 details.error_message = _text(text, _MAX_MESSAGE_LENGTH)
         except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("verdict", broken)
@@ -368,6 +368,14 @@ class Execution:
                 callback(self.verdict or MISSING_EVIDENCE, self.end_time)
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 _guard.report("on_end", error)
+
+
+def _message_of(error: BaseException) -> str:
+    """Return the message of an exception, or nothing if its class cannot say it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 -- a program's class may do anything
+        return ""
 
 
 def _text(text: str, most: int) -> str:

@@ -180,7 +180,7 @@ def test_wrong_use_raises_what_plain_wasmtime_raises(load: Any, request: pytest.
     instrumented = request.getfixturevalue("instrumented")
     assert _wrong_uses(load) == plain
     causes = [(span.attributes or {})["sandbox.verdict.cause"] for span in instrumented.spans()]
-    assert causes == ["ie_host_error"] * 7
+    assert causes == ["ie_invalid_call"] * 7
 
 
 def test_suppressed_instrumentation_records_nothing(instrumented: Telemetry, load: Any) -> None:

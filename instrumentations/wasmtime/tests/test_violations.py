@@ -65,7 +65,8 @@ def test_a_trapped_access_is_an_event_of_its_call(calls: int, instrumented: Tele
     for span, log in zip(instrumented.spans(), instrumented.logs("sandbox.security"), strict=True):
         assert log.log_record.span_id == span.context.span_id
         assert log.log_record.trace_id == span.context.trace_id
-        (event,) = span.events
+        event, exception = span.events
+        assert exception.name == "exception"
         assert (event.name, dict(event.attributes or {})) == (
             "sandbox.security",
             dict(log.log_record.attributes or {}),
@@ -116,7 +117,7 @@ def test_a_trap_that_propagates_through_several_calls_is_one_event(
         exports["run"](store)
     (log,) = instrumented.logs("sandbox.security")
     assert log.log_record.span_id == instrumented.spans("wasm f")[0].context.span_id
-    assert instrumented.spans("wasm run")[0].events == ()
+    assert [event.name for event in instrumented.spans("wasm run")[0].events] == ["exception"]
 
 
 def test_out_of_fuel_has_the_fuel_that_was_set(instrumented: Telemetry, load: Any) -> None:
@@ -200,8 +201,13 @@ def test_an_unknown_import_is_refused(instrumented: Telemetry) -> None:
             "sandbox.capability": "filesystem",
         }
     ]
-    (log,) = instrumented.logs()
-    assert log.log_record.span_id == instrumented.spans("user")[0].context.span_id
+    (log,) = instrumented.logs("sandbox.security")
+    (span,) = instrumented.spans("wasm instantiate")
+    assert log.log_record.span_id == span.context.span_id
+    assert span.parent == instrumented.spans("user")[0].context
+    assert (
+        span.status.description == "unknown import: `wasi_snapshot_preview1::path_open` has not been defined"
+    )
     assert counted(instrumented, "security") == {("instantiate", "sv_unknown_import"): 1}
 
 
@@ -257,7 +263,7 @@ def test_a_trap_in_a_start_function_is_counted_as_an_instantiation(instrumented:
 
 
 class SilentError(Exception):
-    """An exception whose message must not be read."""
+    """An exception whose message cannot be read."""
 
     def __str__(self) -> str:
         raise AssertionError
@@ -273,6 +279,8 @@ def test_what_a_host_function_raises_in_a_start_function_is_neither(instrumented
     with pytest.raises(SilentError):
         wasmtime.Instance(store, module, [function])
     assert counted(instrumented, "security") == counted(instrumented, "limit") == {}
+    (span,) = instrumented.spans("wasm instantiate")
+    assert (span.attributes or {})["sandbox.verdict.cause"] == "ie_host_error"
 
 
 GROWN: dict[str, tuple[str, dict[str, int], str, int | None]] = {

@@ -70,7 +70,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
             _probe.patch(module, patches, recorder, output=settings.output)
         patches.replace(module.Func, "__call__", recording(recorder, settings))
         if module.__name__ == "wasmtime.component":
-            _instances.patch_component(module, patches, recorder)
+            _instances.patch_component(module, patches, recorder, settings)
             _module_cache.patch_component(module, patches, recorder)
             if settings.spans != "off":
                 _functions.patch_component(module, patches)
@@ -81,7 +81,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
             _store_state.patch(module, patches, recorder)
             _fuel.patch(module, patches, measured=settings.fuel)
             _memory.patch(module, patches)
-            _instances.patch_module(module, patches, recorder)
+            _instances.patch_module(module, patches, recorder, settings)
             _exports.patch(module, patches, named=settings.spans != "off")
             _violations.patch(module, patches, recorder)
             _module_cache.patch_module(module, patches, recorder)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from sandscope.instrumentation import Recorder
 from sandscope_instrumentation_wasmtime._measures._calls import measuring
+from sandscope_instrumentation_wasmtime._nesting import nesting
 from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 from sandscope_instrumentation_wasmtime._sites import COUNTED, TAG, UNNAMED
 
 _NO_TAG = "_sandscope_none"
 """An attribute that no function has."""
-
-
-class _Nesting(threading.local):
-    """Whether this thread is inside a guest's call."""
-
-    inside = False
-
-
-_nesting = _Nesting()
 
 
 def recording(recorder: Recorder, settings: WasmtimeSettings) -> Callable[[Any], Any]:
@@ -46,12 +37,12 @@ def recording(recorder: Recorder, settings: WasmtimeSettings) -> Callable[[Any],
 def _outermost(traced: Callable[..., Any], counted: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(traced)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if _nesting.inside:
+        if nesting.inside:
             return counted(*args, **kwargs)
-        _nesting.inside = True
+        nesting.inside = True
         try:
             return traced(*args, **kwargs)
         finally:
-            _nesting.inside = False
+            nesting.inside = False
 
     return call

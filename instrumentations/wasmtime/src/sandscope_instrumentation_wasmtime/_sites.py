@@ -6,11 +6,16 @@ its `Site`. No table here holds on to them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Site, Value
 from sandscope_instrumentation_wasmtime._evidence._host_errors import verdict_of_call, verdict_of_host
-from sandscope_instrumentation_wasmtime._evidence._violations import report_failed_call
+from sandscope_instrumentation_wasmtime._evidence._violations import (
+    report_failed_call,
+    report_failed_instantiation,
+    verdict_of_instantiation,
+)
 from sandscope_instrumentation_wasmtime._names._traits import Traits, traits_of
 
 TAG = "_sandscope"
@@ -58,6 +63,22 @@ COUNTED = Site(
 """Any function's calls where they have no spans: metrics know no names."""
 
 
+def instantiation_site(module: str | None) -> Site:
+    """Return the site of a guest's instantiations, which are executions if they run code or fail."""
+    return Site(
+        "wasmtime",
+        "instantiate",
+        "wasm instantiate",
+        attributes={MODULE: module[:_LONGEST]} if module else {},
+        verdict_of=verdict_of_instantiation,
+        failed=report_failed_instantiation,
+    )
+
+
+COUNTED_INSTANTIATION = replace(instantiation_site(None), traced=False)
+"""Any guest's instantiations where they have no spans."""
+
+
 def host_site(function: str | None) -> Site:
     """Return the site of a host function's calls.
 
@@ -99,16 +120,19 @@ class Guest:
         traits: what its type says; None until a module is instantiated, and for components.
         exports: what its instances export; None until a program asks the first of them.
         telemetry_imports: the host functions for telemetry that it imports; None until it is linked.
+        starts: an instantiation runs code: it has a start function.
     """
 
-    __slots__ = ("_sites", "exports", "name", "telemetry_imports", "traits")
+    __slots__ = ("_instantiation", "_sites", "exports", "name", "starts", "telemetry_imports", "traits")
 
     def __init__(self, name: str | None) -> None:
         self.name = name
         self.traits: Traits | None = None
         self.exports: Exports | None = None
         self.telemetry_imports: tuple[tuple[str, str], ...] | None = None
+        self.starts = False
         self._sites: dict[str | None, Site] = {}
+        self._instantiation: Site | None = None
 
     def site(self, function: str | None) -> Site:
         """Return the one site of an exported function, None if its name is not known."""
@@ -117,6 +141,12 @@ class Guest:
             isolated = self.traits is not None and self.traits.isolated
             site = self._sites[function] = call_site(self.name, function, isolated=isolated)
         return site
+
+    def instantiation(self) -> Site:
+        """Return the one site of its instantiations."""
+        if self._instantiation is None:
+            self._instantiation = instantiation_site(self.name)
+        return self._instantiation
 
 
 def instantiated(module: Any) -> Guest:

@@ -17,6 +17,8 @@ from sandscope_instrumentation_wasmtime._evidence._traps import (
 )
 
 HOST_ERROR = Verdict("IE", "host", "ie_host_error")
+INVALID_CALL = Verdict("IE", "host", "ie_invalid_call")
+LINK = Verdict("IE", "host", "ie_link")
 EXIT_CODE = Verdict("RE", "guest", "re_exit_code")
 UNKNOWN_IMPORT = Verdict("SV", "engine", "sv_unknown_import")
 
@@ -40,7 +42,8 @@ MESSAGES = (  # messages of errors that are not traps
     (re.compile(r"(?:return|string|list) pointer not aligned"), COMPONENT_VALUE),
     (re.compile(r"\s*unknown handle index \d+$", re.MULTILINE), COMPONENT_VALUE),
     (re.compile(r"\s*unknown import: `[^`\n]*` has not been defined$", re.MULTILINE), UNKNOWN_IMPORT),
-    (re.compile(r"too (?:few|many) parameters provided: "), HOST_ERROR),
+    (re.compile(r"too (?:few|many) parameters provided: "), INVALID_CALL),
+    (re.compile(r"expected \d+ imports, found \d+"), LINK),
     (re.compile(r"\s*python exception$", re.MULTILINE), HOST_ERROR),
 )
 
@@ -100,6 +103,8 @@ def _by_message(error: BaseException) -> Verdict:
     message = str(error).rstrip()
     if message.endswith("` has not been defined"):  # the name before it is chosen by the guest
         return UNKNOWN_IMPORT
+    if message.startswith("incompatible import type for `"):
+        return LINK
     # Only the last cause: the backtrace before it contains names that are chosen by the guest.
     cause = message.rpartition("Caused by:")[2]
     trap = _TRAP_MESSAGE.search(cause)

@@ -14,13 +14,17 @@ from typing import Any
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from sandscope.instrumentation import Verdict
-from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, has_code, verdict_of
+from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, INVALID_CALL, has_code, verdict_of
 
 _RERAISING = {
     ("wasmtime._func", "maybe_raise_last_exn"),
     ("wasmtime.component._enter", "maybe_raise_last_exn"),
 }
 """wasmtime's functions (module and name) that raise the last exception of the process."""
+
+
+_ENTERED = {"trap", "run"}
+"""Variables of wasmtime's methods `Func.__call__`, one of each, that are set when the guest is entered."""
 
 
 class _Thread(threading.local):
@@ -60,7 +64,9 @@ def verdict_of_call(error: BaseException) -> Verdict:
     """
     verdict, _thread.host_error = _thread.host_error, None
     if verdict is None:
-        verdict = verdict_of(_engine_error(error))
+        verdict = verdict_of(engine_error(error))
+        if verdict == HOST_ERROR and isinstance(error, Exception) and not _reached_guest(error):
+            verdict = INVALID_CALL
     try:
         _thread.last_failure = weakref.ref(error), verdict
     except (
@@ -70,7 +76,25 @@ def verdict_of_call(error: BaseException) -> Verdict:
     return verdict
 
 
-def _engine_error(error: BaseException) -> BaseException:
+def comes_from_engine(error: BaseException) -> bool:
+    """Return whether the engine, or a host function that the guest has called, raised an exception."""
+    if type(error).__module__.startswith("wasmtime.") or _thread.host_error is not None:
+        return True
+    return any(
+        (frame.f_globals.get("__name__"), frame.f_code.co_name) in _RERAISING
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+
+
+def _reached_guest(error: BaseException) -> bool:
+    """Return whether wasmtime had checked and converted the arguments of a call before an exception was raised."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "__call__" and frame.f_globals.get("__name__", "").startswith("wasmtime."):
+            return not _ENTERED.isdisjoint(frame.f_locals)
+    return False
+
+
+def engine_error(error: BaseException) -> BaseException:
     """Return the trap or error of this call, in case wasmtime raised the last exception of the process instead."""
     caller = None
     for frame, _ in traceback.walk_tb(error.__traceback__):

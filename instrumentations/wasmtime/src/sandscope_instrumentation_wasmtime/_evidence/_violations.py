@@ -1,7 +1,7 @@
-"""Security violations and limits that were reached: log records, and events of the call's span.
+"""Why executions fail: the engine's reason; violations and limits, as log records and events of the span.
 
-For a call, the recorder counts them by the verdict. Those outside of calls are counted here: failed
-instantiations, and memories and tables that the host could not grow.
+The recorder counts violations and limits by the verdict. Those outside of executions are counted here: memories and
+tables that the host could not grow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from sandscope.instrumentation import (
     LIMIT_VIOLATIONS,
-    SECURITY_VIOLATIONS,
     Execution,
     Patches,
     Recorder,
@@ -23,16 +22,24 @@ from sandscope.instrumentation import (
 )
 from sandscope_instrumentation_wasmtime._after_call import after_failure
 from sandscope_instrumentation_wasmtime._evidence._capabilities import CAPABILITY, capability_of
-from sandscope_instrumentation_wasmtime._evidence._host_errors import verdict_of_call
+from sandscope_instrumentation_wasmtime._evidence._engine_messages import (
+    backtrace_of,
+    engine_message,
+    reason_of,
+)
+from sandscope_instrumentation_wasmtime._evidence._host_errors import engine_error, verdict_of_call
 from sandscope_instrumentation_wasmtime._evidence._limit_messages import LIMIT_MESSAGES, limit_attributes
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, STATE, StoreState, state_of
-from sandscope_instrumentation_wasmtime._verdicts import UNKNOWN_IMPORT
+from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, UNKNOWN_IMPORT
 
+EXIT_CODE = "wasm.exit_code"
 SECURITY = "sandbox.security"
 RESOURCE = "sandbox.resource"
 _RUNTIME: dict[str, Value] = {"sandbox.runtime": "wasmtime"}
 _COMPONENT = "wasmtime.violations"
 _LONGEST = 128
+_METHODS = {"__call__", "__init__", "instantiate"}
+"""wasmtime's methods that call a function or make an instance in their argument ``store``."""
 
 
 class _Thread(threading.local):
@@ -45,12 +52,7 @@ _thread = _Thread()
 
 
 def patch(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
-    """Report imports that cannot be linked, and memories and tables that the host cannot grow."""
-    patches.replace(
-        wasmtime.Linker,
-        "instantiate_pre",
-        after_failure(_COMPONENT, lambda error, *_, **__: report_failed_instantiation(recorder, None, error)),
-    )
+    """Report memories and tables that the host cannot grow."""
     for kind, limit, argument in (
         (wasmtime.Memory, "memory", "memory_size"),
         (wasmtime.Table, "table", "table_elements"),
@@ -61,68 +63,75 @@ def patch(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
 
 
 def report_failed_call(execution: Execution, verdict: Verdict, error: BaseException) -> None:
-    """Report a call that is about to end with a violation or a limit.
+    """Explain a call that is about to end, and report it if it ends with a violation or a limit.
 
     Args:
         execution: the call.
         verdict: on the call.
         error: the exception that it raised.
     """
+    code = getattr(error, "code", None) if type(error).__module__.startswith("wasmtime.") else None
+    if isinstance(code, int) and execution.site.traced:
+        execution.set_attributes({EXIT_CODE: code})
     if verdict.status == "OK":
         return
-    state = _state_from_traceback(error)
-    if state is not None and execution.site.traced:
-        execution.set_attributes({SANDBOX_ID: state.number})
+    state = _explain(execution, verdict, error)
     if (verdict.status != "SV" and verdict.limit is None) or _was_reported(error):
         return
-    attributes = {**_store_attributes(state), **execution.site.attributes}
     if verdict.limit is not None:
-        name = RESOURCE
-        attributes |= _limit_attributes(verdict.limit, state, _engine_message(error))
+        attributes = _limit_attributes(verdict.limit, state, engine_message(error))
+        _report(execution, RESOURCE, state, attributes, verdict.cause)
     else:
-        name = SECURITY
-        attributes |= _violation_attributes(verdict.cause, "trapped")
+        _report(execution, SECURITY, state, _violation_attributes(verdict.cause, "trapped"), verdict.cause)
+
+
+def verdict_of_instantiation(error: BaseException) -> Verdict:
+    """Return the verdict on an instantiation that raised."""
+    verdict = verdict_of_call(error)
+    return verdict if unknown_import(error) is None else UNKNOWN_IMPORT
+
+
+def report_failed_instantiation(execution: Execution, verdict: Verdict, error: BaseException) -> None:
+    """Explain an instantiation that is about to end, and report it: see `report_failed_call`."""
+    missing = unknown_import(error)
+    if missing is None:
+        report_failed_call(execution, verdict, error)
+        return
+    state = _explain(execution, verdict, error)
+    module, name = missing
+    resource = (f"{module}::{name}" if module else name)[:_LONGEST]
+    attributes = _violation_attributes(UNKNOWN_IMPORT.cause, "refused", resource)
+    capability = capability_of(module, name)
+    if capability is not None:
+        attributes[CAPABILITY] = capability
+    _was_reported(error)
+    _report(execution, SECURITY, state, attributes, f"unknown import {resource}")
+
+
+def _explain(execution: Execution, verdict: Verdict, error: BaseException) -> StoreState | None:
+    """Tell an execution why it fails, and the number of its store. Return what is known of the store."""
+    state = _state_from_traceback(error)
+    if execution.site.traced:
+        if state is not None:
+            execution.set_attributes({SANDBOX_ID: state.number})
+        message = "" if verdict == HOST_ERROR else engine_message(engine_error(error))
+        if message:
+            execution.explain(reason_of(message), backtrace_of(message))
+    return state
+
+
+def _report(
+    execution: Execution, name: str, state: StoreState | None, attributes: dict[str, Value], what: str
+) -> None:
+    attributes = {**_store_attributes(state), **execution.site.attributes, **attributes}
     if execution.site.traced:
         execution.add_event(name, attributes)
-    body = f"{execution.site.name}: {verdict.cause}"
-    execution.log(name, body, severity="WARN", attributes=attributes)
-
-
-def report_failed_instantiation(recorder: Recorder, state: StoreState | None, error: BaseException) -> None:
-    """Count and report an instantiation that failed with a violation or a limit.
-
-    Args:
-        recorder: gets both.
-        state: of the store, if it is known.
-        error: the exception that was raised.
-    """
-    verdict, message, attributes = verdict_of_call(error), _engine_message(error), _store_attributes(state)
-    limit = next((each.limit for each in LIMIT_MESSAGES if each.pattern.match(message)), verdict.limit)
-    missing = unknown_import(error)
-    point: dict[str, Value] = {**_RUNTIME, "sandbox.operation": "instantiate"}
-    if limit is not None:
-        recorder.measure(LIMIT_VIOLATIONS, 1, {**point, "sandbox.limit": limit})
-        attributes |= _limit_attributes(limit, state, message)
-        recorder.log(RESOURCE, f"instantiate: {limit}", severity="WARN", attributes=attributes)
-    elif missing is not None:
-        module, name = missing
-        resource = (f"{module}::{name}" if module else name)[:_LONGEST]
-        capability = capability_of(module, name)
-        recorder.measure(SECURITY_VIOLATIONS, 1, {**point, "sandbox.verdict.cause": UNKNOWN_IMPORT.cause})
-        attributes |= _violation_attributes(UNKNOWN_IMPORT.cause, "refused", resource)
-        if capability is not None:
-            attributes[CAPABILITY] = capability
-        body = f"instantiate: unknown import {resource}"
-        recorder.log(SECURITY, body, severity="WARN", attributes=attributes)
-    elif verdict.status == "SV":
-        recorder.measure(SECURITY_VIOLATIONS, 1, {**point, "sandbox.verdict.cause": verdict.cause})
-        attributes |= _violation_attributes(verdict.cause, "trapped")
-        recorder.log(SECURITY, f"instantiate: {verdict.cause}", severity="WARN", attributes=attributes)
+    execution.log(name, f"{execution.site.name}: {what}", severity="WARN", attributes=attributes)
 
 
 def unknown_import(error: BaseException) -> tuple[str, str] | None:
     """Return module and name of an import that is not defined; the module is empty for a component's import."""
-    before, _, rest = _engine_message(error).partition("`")
+    before, _, rest = engine_message(error).partition("`")
     if before == "unknown import: ":
         module, _, name = rest.partition("::")
         return module, name.rpartition("` has not been defined")[0] or name
@@ -133,7 +142,7 @@ def unknown_import(error: BaseException) -> tuple[str, str] | None:
 
 def _report_failed_grow(recorder: Recorder, limit: str, argument: str) -> Callable[..., None]:
     def report(error: Exception, _grown: Any, store: Any = None, *_args: Any, **_kwargs: Any) -> None:
-        if not _engine_message(error).startswith("failed to grow "):
+        if not engine_message(error).startswith("failed to grow "):
             return
         state = state_of(store)
         given = None if state is None else state.limits.get(argument)
@@ -168,18 +177,10 @@ def _limit_attributes(limit: str, state: StoreState | None, message: str) -> dic
     return limit_attributes(limit)
 
 
-def _engine_message(error: BaseException) -> str:
-    """Return the engine's message without the backtrace of the host, which some versions add; else nothing."""
-    if not type(error).__module__.startswith("wasmtime."):
-        return ""  # the program's exception may run code of the program to make its message
-    message, backtrace, rest = str(error).rpartition("\n\nStack backtrace:")
-    return message if backtrace else rest
-
-
 def _state_from_traceback(error: BaseException) -> StoreState | None:
-    """Return the state of the store that the call was made with, from wasmtime's own frame."""
+    """Return the state of the store of a call or instantiation, from wasmtime's own frame."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == "__call__" and frame.f_globals.get("__name__", "").startswith("wasmtime."):
+        if frame.f_code.co_name in _METHODS and frame.f_globals.get("__name__", "").startswith("wasmtime."):
             state: StoreState | None = getattr(frame.f_locals.get("store"), STATE, None)
             return state
     return None

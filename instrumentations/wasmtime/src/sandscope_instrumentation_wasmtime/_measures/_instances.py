@@ -14,11 +14,14 @@ from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from sandscope.instrumentation import Measurement, Metric, Patches, Recorder, report_error
-from sandscope_instrumentation_wasmtime._after_call import after_success
-from sandscope_instrumentation_wasmtime._evidence import _capabilities, _violations
+from sandscope_instrumentation_wasmtime._after_call import after_failure, after_success
+from sandscope_instrumentation_wasmtime._evidence import _capabilities
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
+from sandscope_instrumentation_wasmtime._measures._instantiations import Instantiations
 from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState
 from sandscope_instrumentation_wasmtime._names import _references
+from sandscope_instrumentation_wasmtime._names._start_function import has_start_function
+from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 from sandscope_instrumentation_wasmtime._sites import TAG, Guest, guest_of, instantiated
 
 ACTIVE = Metric("wasm.active.instances", "updowncounter", "{instance}", "Instances whose store lives")
@@ -33,32 +36,48 @@ DESTRUCTION = Metric(
     "wasm.instance.destruction", "counter", "{instance}", "Instances that ended with their store"
 )
 
+_COMPONENT = "wasmtime.instantiate"
+"""Under which errors of this file are counted."""
 _ONE_BEGAN: tuple[Measurement, ...] = ((ACTIVE, 1, None),)
 
 GuestOf = Callable[[Any], Guest]
 """Returns what is known of a module, component or prepared instance."""
 
 
-def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
+def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder, settings: WasmtimeSettings) -> None:
     """Follow instances of core modules, and the end of stores."""
-    patches.replace(wasmtime.Instance, "__init__", _instantiating(recorder, instantiated, 4))
-    patches.replace(wasmtime.Linker, "instantiate", _instantiating(recorder, instantiated, 3))
-    patches.replace(wasmtime.Linker, "instantiate_pre", after_success("wasmtime.instantiate", _prepared))
+    executions = Instantiations(recorder, settings)
+    patches.replace(wasmtime.Module, "__init__", after_success(_COMPONENT, _compiled))
+    patches.replace(wasmtime.Instance, "__init__", _instantiating(recorder, executions, instantiated, 4))
+    patches.replace(wasmtime.Linker, "instantiate", _instantiating(recorder, executions, instantiated, 3))
+    patches.replace(wasmtime.Linker, "instantiate_pre", after_success(_COMPONENT, _prepared))
+    patches.replace(wasmtime.Linker, "instantiate_pre", after_failure(_COMPONENT, _not_prepared(executions)))
     if hasattr(wasmtime, "InstancePre"):
-        patches.replace(wasmtime.InstancePre, "instantiate", _instantiating(recorder, guest_of))
+        patches.replace(wasmtime.InstancePre, "instantiate", _instantiating(recorder, executions, guest_of))
     patches.replace(wasmtime.Store, "_delete", _deleting)
 
 
-def patch_component(component: Any, patches: Patches, recorder: Recorder) -> None:
+def patch_component(component: Any, patches: Patches, recorder: Recorder, settings: WasmtimeSettings) -> None:
     """Follow instances of components."""
-    patches.replace(component.Linker, "instantiate", _instantiating(recorder, guest_of))
+    executions = Instantiations(recorder, settings)
+    patches.replace(component.Component, "__init__", after_success(_COMPONENT, _compiled))
+    patches.replace(component.Linker, "instantiate", _instantiating(recorder, executions, guest_of))
 
 
-def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4] = 3) -> Callable[[Any], Any]:
+def _compiled(_: None, source: Any, engine: Any, wasm: Any) -> None:
+    from wasmtime import wat2wasm
+
+    guest_of(source).starts = has_start_function(wasm, wat2wasm)
+
+
+def _instantiating(
+    recorder: Recorder, executions: Instantiations, guest_from: GuestOf, count: Literal[3, 4] = 3
+) -> Callable[[Any], Any]:
     """Return what wraps a method that makes an instance.
 
     Args:
         recorder: gets what is measured.
+        executions: record instantiations that run code or fail.
         guest_from: returns what is known of the method's module, component or prepared instance.
         count: of the method's arguments, of which the second and third are the store and the module.
     """
@@ -78,6 +97,8 @@ def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4]
                 outermost.running = True
                 if outermost.fuel:
                     fuel = _fuel_before(outermost, store)
+            guest: Guest | None = getattr(source, TAG, None)
+            execution = None if guest is None or not guest.starts else executions.begin(guest, state)
             began = perf_counter()
             try:
                 if kwargs or len(args) != count:
@@ -88,9 +109,12 @@ def _instantiating(recorder: Recorder, guest_from: GuestOf, count: Literal[3, 4]
                     result = original(args[0], store, source)
             except BaseException as error:
                 _stop(recorder, outermost, store, fuel)
-                _refused(recorder, state, args, source, error)
+                executions.fail(execution, state, source, error, perf_counter() - began)
+                executions.refuse(state, args[0], source, error)
                 raise
             seconds = perf_counter() - began
+            if execution is not None:
+                executions.finish(execution)
             if outermost is not None:
                 outermost.running = False
                 if fuel is not None:
@@ -111,6 +135,14 @@ def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]
     return store, kwargs.get("module", kwargs.get("component", owner))
 
 
+def _not_prepared(executions: Instantiations) -> Callable[..., None]:
+    def refuse(error: Exception, linker: Any, module: Any = None) -> None:
+        executions.fail(None, None, module, error, 0.0)
+        executions.refuse(None, linker, module, error)
+
+    return refuse
+
+
 def _prepared(prepared: Any, _linker: Any, module: Any) -> None:
     setattr(prepared, TAG, instantiated(module))
 
@@ -122,7 +154,7 @@ def _fuel_before(state: StoreState, store: Any) -> int | None:
     try:
         return _fuel.before(state, store)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report_error("wasmtime.instantiate", error)
+        report_error(_COMPONENT, error)
         return None
 
 
@@ -134,7 +166,7 @@ def _stop(recorder: Recorder, state: StoreState | None, store: Any, fuel: int | 
         try:
             _fuel.count(recorder, state, store, fuel)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("wasmtime.instantiate", error)
+            report_error(_COMPONENT, error)
 
 
 def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
@@ -143,7 +175,7 @@ def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
         guest = getattr(source, TAG, None)
         instance._sandscope = guest_from(source) if guest is None or guest.traits is None else guest
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report_error("wasmtime.instantiate", error)
+        report_error(_COMPONENT, error)
 
 
 def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any, seconds: float) -> None:
@@ -163,23 +195,12 @@ def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any,
                 counts = _began(requested, state.granted)
         recorder.measure_all(counts, (CREATION, seconds, None))
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report_error("wasmtime.instantiate", error)
+        report_error(_COMPONENT, error)
 
 
 @lru_cache(1024)
 def _began(requested: frozenset[str], granted: frozenset[str]) -> tuple[Measurement, ...]:
     return (*_capabilities.counts(requested, granted, linked=True), *_ONE_BEGAN)
-
-
-def _refused(
-    recorder: Recorder, state: StoreState | None, args: tuple[Any, ...], source: Any, error: BaseException
-) -> None:
-    try:
-        _violations.report_failed_instantiation(recorder, state, error)
-        if _violations.unknown_import(error) is not None:
-            recorder.measure_all(_capabilities.requests(state, args[0], source, linked=False))
-    except Exception as broken:  # noqa: BLE001 -- telemetry never raises into the program
-        report_error("wasmtime.instantiate", broken)
 
 
 def _deleting(original: Any) -> Any:

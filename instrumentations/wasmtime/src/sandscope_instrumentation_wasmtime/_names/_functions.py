@@ -56,7 +56,7 @@ def _then(note: Callable[..., None]) -> Callable[[Any], Any]:
 
 
 def _compiled(_: None, module: Any, engine: Any, wasm: Any) -> None:
-    setattr(module, TAG, Guest(guest_name(wasm)))
+    guest_of(module).name = guest_name(wasm)
 
 
 def _read(module: Any, _cls: Any, engine: Any, path: Any) -> None:

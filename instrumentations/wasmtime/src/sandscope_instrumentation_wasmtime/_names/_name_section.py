@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-_MAGIC = b"\0asm"
-_COMPONENT = b"\x0d\0\x01\0"
+MAGIC = b"\0asm"
+COMPONENT = b"\x0d\0\x01\0"
 _CUSTOM_SECTION = 0
 _OWN_NAME = 0
 _TEXT = re.compile(r"(?:\s|;;[^\n]*\n)*\(\s*(?:module|component)\s+\$([^\s()\";]+)")
@@ -17,7 +18,7 @@ def guest_name(source: str | bytes | bytearray) -> str | None:
     Args:
         source: the binary, or its text form.
     """
-    if isinstance(source, str) or source[:4] != _MAGIC:
+    if isinstance(source, str) or source[:4] != MAGIC:
         text = source if isinstance(source, str) else source[:4096].decode("utf-8", "replace")
         match = _TEXT.match(text)
         return match.group(1) if match else None
@@ -28,17 +29,23 @@ def guest_name(source: str | bytes | bytearray) -> str | None:
 
 
 def _from_binary(binary: bytes | bytearray) -> str | None:
-    wanted = b"component-name" if binary[4:8] == _COMPONENT else b"name"
+    wanted = b"component-name" if binary[4:8] == COMPONENT else b"name"
+    for section, start, end in sections(binary):
+        if section == _CUSTOM_SECTION:
+            name, position = _bytes(binary, start)
+            if name == wanted:
+                return _own_name(binary, position, end)
+    return None
+
+
+def sections(binary: bytes | bytearray | memoryview) -> Iterator[tuple[int, int, int]]:
+    """Yield the number of each section, and where its content starts and ends."""
     position = 8
     while position < len(binary):
         section = binary[position]
         size, start = read_number(binary, position + 1)
         position = start + size
-        if section == _CUSTOM_SECTION:
-            name, start = _bytes(binary, start)
-            if name == wanted:
-                return _own_name(binary, start, position)
-    return None
+        yield section, start, position
 
 
 def _own_name(binary: bytes | bytearray, start: int, end: int) -> str | None:
@@ -54,7 +61,7 @@ def _bytes(binary: bytes | bytearray, position: int) -> tuple[bytes, int]:
     return bytes(binary[start : start + size]), start + size
 
 
-def read_number(binary: bytes | bytearray, position: int) -> tuple[int, int]:
+def read_number(binary: bytes | bytearray | memoryview, position: int) -> tuple[int, int]:
     """Read an unsigned LEB128 number of at most 32 bits; return it and the position after it."""
     number = 0
     for index in range(5):

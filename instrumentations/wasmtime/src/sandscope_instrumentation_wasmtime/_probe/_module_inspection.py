@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Patches
 from sandscope_instrumentation_wasmtime._after_call import after_success
-from sandscope_instrumentation_wasmtime._names._name_section import read_number
+from sandscope_instrumentation_wasmtime._names._name_section import MAGIC, read_number, sections
 from sandscope_instrumentation_wasmtime._probe import _skip_reasons
 from sandscope_instrumentation_wasmtime._probe._skip_reasons import PLACE
 from sandscope_instrumentation_wasmtime._probe._wasi_functions import FUNCTIONS, WASI
@@ -15,7 +15,6 @@ from sandscope_instrumentation_wasmtime._probe._wasi_functions import FUNCTIONS,
 _ATTRIBUTE = "_sandscope_probe_imports"
 """Of a module; keeps the answer."""
 
-_MAGIC = b"\0asm"
 _EXPORT_SECTION, _START_SECTION = 7, 8
 _FUNCTION = 0
 
@@ -36,7 +35,7 @@ def patch(wasmtime: Any, patches: Patches) -> None:
     """Inspect each module as it is compiled: wasmtime does not keep its binary."""
 
     def compiled(_: None, module: Any, _engine: Any, wasm: Any) -> None:
-        is_text = isinstance(wasm, str) or bytes(wasm[:4]) != _MAGIC
+        is_text = isinstance(wasm, str) or bytes(wasm[:4]) != MAGIC
         binary = wasmtime.wat2wasm(wasm) if is_text else wasm
         setattr(module, _ATTRIBUTE, _inspect(wasmtime, module, binary))
 
@@ -71,7 +70,7 @@ def _inspect(wasmtime: Any, module: Any, binary: bytes | bytearray | None) -> Im
             Imports(names, imports) if all(owner == WASI for owner, _ in imports) else _skip_reasons.UNKNOWN
         )
     functions = sum(isinstance(each.type, wasmtime.FuncType) for each in module.imports)
-    for section, start in _sections(binary):
+    for section, start, _ in sections(binary):
         if section == _START_SECTION:
             return _skip_reasons.STARTS
         if section == _EXPORT_SECTION and any(index < functions for index in _functions(binary, start)):
@@ -83,16 +82,6 @@ def _is_ordinary(wasmtime: Any, memory: Any) -> bool:
     if not isinstance(memory, wasmtime.MemoryType):
         return False
     return not memory.is_64 and not memory.is_shared and getattr(memory, "page_size", 65536) == 65536
-
-
-def _sections(binary: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Yield the number of each section and where its content starts."""
-    position = 8
-    while position < len(binary):
-        section = binary[position]
-        size, start = read_number(binary, position + 1)
-        position = start + size
-        yield section, start
 
 
 def _functions(binary: bytes | bytearray, position: int) -> Iterator[int]:
