@@ -131,11 +131,35 @@ def test_out_of_fuel_has_the_fuel_that_was_set(instrumented: Telemetry, load: An
     assert counted(instrumented, "limit") == {("call", "fuel"): 1}
 
 
-def test_an_exhausted_stack_has_no_numbers(instrumented: Telemetry, load: Any) -> None:
-    store, exports = load('(module (func $f (export "f") (call $f)))')
+@pytest.mark.parametrize("size", [None, 300_000])
+def test_an_exhausted_stack_has_the_size_that_was_set(
+    size: int | None, instrumented: Telemetry, load: Any
+) -> None:
+    config = wasmtime.Config()
+    if size is not None:
+        config.max_wasm_stack = size
+    store, exports = load('(module (func $f (export "f") (call $f)))', config=config)
     with pytest.raises(wasmtime.Trap):
         exports["f"](store)
-    assert events(instrumented, "sandbox.resource") == [{"sandbox.limit": "stack", "wasm.function": "f"}]
+    known = {} if size is None else {"sandbox.resource.limit": size}
+    assert events(instrumented, "sandbox.resource") == [
+        {"sandbox.limit": "stack", "wasm.function": "f"} | known
+    ]
+
+
+def test_an_epoch_deadline_has_the_ticks_that_were_set(instrumented: Telemetry) -> None:
+    config = wasmtime.Config()
+    config.epoch_interruption = True
+    store = wasmtime.Store(wasmtime.Engine(config))
+    store.set_epoch_deadline(3)
+    exports = wasmtime.Instance(store, wasmtime.Module(store.engine, LOOP), []).exports(store)
+    for _ in range(3):
+        store.engine.increment_epoch()
+    with pytest.raises(wasmtime.Trap):
+        exports["f"](store)  # type: ignore[operator] # a function
+    assert events(instrumented, "sandbox.resource") == [
+        {"sandbox.limit": "epoch", "sandbox.resource.limit": 3, "wasm.function": "f"}
+    ]
 
 
 @pytest.mark.parametrize("end", ["return", "exit", "unreachable", "host"])
@@ -283,22 +307,24 @@ def test_what_a_host_function_raises_in_a_start_function_is_neither(instrumented
     assert (span.attributes or {})["sandbox.verdict.cause"] == "ie_host_error"
 
 
-GROWN: dict[str, tuple[str, dict[str, int], str, int | None]] = {
-    "memory": ('(module (memory (export "x") 1))', {"memory_size": 2 * PAGE}, "memory", 2 * PAGE),
-    "maximum": ('(module (memory (export "x") 1 2))', {}, "memory", None),
-    "table": ('(module (table (export "x") 1 funcref))', {"table_elements": 5}, "table", 5),
+GROWN: dict[str, tuple[str, dict[str, int], str, int | None, int]] = {
+    "memory": ('(module (memory (export "x") 1))', {"memory_size": 2 * PAGE}, "memory", 2 * PAGE, 11 * PAGE),
+    "maximum": ('(module (memory (export "x") 1 2))', {}, "memory", 2 * PAGE, 11 * PAGE),
+    "both": ('(module (memory (export "x") 1 2))', {"memory_size": 3 * PAGE}, "memory", 2 * PAGE, 11 * PAGE),
+    "table": ('(module (table (export "x") 1 funcref))', {"table_elements": 5}, "table", 5, 11),
+    "table's own": ('(module (table (export "x") 1 4 funcref))', {}, "table", 4, 11),
 }
 
 
 @pytest.mark.parametrize("what", GROWN)
 def test_what_the_host_cannot_grow(what: str, instrumented: Telemetry, load: Any) -> None:
-    text, limits, limit, given = GROWN[what]
+    text, limits, limit, given, wanted = GROWN[what]
     store, exports = load(text)
     store.set_limits(**limits)
     arguments = (store, 10) if limit == "memory" else (store, 10, None)
     with pytest.raises(wasmtime.WasmtimeError, match="failed to grow"):
         exports["x"].grow(*arguments)
-    expected = {"sandbox.limit": limit} | ({} if given is None else {"sandbox.resource.limit": given})
+    expected = {"sandbox.limit": limit, "sandbox.resource.limit": given, "sandbox.resource.usage": wanted}
     assert events(instrumented, "sandbox.resource") == [expected]
     assert counted(instrumented, "limit") == {("grow", limit): 1}
 

@@ -22,7 +22,15 @@ For tests, see `sandscope.instrumentation.testing`.
 
 from sandscope._children import children_continue_trace, python_path_of_child
 from sandscope._errors import SandscopeError
-from sandscope._execution import Execution, Measurement, SharedDetails, Site, Value, current_execution
+from sandscope._execution import (
+    Execution,
+    Measurement,
+    Severity,
+    SharedDetails,
+    Site,
+    Value,
+    current_execution,
+)
 from sandscope._forking import watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
@@ -58,6 +66,7 @@ __all__ = [
     "SandscopeError",
     "Scope",
     "Settings",
+    "Severity",
     "SharedDetails",
     "Site",
     "Value",

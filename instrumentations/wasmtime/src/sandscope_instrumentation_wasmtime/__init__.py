@@ -35,6 +35,7 @@ from sandscope_instrumentation_wasmtime._guest_telemetry._wasi_otel import add_w
 from sandscope_instrumentation_wasmtime._measures import (
     _exports,
     _fuel,
+    _host_limits,
     _instances,
     _memory,
     _module_cache,
@@ -80,6 +81,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
         else:
             _store_state.patch(module, patches, recorder)
             _fuel.patch(module, patches, measured=settings.fuel)
+            _host_limits.patch(module, patches)
             _memory.patch(module, patches)
             _instances.patch_module(module, patches, recorder, settings)
             _exports.patch(module, patches, named=settings.spans != "off")

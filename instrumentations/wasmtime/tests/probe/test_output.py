@@ -63,6 +63,7 @@ def test_both_streams_keep_their_order(
       {written(1, 1024, 7)} {written(2, 1032, 7)} {written(1, 1031, 1)})"""
     start(text(["fd_write"], more))("both")
     assert lines(instrumented) == [("stderr", "second"), ("stdout", "first, ")]
+    assert [record.severity_text for record in records(instrumented)] == ["WARN", "INFO"]
 
 
 @pytest.mark.parametrize("settings", [{"probe": True}])

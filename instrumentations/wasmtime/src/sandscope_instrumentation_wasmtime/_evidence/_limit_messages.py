@@ -9,7 +9,7 @@ from sandscope.instrumentation import Limit, Value
 
 _LARGEST = (1 << 63) - 1
 """The largest integer in OTLP."""
-_PAGE = 65536
+PAGE = 65536
 """Bytes of a page of memory."""
 
 
@@ -34,7 +34,7 @@ LIMIT_MESSAGES = (
         re.compile(r"memory minimum size of (\d+) pages exceeds memory limits"),
         "memory",
         "memory_size",
-        _PAGE,
+        PAGE,
     ),
     LimitMessage(
         re.compile(r"table minimum size of (\d+) elements exceeds table limits"), "table", "table_elements"

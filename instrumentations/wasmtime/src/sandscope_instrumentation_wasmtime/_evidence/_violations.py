@@ -28,8 +28,13 @@ from sandscope_instrumentation_wasmtime._evidence._engine_messages import (
     reason_of,
 )
 from sandscope_instrumentation_wasmtime._evidence._host_errors import engine_error, verdict_of_call
-from sandscope_instrumentation_wasmtime._evidence._limit_messages import LIMIT_MESSAGES, limit_attributes
-from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, STATE, StoreState, state_of
+from sandscope_instrumentation_wasmtime._evidence._limit_messages import (
+    LIMIT_MESSAGES,
+    PAGE,
+    limit_attributes,
+)
+from sandscope_instrumentation_wasmtime._measures._host_limits import stack_size
+from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, StoreState, state_of
 from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, UNKNOWN_IMPORT
 
 EXIT_CODE = "wasm.exit_code"
@@ -38,6 +43,8 @@ RESOURCE = "sandbox.resource"
 _RUNTIME: dict[str, Value] = {"sandbox.runtime": "wasmtime"}
 _COMPONENT = "wasmtime.violations"
 _LONGEST = 128
+_GIVEN = {"fuel": "fuel_given", "epoch": "epoch_deadline"}
+"""Attributes of a store's state by limit."""
 _METHODS = {"__call__", "__init__", "instantiate"}
 """wasmtime's methods that call a function or make an instance in their argument ``store``."""
 
@@ -75,14 +82,14 @@ def report_failed_call(execution: Execution, verdict: Verdict, error: BaseExcept
         execution.set_attributes({EXIT_CODE: code})
     if verdict.status == "OK":
         return
-    state = _explain(execution, verdict, error)
+    store = _explain(execution, verdict, error)
     if (verdict.status != "SV" and verdict.limit is None) or _was_reported(error):
         return
     if verdict.limit is not None:
-        attributes = _limit_attributes(verdict.limit, state, engine_message(error))
-        _report(execution, RESOURCE, state, attributes, verdict.cause)
+        attributes = _limit_attributes(verdict.limit, store, engine_message(error))
+        _report(execution, RESOURCE, store, attributes, verdict.cause)
     else:
-        _report(execution, SECURITY, state, _violation_attributes(verdict.cause, "trapped"), verdict.cause)
+        _report(execution, SECURITY, store, _violation_attributes(verdict.cause, "trapped"), verdict.cause)
 
 
 def verdict_of_instantiation(error: BaseException) -> Verdict:
@@ -97,7 +104,7 @@ def report_failed_instantiation(execution: Execution, verdict: Verdict, error: B
     if missing is None:
         report_failed_call(execution, verdict, error)
         return
-    state = _explain(execution, verdict, error)
+    store = _explain(execution, verdict, error)
     module, name = missing
     resource = (f"{module}::{name}" if module else name)[:_LONGEST]
     attributes = _violation_attributes(UNKNOWN_IMPORT.cause, "refused", resource)
@@ -105,25 +112,24 @@ def report_failed_instantiation(execution: Execution, verdict: Verdict, error: B
     if capability is not None:
         attributes[CAPABILITY] = capability
     _was_reported(error)
-    _report(execution, SECURITY, state, attributes, f"unknown import {resource}")
+    _report(execution, SECURITY, store, attributes, f"unknown import {resource}")
 
 
-def _explain(execution: Execution, verdict: Verdict, error: BaseException) -> StoreState | None:
-    """Tell an execution why it fails, and the number of its store. Return what is known of the store."""
-    state = _state_from_traceback(error)
+def _explain(execution: Execution, verdict: Verdict, error: BaseException) -> Any:
+    """Tell an execution why it fails, and the number of its store. Return the store, or None."""
+    store = _store_from_traceback(error)
+    state = state_of(store)
     if execution.site.traced:
         if state is not None:
             execution.set_attributes({SANDBOX_ID: state.number})
         message = "" if verdict == HOST_ERROR else engine_message(engine_error(error))
         if message:
             execution.explain(reason_of(message), backtrace_of(message))
-    return state
+    return store
 
 
-def _report(
-    execution: Execution, name: str, state: StoreState | None, attributes: dict[str, Value], what: str
-) -> None:
-    attributes = {**_store_attributes(state), **execution.site.attributes, **attributes}
+def _report(execution: Execution, name: str, store: Any, attributes: dict[str, Value], what: str) -> None:
+    attributes = {**_store_attributes(state_of(store)), **execution.site.attributes, **attributes}
     if execution.site.traced:
         execution.add_event(name, attributes)
     execution.log(name, f"{execution.site.name}: {what}", severity="WARN", attributes=attributes)
@@ -141,17 +147,27 @@ def unknown_import(error: BaseException) -> tuple[str, str] | None:
 
 
 def _report_failed_grow(recorder: Recorder, limit: str, argument: str) -> Callable[..., None]:
-    def report(error: Exception, _grown: Any, store: Any = None, *_args: Any, **_kwargs: Any) -> None:
+    def report(error: Exception, grown: Any, store: Any = None, delta: int = 0, *_: Any, **__: Any) -> None:
         if not engine_message(error).startswith("failed to grow "):
             return
         state = state_of(store)
         given = None if state is None else state.limits.get(argument)
+        declared, usage = _declared_and_wanted(grown, store, delta)
+        known = [each for each in (given, declared) if each is not None]
         point: dict[str, Value] = {**_RUNTIME, "sandbox.operation": "grow", "sandbox.limit": limit}
         recorder.measure(LIMIT_VIOLATIONS, 1, point)
-        attributes = {**_store_attributes(state), **limit_attributes(limit, given=given)}
+        attributes = _store_attributes(state) | limit_attributes(limit, usage, min(known, default=None))
         recorder.log(RESOURCE, f"grow: {limit}", severity="WARN", attributes=attributes)
 
     return report
+
+
+def _declared_and_wanted(grown: Any, store: Any, delta: int) -> tuple[int | None, int]:
+    """Return the maximum of a memory or table by its own declaration, and the size that the host asked for."""
+    kind = grown.type(store)
+    unit = int(getattr(kind, "page_size", PAGE)) if hasattr(grown, "data_len") else 1
+    most = kind.limits.max
+    return None if most is None else most * unit, (grown.size(store) + delta) * unit
 
 
 def _store_attributes(state: StoreState | None) -> dict[str, Value]:
@@ -165,10 +181,13 @@ def _violation_attributes(kind: str, action: str, resource: str | None = None) -
     return attributes
 
 
-def _limit_attributes(limit: str, state: StoreState | None, message: str) -> dict[str, Value]:
+def _limit_attributes(limit: str, store: Any, message: str) -> dict[str, Value]:
     """Return the limit that was reached, and its numbers as far as the message and the store tell them."""
-    if limit == "fuel":
-        return limit_attributes(limit, given=None if state is None else state.fuel_given)
+    state = state_of(store)
+    if limit == "stack":
+        return limit_attributes(limit, given=stack_size(store))
+    if limit in _GIVEN:
+        return limit_attributes(limit, given=getattr(state, _GIVEN[limit], None))
     for each in LIMIT_MESSAGES:
         found = each.pattern.match(message)
         if found:
@@ -177,12 +196,11 @@ def _limit_attributes(limit: str, state: StoreState | None, message: str) -> dic
     return limit_attributes(limit)
 
 
-def _state_from_traceback(error: BaseException) -> StoreState | None:
-    """Return the state of the store of a call or instantiation, from wasmtime's own frame."""
+def _store_from_traceback(error: BaseException) -> Any:
+    """Return the store of a call or instantiation, or None, from wasmtime's own frame."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name in _METHODS and frame.f_globals.get("__name__", "").startswith("wasmtime."):
-            state: StoreState | None = getattr(frame.f_locals.get("store"), STATE, None)
-            return state
+            return frame.f_locals.get("store")
     return None
 
 

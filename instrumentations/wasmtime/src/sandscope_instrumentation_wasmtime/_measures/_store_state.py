@@ -48,6 +48,7 @@ class StoreState(SharedDetails):
         engine_id: the engine's own number of the store, if it has such exports.
         fuel: the engine counts fuel, and it is to be measured.
         fuel_given: what the host put in last.
+        epoch_deadline: ticks after which the engine interrupts, as the host set it last.
         fuel_added: what was put in during the call that runs now.
         granted: capabilities that its WASI configuration gives.
         running: a call or instantiation that is measured runs in it.
@@ -64,6 +65,7 @@ class StoreState(SharedDetails):
     exported: tuple[tuple[Sequence[Any], Functions], ...] = ()
     functions: Mapping[int, Site] = MappingProxyType({})
     fuel_given: int | None = None
+    epoch_deadline: int | None = None
     granted: frozenset[str] = frozenset()
     fuel = running = False
     skip = NEVER

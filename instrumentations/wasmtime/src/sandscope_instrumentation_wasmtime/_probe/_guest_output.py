@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable
 
-from sandscope.instrumentation import Recorder
+from sandscope.instrumentation import Recorder, Severity
 
 EVENT = "wasm.output"
 STREAMS = {1: "stdout", 2: "stderr"}
+SEVERITIES: dict[int, Severity] = {1: "INFO", 2: "WARN"}
+"""A program writes its complaints to stderr, and much that is no error: hence not ERROR."""
 
 LINES = 1000
 """Records of one outermost call; what the guest writes after them is not recorded."""
@@ -71,7 +73,8 @@ class GuestOutput:
             self._truncate()
             return
         self._left -= 1
-        self._recorder.log(EVENT, text, attributes={"log.iostream": STREAMS[descriptor]})
+        attributes = {"log.iostream": STREAMS[descriptor]}
+        self._recorder.log(EVENT, text, severity=SEVERITIES[descriptor], attributes=attributes)
 
     def _truncate(self) -> None:
         self._left = 0
