@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandscope_instrumentation_wasmtime._probe._uncached import compile_uncached
 from sandscope_instrumentation_wasmtime._probe._unpatched import Unpatched
 from sandscope_instrumentation_wasmtime._probe._wasm_modules import counting_module, trampolines
 
@@ -28,7 +29,8 @@ class CompiledModules:
         self._pairs: dict[tuple[str, ...], tuple[Any, Any]] = {}
         self.is_metered = False
         try:
-            unpatched.instance(unpatched.store(engine), unpatched.module(engine, _STARTS), [])
+            module = compile_uncached(unpatched, engine, _STARTS)
+            unpatched.instance(unpatched.store(engine), module, [])
         except (unpatched.wasmtime.Trap, unpatched.wasmtime.WasmtimeError):
             self.is_metered = True
 
@@ -40,8 +42,9 @@ class CompiledModules:
         """
         pair = self._pairs.get(names)
         if pair is None:
-            compile_ = self._unpatched.module
-            pair = compile_(engine, trampolines(names)), compile_(engine, counting_module(names))
+            texts = trampolines(names), counting_module(names)
+            before, behind = [compile_uncached(self._unpatched, engine, text) for text in texts]
+            pair = before, behind
             if len(self._pairs) >= _MOST:
                 self._pairs.clear()
             self._pairs[names] = pair

@@ -20,10 +20,19 @@ class Unpatched:
         self._exports = self._exports_class.__init__
         self._store = wasmtime.Store.__init__
         self._get = wasmtime.Linker.get
+        self._deserialize = wasmtime.Module.deserialize
 
     def module(self, engine: Any, text: str) -> Any:
         """Compile a module."""
         return _make(self.wasmtime.Module, self._module, engine, text)
+
+    def deserialized(self, engine: Any, encoded: bytearray) -> Any:
+        """Return a module that another engine has compiled.
+
+        Raises:
+            WasmtimeError: if the engines' settings differ.
+        """
+        return self._deserialize(engine, encoded)
 
     def instance(self, store: Any, module: Any, imports: list[Any]) -> Any:
         """Instantiate a module."""
