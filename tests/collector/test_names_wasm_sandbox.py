@@ -16,7 +16,14 @@ Start = Callable[..., CollectorProcess]
 pytestmark = pytest.mark.collector
 
 PROGRAM = Path(__file__).parent / "programs" / "wasm.py"
-SAID = "denied no socket\nrun returned\ntrap MEMORY_OUT_OF_BOUNDS\nrun OUT_OF_FUEL\ntrap OUT_OF_FUEL\n"
+SAID = """denied no socket
+start UNREACHABLE
+not called
+run returned
+trap MEMORY_OUT_OF_BOUNDS
+run OUT_OF_FUEL
+trap OUT_OF_FUEL
+"""
 COUNTERS = {
     f"wasm_{name}_total"
     for name in (
@@ -81,18 +88,18 @@ def test_every_name_of_the_guide_is_on_the_page(found: Samples) -> None:
         bounds = {float(labels["le"]) for labels, _ in found[f"{name}_bucket"]}
         assert bounds > set(boundaries)
 
-    calls = {"files": 1, "network": 1, "run": 2, "trap": 2}
-    assert total(found, "wasm_executions_total") == sum(calls.values())
+    executions = {"files": 1, "network": 1, "run": 2, "trap": 2, "start": 1}
+    assert total(found, "wasm_executions_total") == sum(executions.values())
     assert total(found, "wasm_executions_successful_total") == 3
-    assert total(found, "wasm_executions_failed_total") == 3
-    assert total(found, "wasm_execution_duration_seconds_count") == sum(calls.values())
+    assert total(found, "wasm_executions_failed_total") == 4
+    assert total(found, "wasm_execution_duration_seconds_count") == sum(executions.values()) + 1
     assert total(found, "wasm_security_violations_total", sandbox_verdict_cause="sv_memory_bounds") == 1
     assert total(found, "wasm_security_violations_total", sandbox_verdict_cause="sv_path_denied") == 1
     assert total(found, "wasm_resource_limit_exceeded_total") == 2
     assert {labels["sandbox_limit"] for labels, _ in found["wasm_resource_limit_exceeded_total"]} == {"fuel"}
     assert total(found, "wasm_fuel_consumed_total") > 500
-    assert total(found, "wasm_instance_creation_duration_seconds_count") == 3
-    assert total(found, "wasm_active_instances") + total(found, "wasm_instance_destruction_total") == 3
+    assert total(found, "wasm_instance_creation_duration_seconds_count") == 4
+    assert total(found, "wasm_active_instances") + total(found, "wasm_instance_destruction_total") == 4
     assert total(found, "wasm_active_instances") == 1
     assert total(found, "wasm_memory_usage_bytes") == 65536
     assert total(found, "wasm_memory_limit_bytes") == 2 * 65536
@@ -116,11 +123,13 @@ def test_every_name_of_the_guide_is_on_the_page(found: Samples) -> None:
 
 def test_the_originals_are_beside_the_copies(found: Samples) -> None:
     for original, copy in [
-        ("sandbox_executions_total", "wasm_executions_total"),
         ("sandbox_execution_duration_seconds_count", "wasm_execution_duration_seconds_count"),
         ("sandbox_security_violations_total", "wasm_security_violations_total"),
     ]:
         assert total(found, original, sandbox_runtime="wasmtime") == total(found, copy)
+    not_called = total(found, "sandbox_executions_total", sandbox_verdict_cause="ie_invalid_call")
+    of_guests = total(found, "sandbox_executions_total", sandbox_runtime="wasmtime") - not_called
+    assert (not_called, of_guests) == (1, total(found, "wasm_executions_total"))
 
 
 def test_without_the_other_overlay_only_the_copies_are_there(start: Start, tmp_path: Path) -> None:
@@ -129,7 +138,7 @@ def test_without_the_other_overlay_only_the_copies_are_there(start: Start, tmp_p
     assert run_program(PROGRAM, str(tmp_path), environment=environment).returncode == 0
     copies = samples(wait_for_page(collector.ports.prometheus, "wasm_executions_total"))
     assert {name for name in copies if name.startswith("sandbox_")} == set()
-    assert total(copies, "wasm_executions_total") == 6
+    assert total(copies, "wasm_executions_total") == 7
 
 
 def test_every_metric_that_is_declared_for_wasmtime_was_seen(found: Samples) -> None:

@@ -1,4 +1,4 @@
-"""Knows nothing of telemetry: a module cache, limits, fuel, a host function, WASI files, a denied path, a trap."""
+"""Knows nothing of telemetry: a module cache, limits, fuel, a host function, WASI files, a denied path, traps."""
 
 from __future__ import annotations
 
@@ -73,6 +73,22 @@ def work() -> None:
     kept.append(store)
 
 
+def early() -> None:
+    """Let a guest trap in its start function, and call another one with an argument too many."""
+    store = wasmtime.Store()
+    for text in ("(module (func $start unreachable) (start $start))", "(module)"):
+        try:
+            wasmtime.Instance(store, wasmtime.Module(store.engine, text), [])
+        except wasmtime.Trap as error:
+            say("start", error.trap_code.name if error.trap_code else "?")
+    function = wasmtime.Func(store, wasmtime.FuncType([], []), lambda: None)
+    try:
+        function(store, 1)
+    except wasmtime.WasmtimeError:
+        say("not called")
+
+
 kept: list[wasmtime.Store] = []
 files()
+early()
 work()

@@ -59,7 +59,9 @@ def limit_attributes(limit: str, usage: int | None = None, given: int | None = N
     """
     attributes: dict[str, Value] = {"sandbox.limit": limit}
     if usage is not None:
-        attributes["sandbox.resource.usage"] = min(usage, _LARGEST)
+        attributes["sandbox.resource.usage"] = usage = min(usage, _LARGEST)
     if given is not None:
-        attributes["sandbox.resource.limit"] = min(given, _LARGEST)
+        attributes["sandbox.resource.limit"] = given = min(given, _LARGEST)
+    if usage is not None and given:
+        attributes["sandbox.resource.percentage"] = 100 * usage / given
     return attributes
