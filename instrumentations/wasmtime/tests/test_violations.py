@@ -139,6 +139,8 @@ def test_an_exhausted_stack_has_the_size_that_was_set(
     size: int | None, instrumented: Telemetry, load: Any
 ) -> None:
     config = wasmtime.Config()
+    if not hasattr(config, "max_wasm_stack"):
+        pytest.skip("this version of wasmtime cannot set the stack's size")
     if size is not None:
         config.max_wasm_stack = size
     store, exports = load('(module (func $f (export "f") (call $f)))', config=config)
