@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import wasmtime
 from wasmtime import component
 
 from harness import Telemetry
+from sandscope_instrumentation_wasmtime._names._compiled_name import compiled_name
 from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 
 NAMED = '(module $named (func (export "f")))'
@@ -53,6 +55,45 @@ def test_the_file_names_a_module_without_a_name(instrumented: Telemetry, tmp_pat
     ):
         wasmtime.Instance(store, module, []).exports(store)["f"](store)
         assert names(instrumented) == ("wasm f", name, "f")
+
+
+CACHED = {
+    "(module $plugin {f})": "plugin",
+    '(module $plugin (import "env" "alpha" (global i32)) (memory (export "memory") 1) {f})': "plugin",
+    '(module (import "env" "alpha" (global i32)) {f})': None,
+    "(module {f})": None,
+    '(module $"' + "x" * 200 + '" {f})': "x" * 128,
+}
+
+
+@pytest.mark.parametrize("text", CACHED, ids=range(len(CACHED)))
+@pytest.mark.parametrize("way", ["bytes", "file"])
+def test_a_cached_module_has_its_own_name_and_not_a_hash(
+    text: str, way: str, instrumented: Telemetry, tmp_path: Path
+) -> None:
+    store, file = (
+        wasmtime.Store(),
+        tmp_path / "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15.cwasm",
+    )
+    function = '(func (export "f")) (func (export "another"))'
+    image = wasmtime.Module(store.engine, text.replace("{f}", function)).serialize()
+    file.write_bytes(image)
+    if way == "bytes":
+        module = wasmtime.Module.deserialize(store.engine, image)
+    else:
+        module = wasmtime.Module.deserialize_file(store.engine, str(file))
+    number = wasmtime.Global(store, wasmtime.GlobalType(wasmtime.ValType.i32(), False), wasmtime.Val.i32(1))
+    exports: Any = wasmtime.Instance(store, module, [number for _ in module.imports]).exports(store)
+    exports["f"](store)
+    assert names(instrumented) == ("wasm f", CACHED[text] or (file.stem if way == "file" else None), "f")
+
+
+@pytest.mark.parametrize("cut", [0, 5, 64, 200])
+def test_an_image_of_an_unknown_layout_has_no_name(cut: int) -> None:
+    image = wasmtime.Module(wasmtime.Engine(), NAMED).serialize()
+    assert compiled_name(BytesIO(image)) == "named"
+    assert compiled_name(BytesIO(image[:cut])) is None
+    assert compiled_name(BytesIO(image[:16] + b"\xff" * (len(image) - 16))) is None
 
 
 def test_linkers_propagate_names(instrumented: Telemetry) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from sandscope.instrumentation import Patches, Site
 from sandscope_instrumentation_wasmtime._after_call import after_success
+from sandscope_instrumentation_wasmtime._names._compiled_name import compiled_name
 from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 from sandscope_instrumentation_wasmtime._names._references import Tag
 from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED, Guest, call_site, guest_of, instantiated
@@ -45,7 +48,7 @@ def _patch_source(source: Any, patches: Patches) -> None:
     patches.replace(source, "__init__", _then(_compiled))
     patches.replace(source, "from_file", _then(_read))
     patches.replace(source, "deserialize", _then(_deserialized))
-    patches.replace(source, "deserialize_file", _then(_read))
+    patches.replace(source, "deserialize_file", _then(_deserialized_from_file))
 
 
 def _then(note: Callable[..., None]) -> Callable[[Any], Any]:
@@ -65,7 +68,14 @@ def _read(module: Any, _cls: Any, engine: Any, path: Any) -> None:
 
 
 def _deserialized(module: Any, _cls: Any, engine: Any, encoded: Any) -> None:
-    guest_of(module)
+    guest_of(module).name = compiled_name(BytesIO(encoded))
+
+
+def _deserialized_from_file(module: Any, _cls: Any, engine: Any, path: Any) -> None:
+    file, name = Path(os.fsdecode(path)), None
+    with suppress(OSError), file.open("rb") as image:  # it may be gone: wasmtime has read it
+        name = compiled_name(image)
+    guest_of(module).name = name or file.stem
 
 
 def _name_older(exports: type, func: type) -> None:
