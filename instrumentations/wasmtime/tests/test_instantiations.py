@@ -114,6 +114,20 @@ def test_of_seven_plugins_seven_are_counted(instrumented: Telemetry) -> None:
     assert sum(value for _, value in instrumented.points("sandbox.security.violations")) == 2
 
 
+def test_a_module_that_a_linker_instantiates_at_once_is_counted_if_it_fails(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    linker = wasmtime.Linker(store.engine)
+    with pytest.raises((wasmtime.Trap, wasmtime.WasmtimeError)):
+        linker.define_module(
+            store, "plugin", wasmtime.Module(store.engine, STARTS.format(body="unreachable"))
+        )
+    with pytest.raises(TypeError):
+        linker.define_module(store, "plugin", 5)  # type: ignore[arg-type]
+    (span,) = instrumented.spans()
+    assert (span.attributes or {})["wasm.module"] == "plugin"
+    assert executions(instrumented) == {("instantiate", "re_unreachable"): 1}
+
+
 def test_an_instantiation_that_runs_no_code_is_no_execution(instrumented: Telemetry, load: Any) -> None:
     load('(module $start (memory 1) (data (i32.const 0) "(start 0)") (func (export "start")))')
     store = wasmtime.Store()

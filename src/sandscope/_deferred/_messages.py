@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk.resources import Resource
@@ -58,6 +59,12 @@ def trace_state(state: TraceState) -> bytes:
 def span_head(name: str, kind: SpanKind) -> bytes:
     """Return the ``name`` and ``kind`` fields of a Span."""
     return _wire.string(5, name) + _wire.integer(6, kind.value + 1)
+
+
+def event(name: str, time: int, attributes: Mapping[str, Any]) -> bytes:
+    """Return one of the ``events`` fields of a Span; ``time`` is in nanoseconds since the epoch."""
+    fields = _wire.fixed64(1, time) + _wire.string(2, name) + _wire.attributes(3, attributes)
+    return _wire.message(11, fields)
 
 
 def span_flags(remote: bool) -> bytes:

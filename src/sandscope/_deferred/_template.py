@@ -19,6 +19,8 @@ from sandscope._verdict import Verdict
 
 _PLACEHOLDER = "\0"
 """The key of a placeholder attribute, which marks the position of the execution's own attributes."""
+_EXCEPTION_ATTRIBUTES = 3
+"""The number of attributes of an ``exception`` event."""
 _SCALARS = (str, bool, int, float)
 
 # Tags of fields, followed by the length prefix if the length is fixed.
@@ -48,7 +50,7 @@ class SpanTemplate:
 
     __slots__ = (
         *("_after", "_before", "_child", "_failed", "_flags", "_head", "_own", "_root", "_status"),
-        "pieces",
+        *("_takes_events", "pieces"),
     )
 
     pieces: tuple[bytes, ...]
@@ -64,6 +66,7 @@ class SpanTemplate:
         self._own = _OwnAttributes(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
         self._head = _messages.span_head(example.name, example.kind) + _START_TIME
         self._before, self._after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_PLACEHOLDER,))
+        self._takes_events = _takes_events(limits)
         self._failed, self._status = verdict.status != "OK", _messages.status(example.status)
         self._flags = (_messages.span_flags(False), _messages.span_flags(True))
         after = self._after + self._status + self._flags[False]
@@ -76,8 +79,9 @@ class SpanTemplate:
 
     def fits(self, details: Details) -> bool:
         """Return whether the template can encode an execution with these details."""
-        written = details.written is not None or details.events or details.stack_trace is not None
-        return not written and self._own.fit(details.attributes)
+        if details.stack_trace is not None and not self._takes_events:
+            return False
+        return details.written is None and not details.events and self._own.fit(details.attributes)
 
     def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
         """Return the encoded span of an execution for which `fits` is true."""
@@ -89,6 +93,9 @@ class SpanTemplate:
         status = self._status
         if self._failed and details is not None and details.explanation is not None:
             status = _messages.status(Status(StatusCode.ERROR, details.explanation))
+        if self._failed and details is not None and details.stack_trace is not None:
+            exception = _mapping.exception_attributes(details)
+            status = _messages.event(_mapping.EXCEPTION, execution.end_time, exception) + status
         if state is DEFAULT_TRACE_STATE and status is self._status and not (details and details.attributes):
             if parent is None:
                 start, tail = self._root
@@ -160,9 +167,10 @@ class LogTemplate:
 
     def fits(self, details: Details) -> bool:
         """Return whether the template can encode an execution with these details."""
-        if details.stack_trace is not None or not self._own.fit(details.attributes):
-            return False
-        return not self._has_message or self._own.fits(details.error_message)
+        if not self._has_message:
+            return self._own.fit(details.attributes)
+        texts = [text for text in (details.error_message, details.stack_trace) if text is not None]
+        return self._own.fit(details.attributes, len(texts) - 1) and all(map(self._own.fits, texts))
 
     def fill(self, execution: DeferredExecution) -> tuple[bytes, ...]:
         """Return the encoded log record of an execution."""
@@ -181,7 +189,10 @@ class LogTemplate:
             start, middle, after = self._plain
             return start, time, middle, duration, after, _uint32(flags), ids, time, _EVENT_NAME
         attributes: dict[str, Any] = {} if details is None else details.attributes
-        message = {_mapping.EXCEPTION_MESSAGE: details.error_message} if details and self._has_message else {}
+        message = {}
+        if details is not None and self._has_message:
+            message = _mapping.exception_attributes(details)
+            del message[_mapping.EXCEPTION_TYPE]  # in the template
         fields = (
             _LOG_TIME + time + self._head + self._before,
             _wire.attributes(_messages.LOG_ATTRIBUTES, attributes),
@@ -200,13 +211,13 @@ class _OwnAttributes:
 
     def __init__(self, attributes: Mapping[str, Any], count: int | None, max_length: int | None) -> None:
         # `error.type` is included, because the program's value would change the other attributes.
-        self._reserved = frozenset(attributes) | {_mapping.ERROR_TYPE}
+        self._reserved = frozenset(attributes) | {_mapping.ERROR_TYPE, _mapping.EXCEPTION_STACK_TRACE}
         self._room = None if count is None else count + 1 - len(attributes)
         self._max_length = max_length
 
-    def fit(self, attributes: Mapping[str, Any]) -> bool:
-        """Return whether the SDK accepts the attributes unchanged and the template has none of them."""
-        if self._room is not None and len(attributes) > self._room:
+    def fit(self, attributes: Mapping[str, Any], more: int = 0) -> bool:
+        """Return whether the SDK accepts the attributes, and some more, unchanged and the template has none of them."""
+        if self._room is not None and len(attributes) + more > self._room:
             return False
         for key, value in attributes.items():
             if type(key) is not str or not key or key in self._reserved or not self.fits(value):
@@ -224,8 +235,16 @@ class _OwnAttributes:
         return kind in _SCALARS
 
 
+def _takes_events(limits: SpanLimits) -> bool:
+    """Return whether the SDK accepts an ``exception`` event unchanged."""
+    counts = (limits.max_events, limits.max_event_attributes)
+    return limits.max_attribute_length is None and all(
+        count is None or count >= _EXCEPTION_ATTRIBUTES for count in counts
+    )
+
+
 def _example(site: Site, verdict: Verdict, error_type: str | None) -> DeferredExecution:
-    if _PLACEHOLDER in site.attributes:
+    if _PLACEHOLDER in site.attributes or _mapping.EXCEPTION_STACK_TRACE in site.attributes:
         raise NoTemplate
     example = object.__new__(DeferredExecution)
     example.site, example.verdict = site, verdict

@@ -16,6 +16,7 @@ _INT64 = 1 << 63
 _UINT64_MASK = (1 << 64) - 1
 _double = struct.Struct("<d").pack
 _uint32 = struct.Struct("<I").pack
+_uint64 = struct.Struct("<Q").pack
 
 
 def varint(value: int) -> bytes:
@@ -55,6 +56,11 @@ def integer(number: int, value: int) -> bytes:
 def fixed32(number: int, value: int) -> bytes:
     """Return a fixed32 field."""
     return tag(number, _FIXED32) + _uint32(value) if value else b""
+
+
+def fixed64(number: int, value: int) -> bytes:
+    """Return a fixed64 field."""
+    return tag(number, _FIXED64) + _uint64(value) if value else b""
 
 
 def attributes(number: int, values: Mapping[str, Any]) -> bytes:

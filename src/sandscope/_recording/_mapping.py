@@ -20,6 +20,8 @@ SECONDS = "sandbox.duration"
 ERROR_TYPE = "error.type"
 EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"
+EXCEPTION = "exception"
+"""The name of the span's event."""
 EXCEPTION_STACK_TRACE = "exception.stacktrace"
 COMPONENT = "sandscope.component"
 

@@ -23,5 +23,5 @@ def write_end(execution: Execution, span: Span) -> None:
     if verdict is None or verdict.status == "OK":
         return
     if details is not None and details.stack_trace is not None:
-        span.add_event("exception", _mapping.exception_attributes(details), execution.end_time)
+        span.add_event(_mapping.EXCEPTION, _mapping.exception_attributes(details), execution.end_time)
     span.set_status(Status(StatusCode.ERROR, _mapping.status_description(verdict, details)))

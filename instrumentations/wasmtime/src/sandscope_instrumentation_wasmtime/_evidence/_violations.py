@@ -45,7 +45,7 @@ _COMPONENT = "wasmtime.violations"
 _LONGEST = 128
 _GIVEN = {"fuel": "fuel_given", "epoch": "epoch_deadline"}
 """Attributes of a store's state by limit."""
-_METHODS = {"__call__", "__init__", "instantiate"}
+_METHODS = {"__call__", "__init__", "instantiate", "define_module"}
 """wasmtime's methods that call a function or make an instance in their argument ``store``."""
 
 

@@ -52,6 +52,7 @@ def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder, settings: 
     patches.replace(wasmtime.Linker, "instantiate", _instantiating(recorder, executions, instantiated, 3))
     patches.replace(wasmtime.Linker, "instantiate_pre", after_success(_COMPONENT, _prepared))
     patches.replace(wasmtime.Linker, "instantiate_pre", after_failure(_COMPONENT, _not_prepared(executions)))
+    patches.replace(wasmtime.Linker, "define_module", after_failure(_COMPONENT, _not_defined(executions)))
     if hasattr(wasmtime, "InstancePre"):
         patches.replace(wasmtime.InstancePre, "instantiate", _instantiating(recorder, executions, guest_of))
     patches.replace(wasmtime.Store, "_delete", _deleting)
@@ -139,6 +140,17 @@ def _not_prepared(executions: Instantiations) -> Callable[..., None]:
     def refuse(error: Exception, linker: Any, module: Any = None) -> None:
         executions.fail(None, None, module, error, 0.0)
         executions.refuse(None, linker, module, error)
+
+    return refuse
+
+
+def _not_defined(executions: Instantiations) -> Callable[..., None]:
+    def refuse(error: Exception, linker: Any, store: Any = None, name: str = "", module: Any = None) -> None:
+        state: StoreState | None = getattr(store, STATE, None)
+        executions.fail(
+            None, state, module, error, 0.0
+        )  # a module that is no command is instantiated at once
+        executions.refuse(state, linker, module, error)
 
     return refuse
 
