@@ -270,10 +270,8 @@ class Execution:
         """Say why the execution fails. Has no effect after the end, or if the execution ends without an error.
 
         Args:
-            why: one line: the span's status description, and the message of the exception on the log record. At most
-                1024 characters are kept.
-            stack_trace: the stack of the code that ran: an ``exception`` event of the span, and an attribute of the
-                log record. At most 4096 characters are kept.
+            why: the span's status description, and the log record's ``exception.message``; truncated.
+            stack_trace: of the code that ran: an ``exception`` event of the span, and on the log record; truncated.
         """
         if self.verdict is not None:
             return
