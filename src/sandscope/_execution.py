@@ -130,12 +130,16 @@ class SharedDetails(Details):
     Attributes:
         keys: the attributes' names; the same for all objects of a class.
         numbers: the attributes' values.
+        skip: the number of calls until one is measured; negative if none is measured.
+        running: whether a call that is measured is running. Calls inside it are not measured.
     """
 
     __slots__ = ()
 
     keys: tuple[str, ...]
     numbers: tuple[int, ...]
+    skip: int = -1
+    running: bool = False
     measurements: Any = MappingProxyType({})  # these class attributes replace the slots of `Details`
     events: Any = ()
     on_end: Any = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 
@@ -23,12 +24,20 @@ def report(component: str, error: BaseException) -> None:
         first = component not in _counts
         _counts[component] = _counts.get(component, 0) + 1
     if first:
-        _logger.warning(
-            "Telemetry failed in %s: %r. The program is not affected. Further errors are only counted.",
-            component,
-            error,
-            exc_info=error,
-        )
+        try:
+            _warn(component, error)
+        except RecursionError:
+            # The program has used up its stack; a new thread has its own. `Thread.start` would need more of the stack.
+            _thread.start_new_thread(_warn, (component, error))
+
+
+def _warn(component: str, error: BaseException) -> None:
+    _logger.warning(
+        "Telemetry failed in %s: %r. The program is not affected. Further errors are only counted.",
+        component,
+        error,
+        exc_info=error,
+    )
 
 
 def counts() -> dict[str, int]:

@@ -16,7 +16,7 @@ from sandscope._deferred._pipeline import Pipeline
 from sandscope.instrumentation import Scope, Site
 
 SCOPE, SITE = Scope("scope", "1"), Site("wasmtime", "call", "wasm add")
-OUTCOMES = ("sent", "unsampled", "queue_full", "not_encoded", "not_delivered")
+OUTCOMES = ("sent", "unsampled", "not_identified", "queue_full", "not_encoded", "not_delivered")
 SIGNALS = ("span", "log")
 
 

@@ -198,7 +198,7 @@ def test_if_a_sampler_or_generator_raises_only_the_span_is_lost(broken: str) -> 
     execution.finish()
     program.run(99)
     assert _arrived(program) == []
-    assert program.outcomes("span") == {"unsampled": 100}
+    assert program.outcomes("span") == {"not_identified": 100}
     assert program.outcomes("log") == {"sent": 100}
     assert program.executions() == 100
     assert _guard.counts()["recorder.identify"] == 100
@@ -215,3 +215,21 @@ def test_executions_may_be_nested_deeper_than_the_stack() -> None:
     assert [span.parent.span_id for span in spans[1:]] == [span.context.span_id for span in spans[:-1]]
     assert len(spans) == depth
     assert len({span.context.trace_id for span in spans}) == 1
+
+
+def test_children_of_an_execution_without_a_decision_are_not_sampled_either() -> None:
+    class Raising(Sampler):
+        def should_sample(self, parent_context: Any, *_args: Any, **_more: Any) -> SamplingResult:
+            if trace.get_current_span(parent_context).get_span_context().is_valid:
+                return SamplingResult(Decision.DROP)
+            raise ValueError("no decision")
+
+        def get_description(self) -> str:
+            return "raising"
+
+    program = Program(sampler=Raising())
+    outer: Any = program.recorder.begin(SITE)
+    program.run(3)
+    outer.finish()
+    assert _arrived(program) == []
+    assert program.outcomes("span") == {"not_identified": 1, "unsampled": 3}

@@ -22,7 +22,14 @@ from sandscope._deferred import _clock
 from sandscope._execution import Details, Execution, Logs, Site
 from sandscope._internals import SPAN_KEY
 from sandscope._locks import new_lock
-from sandscope._recording._recorder import Begin, recording, shared_details_of, with_details
+from sandscope._recording._recorder import (
+    Begin,
+    is_measured,
+    recording,
+    shared_details_of,
+    with_details,
+    wrap_callback,
+)
 from sandscope._verdict import OK, Verdict
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -172,7 +179,14 @@ class HotPath:
         return execution
 
     def wrap_method(
-        self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
+        self,
+        method: Callable[..., Any],
+        attribute: str,
+        default: Site,
+        shared: str | None = None,
+        *,
+        measured: Callable[..., Any] | None = None,
+        measures_all: bool = False,
     ) -> Callable[..., Any]:
         """See `Recorder.wrap_method`. `begin` and `finish` are inlined here for speed."""
         queue, high_water, record = self._queue, self._high_water, self._record
@@ -186,6 +200,8 @@ class HotPath:
             except IndexError:  # called without an instance: the method raises the error
                 site = default
             details = shared_details_of(args, kwargs, shared)
+            if measured is not None and details is not None and is_measured(details, always=measures_all):
+                return measured(*args, **kwargs)
             context = get()
             if context is not self.checked:
                 begin = self.check_context(context)
@@ -226,6 +242,12 @@ class HotPath:
             return result
 
         return call
+
+    def wrap_callback(
+        self, function: Callable[..., Any], failed: Callable[[BaseException], None]
+    ) -> Callable[..., Any]:
+        """See `Recorder.wrap_callback`."""
+        return wrap_callback(function, failed)
 
     def take(self, execution: Record) -> None:
         """Queue an ended record."""

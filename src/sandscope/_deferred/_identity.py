@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import urandom
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -13,6 +14,15 @@ from sandscope import _guard
 from sandscope._deferred._compiled import give_ids
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._recording import _mapping
+
+
+class _NotIdentified(SpanContext):
+    """The span context of an execution whose sampler or id generator failed. It is not sampled."""
+
+
+def count_not_identified(executions: Iterable[DeferredExecution]) -> int:
+    """Return the number of executions whose sampler or id generator failed."""
+    return sum(type(execution.identity) is _NotIdentified for execution in executions)
 
 
 class Identities:
@@ -58,7 +68,7 @@ class Identities:
             return self._make(execution)
         except Exception as error:  # noqa: BLE001 -- from a sampler or id generator of the program
             _guard.report("recorder.identify", error)
-            return SpanContext(_fallback_ids.generate_trace_id(), _fallback_ids.generate_span_id(), False)
+            return _NotIdentified(_fallback_ids.generate_trace_id(), _fallback_ids.generate_span_id(), False)
 
     def _make(self, execution: DeferredExecution) -> SpanContext:
         parent = execution.parent

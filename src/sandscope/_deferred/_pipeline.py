@@ -18,7 +18,7 @@ from sandscope import _forking, _guard, _internals
 from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
 from sandscope._deferred._deferred_execution import DeferredExecution
-from sandscope._deferred._identity import Identities
+from sandscope._deferred._identity import Identities, count_not_identified
 from sandscope._deferred._metric_exports import MetricExports
 from sandscope._deferred._outlet import Outlet
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
@@ -224,7 +224,10 @@ class Pipeline:
                 execution._call_on_end()
         traced = [execution for execution in batch if execution.site.traced]
         sampled = self.identities.give(traced)
-        self.outcomes.add("span", "unsampled", len(traced) - len(sampled))
+        if len(sampled) < len(traced):
+            not_identified = count_not_identified(traced)
+            self.outcomes.add("span", "not_identified", not_identified)
+            self.outcomes.add("span", "unsampled", len(traced) - len(sampled) - not_identified)
         for aggregator, executions in by_aggregator.items():
             try:
                 aggregator.count(executions)

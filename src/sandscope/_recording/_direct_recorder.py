@@ -19,7 +19,13 @@ from sandscope._metric import ACTIVE
 from sandscope._recording import _mapping
 from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter
-from sandscope._recording._recorder import recording, shared_details_of, with_details
+from sandscope._recording._recorder import (
+    is_measured,
+    recording,
+    shared_details_of,
+    with_details,
+    wrap_callback,
+)
 from sandscope._recording._span import write_end
 from sandscope._scope import Scope
 from sandscope._verdict import OK, Verdict
@@ -140,7 +146,14 @@ class DirectRecorder(Emitter):
         return execution
 
     def wrap_method(
-        self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
+        self,
+        method: Callable[..., Any],
+        attribute: str,
+        default: Site,
+        shared: str | None = None,
+        *,
+        measured: Callable[..., Any] | None = None,
+        measures_all: bool = False,
     ) -> Callable[..., Any]:
         """See `Recorder.wrap_method`."""
 
@@ -148,10 +161,18 @@ class DirectRecorder(Emitter):
         def call(*args: Any, **kwargs: Any) -> Any:
             site = getattr(args[0] if args else None, attribute, default)
             details = shared_details_of(args, kwargs, shared)
+            if measured is not None and details is not None and is_measured(details, always=measures_all):
+                return measured(*args, **kwargs)
             begin = self.begin if details is None else with_details(self.begin, details)
             return recording(begin, site, method, *args, **kwargs)
 
         return call
+
+    def wrap_callback(
+        self, function: Callable[..., Any], failed: Callable[[BaseException], None]
+    ) -> Callable[..., Any]:
+        """See `Recorder.wrap_callback`."""
+        return wrap_callback(function, failed)
 
     def start_execution_span(self, execution: Execution) -> Span:
         """Start the span of an execution."""

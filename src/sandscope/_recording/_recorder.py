@@ -38,7 +38,14 @@ class Recorder(Logs, Protocol):
         """
 
     def wrap_method(
-        self, method: Callable[..., Any], attribute: str, default: Site, shared: str | None = None
+        self,
+        method: Callable[..., Any],
+        attribute: str,
+        default: Site,
+        shared: str | None = None,
+        *,
+        measured: Callable[..., Any] | None = None,
+        measures_all: bool = False,
     ) -> Callable[..., Any]:
         """Return a wrapper of a method that records each call as an execution.
 
@@ -47,6 +54,19 @@ class Recorder(Logs, Protocol):
             attribute: the name of the instance's attribute that holds its site.
             default: the site of instances without that attribute.
             shared: the name of the second argument's attribute that holds the `SharedDetails` of its executions.
+            measured: called instead of the method, and instead of recording the call, for calls that are measured:
+                see `SharedDetails.skip`.
+            measures_all: whether all calls are measured.
+        """
+
+    def wrap_callback(
+        self, function: Callable[..., Any], failed: Callable[[BaseException], None]
+    ) -> Callable[..., Any]:
+        """Return a wrapper of a function that calls ``failed`` with each exception of the function.
+
+        Args:
+            function: called with positional arguments only.
+            failed: does not raise; the exception propagates unchanged.
         """
 
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
@@ -120,6 +140,35 @@ def shared_details_of(
     second = args[1] if len(args) > 1 else next(iter(kwargs.values()), None)
     details = getattr(second, attribute, None)
     return details if isinstance(details, SharedDetails) else None
+
+
+def is_measured(details: SharedDetails, *, always: bool) -> bool:
+    """Return whether the call that begins is measured. If it is not, it counts as one of those to skip.
+
+    Args:
+        details: the shared details of the call.
+        always: whether all calls are measured, of those that are not inside another one.
+    """
+    if details.skip and not always:
+        if details.skip > 0:
+            details.skip -= 1
+        return False
+    return not details.running
+
+
+def wrap_callback(
+    function: Callable[..., Any], failed: Callable[[BaseException], None]
+) -> Callable[..., Any]:
+    """See `Recorder.wrap_callback`."""
+
+    def callback(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except BaseException as error:
+            failed(error)
+            raise
+
+    return callback
 
 
 def begin_nothing(_site: Site) -> None:

@@ -13,31 +13,33 @@ from sandscope_instrumentation_wasmtime._sites import host_site
 _OWN_PACKAGES = {__name__.partition(".")[0], "sandscope"}
 
 
-def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder | None) -> None:
+def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder, *, spans: bool) -> None:
     """Wrap the host functions of core modules when the program registers them.
 
     Args:
         wasmtime: the module.
         patches: records the replaced methods.
-        recorder: gets an execution for each call of a host function, unless it is None.
+        recorder: wraps the host functions.
+        spans: whether each call of a host function is an execution.
     """
-    registration = _Registration(patches, recorder)
+    registration = _Registration(patches, recorder, spans=spans)
     patches.replace(wasmtime.Func, "__init__", registration.wrapper(3))
     patches.replace(wasmtime.Linker, "define_func", registration.wrapper(4, module=1, name=2))
 
 
-def patch_component(component: Any, patches: Patches, recorder: Recorder | None) -> None:
+def patch_component(component: Any, patches: Patches, recorder: Recorder, *, spans: bool) -> None:
     """Wrap the host functions of components; see `patch_module`."""
-    registration = _Registration(patches, recorder)
+    registration = _Registration(patches, recorder, spans=spans)
     patches.replace(component.LinkerInstance, "add_func", registration.wrapper(2, name=1))
 
 
 class _Registration:
     """Wraps the methods of wasmtime that register a host function."""
 
-    def __init__(self, patches: Patches, recorder: Recorder | None) -> None:
+    def __init__(self, patches: Patches, recorder: Recorder, *, spans: bool) -> None:
         self._patches = patches
         self._recorder = recorder
+        self._spans = spans
 
     def wrapper(self, position: int, **names: int) -> Callable[[Any], Any]:
         """Return what wraps a method.
@@ -71,29 +73,20 @@ class _Registration:
         own = str(getattr(func, "__module__", "")).partition(".")[0] in _OWN_PACKAGES
         if own or not callable(func):  # wasmtime raises its own error for what is not callable
             return func
-        if self._recorder is None:
-            return _remembering_errors(func, self._patches)
+        call = self._recorder.wrap_callback(func, self._failed)
+        if not self._spans:
+            return call
         site = host_site(name or getattr(func, "__name__", None))
-        return _recorded(func, self._patches, self._recorder, site)
+        return _recorded(call, self._patches, self._recorder, site)
 
-
-def _remembering_errors(func: Callable[..., Any], patches: Patches) -> Callable[..., Any]:
-    def host_function(*args: Any) -> Any:
-        try:
-            return func(*args)
-        except Exception as error:
-            if not patches.undone:
-                remember_host_error(error)
-            raise
-
-    return host_function
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, Exception) and not self._patches.undone:
+            remember_host_error(error)
 
 
 def _recorded(
-    func: Callable[..., Any], patches: Patches, recorder: Recorder, site: Site
+    call: Callable[..., Any], patches: Patches, recorder: Recorder, site: Site
 ) -> Callable[..., Any]:
-    call = _remembering_errors(func, patches)
-
     def host_function(*args: Any) -> Any:
         execution = None if patches.undone else recorder.begin(site)
         if execution is None:

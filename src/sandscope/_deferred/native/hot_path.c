@@ -3,7 +3,7 @@
 #include <structmember.h>
 
 static struct {
-    PyObject *check_context, *on_context_mismatch, *apply_backpressure, *current, *append, *empty;
+    PyObject *check_context, *on_context_mismatch, *apply_backpressure, *current, *append, *empty, *fail;
 } names;
 
 void
@@ -12,9 +12,43 @@ call_and_report(PyObject *object, PyObject *name, PyObject *argument)
     PyObject *result = argument == NULL ? PyObject_CallMethodNoArgs(object, name)
                                         : PyObject_CallMethodOneArg(object, name, argument);
     if (result == NULL) {
-        PyErr_WriteUnraisable(object);
+        report_error("recorder.finish");
     }
     Py_XDECREF(result);
+}
+
+vectorcallfunc
+vectorcall_of(PyObject *callable)
+{
+    vectorcallfunc function = PyVectorcall_Function(callable);
+    return function == NULL ? PyObject_Vectorcall : function;
+}
+
+void
+report_error(const char *component)
+{
+    PyObject *error = fetch_exception();
+    PyObject *result = PyObject_CallFunction(known.report, "sO", component, error);
+    if (result == NULL) {
+        PyErr_Clear(); /* not even one more frame fits on the stack */
+    }
+    Py_XDECREF(result);
+    Py_DECREF(error);
+}
+
+void
+fail(HotPath *self, Record *record, PyObject *error)
+{
+    PyObject *token;
+    call_and_report((PyObject *)record, names.fail, error);
+    if (record->verdict == NULL || record->verdict == Py_None) { /* the call above failed */
+        token = record->token;
+        record->token = NULL;
+        record->ended = clock_now();
+        Py_XSETREF(record->verdict, Py_NewRef(known.missing_evidence));
+        enqueue(self, record, token);
+        Py_XDECREF(token);
+    }
 }
 
 PyObject *
@@ -85,7 +119,7 @@ enqueue(HotPath *self, Record *record, PyObject *token)
     }
     appended = PyObject_CallOneArg(self->append, (PyObject *)record);
     if (appended == NULL) {
-        PyErr_WriteUnraisable(self->queue);
+        report_error("recorder.finish");
         return;
     }
     Py_DECREF(appended);
@@ -244,6 +278,7 @@ path_init(HotPath *self, PyObject *args, PyObject *keywords)
         names.current = PyUnicode_InternFromString("current");
         names.append = PyUnicode_InternFromString("append");
         names.empty = PyTuple_New(0);
+        names.fail = PyUnicode_InternFromString("fail");
     }
     Py_XSETREF(self->append, PyObject_GetAttr(queue, names.append));
     if (self->append == NULL) {
@@ -302,6 +337,7 @@ static PyMemberDef path_members[] = {
 static PyMethodDef path_methods[] = {
     {"begin", (PyCFunction)begin, METH_O, NULL},
     {"wrap_method", (PyCFunction)(void (*)(void))wrap_method, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"wrap_callback", (PyCFunction)(void (*)(void))wrap_callback, METH_FASTCALL, NULL},
     {NULL},
 };
 

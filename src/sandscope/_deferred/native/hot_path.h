@@ -13,6 +13,24 @@ typedef struct {
     Py_ssize_t high_water;
 } HotPath;
 
+/* A function whose frame must not become part of its caller's, which stays on the stack. */
+#if defined(__GNUC__) || defined(__clang__)
+#define SEPARATE_FRAME __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define SEPARATE_FRAME __declspec(noinline)
+#else
+#define SEPARATE_FRAME
+#endif
+
+/* Return the function that calls an object with the arguments of `PyObject_Vectorcall`. */
+vectorcallfunc vectorcall_of(PyObject *callable);
+
+/* Report the current exception to `_guard`, and clear it. */
+void report_error(const char *component);
+
+/* End an execution with an exception. */
+void fail(HotPath *self, Record *record, PyObject *error);
+
 /* Call a method of the recorder. Exceptions are reported and not raised into the program. */
 void call_and_report(PyObject *object, PyObject *name, PyObject *argument);
 
@@ -37,5 +55,8 @@ void enqueue(HotPath *self, Record *record, PyObject *token);
 
 /* Return a wrapper of a method. */
 PyObject *wrap_method(HotPath *self, PyObject *arguments, PyObject *keywords);
+
+/* Return a wrapper of a callback. */
+PyObject *wrap_callback(HotPath *self, PyObject *const *args, Py_ssize_t count);
 
 #endif

@@ -59,6 +59,9 @@ look_up_known(void)
     known.no_state = import_attribute("opentelemetry.trace.span", "DEFAULT_TRACE_STATE");
     known.recording = import_attribute("sandscope._recording._recorder", "recording");
     known.with_details = import_attribute("sandscope._recording._recorder", "with_details");
+    known.partial = import_attribute("functools", "partial");
+    known.report = import_attribute("sandscope._guard", "report");
+    known.missing_evidence = import_attribute("sandscope._verdict", "MISSING_EVIDENCE");
     known.clock = import_attribute("sandscope._deferred._clock", NULL);
     known.shared_details = import_attribute("sandscope._execution", "SharedDetails");
     if (PyErr_Occurred()) {
@@ -94,7 +97,7 @@ PyInit__native(void)
     RecordType.tp_new = PyBaseObject_Type.tp_new;
     HotPathType.tp_new = PyType_GenericNew;
     if (look_up_known() < 0 || PyType_Ready(&RecordType) < 0 || PyType_Ready(&HotPathType) < 0
-        || PyType_Ready(&WrapperType) < 0 || PyType_Ready(&CountType) < 0) {
+        || PyType_Ready(&WrapperType) < 0 || PyType_Ready(&CallbackType) < 0 || PyType_Ready(&CountType) < 0) {
         return NULL;
     }
     module = PyModule_Create(&definition);

@@ -20,12 +20,13 @@ typedef struct {
 extern PyTypeObject RecordType;
 extern PyTypeObject HotPathType;
 extern PyTypeObject WrapperType;
+extern PyTypeObject CallbackType;
 extern PyTypeObject CountType;
 
 /* Objects of Sandscope and OpenTelemetry, looked up once. */
 typedef struct {
     PyObject *ok, *span_key, *context_type, *span_context, *trace_flags, *no_state, *recording, *clock,
-        *shared_details, *with_details;
+        *shared_details, *with_details, *partial, *report, *missing_evidence;
 } Known;
 
 extern Known known;

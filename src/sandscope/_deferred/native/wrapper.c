@@ -7,14 +7,15 @@ typedef struct {
     vectorcallfunc call;
     HotPath *path;
     PyObject *method, *attribute, *site, *start;
-    PyObject *shared; /* the attribute of the second argument that holds shared details, or NULL */
+    vectorcallfunc call_method;
+    PyObject *shared;   /* the attribute of the second argument that holds shared details, or NULL */
+    PyObject *measured; /* called instead of the method for calls that are measured, or NULL */
+    int measures_all;   /* whether all calls are measured */
     PyObject *last_site; /* the site of the last call; sites are immutable */
     int current;         /* whether the site's executions become current */
     PyObject *attributes; /* the wrapper's own __dict__ */
     PyObject *weak_references;
 } Wrapper;
-
-static PyObject *fail_name;
 
 static PyObject *
 site_of(Wrapper *self, PyObject *const *args, size_t count)
@@ -43,7 +44,7 @@ shared_details(Wrapper *self, PyObject *const *args, size_t all)
     if (self->shared != NULL && all > 1) {
         details = optional_attribute(args[1], self->shared);
         if (details == NULL && PyErr_Occurred()) {
-            PyErr_WriteUnraisable(self->method);
+            report_error("recorder.begin");
         }
     }
     if (details != NULL && !PyObject_TypeCheck(details, (PyTypeObject *)known.shared_details)) {
@@ -52,112 +53,174 @@ shared_details(Wrapper *self, PyObject *const *args, size_t all)
     return details;
 }
 
-/* Call `recording(begin, site, method, *args, **kwargs)`, where `begin` is `with_details(begin, details)` if the second
-   argument has shared details. */
-static PyObject *
-call_with_begin(Wrapper *self, PyObject *instead, PyObject *site, PyObject *const *args, size_t count,
-                PyObject *keywords)
+/* Return whether a call is measured. See `is_measured` in `_recorder.py`. */
+static int
+is_measured(PyObject *details, int measures_all)
 {
-    size_t all = count_all(count, keywords);
-    PyObject *small[16], **arguments = all + 3 > 16 ? PyMem_New(PyObject *, all + 3) : small, *result;
-    PyObject *begin, *details;
-    if (arguments == NULL) {
-        return PyErr_NoMemory();
+    static PyObject *skip_name, *running_name;
+    PyObject *running, *skip;
+    long calls;
+    int result;
+    if (skip_name == NULL) {
+        skip_name = PyUnicode_InternFromString("skip");
+        running_name = PyUnicode_InternFromString("running");
     }
-    details = shared_details(self, args, all);
-    begin = details == NULL ? Py_NewRef(instead)
-                            : PyObject_CallFunctionObjArgs(known.with_details, instead, details, NULL);
-    Py_XDECREF(details);
-    if (begin == NULL) {
-        PyErr_WriteUnraisable(self->method);
-        begin = Py_NewRef(instead);
+    if (!measures_all) {
+        skip = PyObject_GetAttr(details, skip_name);
+        calls = skip == NULL ? -1 : PyLong_AsLong(skip);
+        Py_XDECREF(skip);
+        if (calls > 0) {
+            skip = PyLong_FromLong(calls - 1);
+            if (skip == NULL || PyObject_SetAttr(details, skip_name, skip) < 0) {
+                report_error("recorder.begin");
+            }
+            Py_XDECREF(skip);
+            return 0;
+        }
+        if (calls < 0) {
+            if (PyErr_Occurred()) {
+                report_error("recorder.begin");
+            }
+            return 0;
+        }
     }
-    arguments[0] = begin;
-    arguments[1] = site;
-    arguments[2] = self->method;
-    if (all > 0) {
-        memcpy(arguments + 3, args, all * sizeof(PyObject *));
+    running = PyObject_GetAttr(details, running_name);
+    result = running == NULL ? -1 : PyObject_Not(running);
+    Py_XDECREF(running);
+    if (result < 0) {
+        report_error("recorder.begin");
     }
-    result = PyObject_Vectorcall(known.recording, arguments, count + 3, keywords);
-    Py_DECREF(begin);
-    if (arguments != small) {
-        PyMem_Free(arguments);
-    }
-    return result;
+    return result > 0;
 }
 
+/* Return what calls the method inside an execution that other code begins:
+   `partial(recording, begin, site, method)`, where `begin` is `with_details(begin, details)` if there are details. */
 static PyObject *
-call_recorded(Wrapper *self, Record *record, PyObject *site, PyObject *context,
-              PyObject *const *args, size_t count, PyObject *keywords)
+recorded_elsewhere(Wrapper *self, PyObject *begin, PyObject *site, PyObject *details)
 {
-    HotPath *path = self->path;
-    PyObject *result, *token = NULL;
+    PyObject *partial, *with_details = NULL;
+    if (details != NULL) {
+        with_details = PyObject_CallFunctionObjArgs(known.with_details, begin, details, NULL);
+        if (with_details == NULL) {
+            report_error("recorder.begin");
+        }
+    }
+    partial = PyObject_CallFunctionObjArgs(known.partial, known.recording,
+                                           with_details == NULL ? begin : with_details, site, self->method, NULL);
+    Py_XDECREF(with_details);
+    return partial;
+}
+
+/* Begin an execution. */
+static PyObject *
+begin_record(Wrapper *self, PyObject *site, PyObject *context, PyObject *details)
+{
+    Record *record = new_record(self->path, site, context);
+    if (record == NULL) {
+        return NULL;
+    }
     if (site != self->last_site) {
         self->current = is_current(site);
         Py_XSETREF(self->last_site, Py_NewRef(site));
     }
     if (count_one(self->start) < 0 || self->current < 0
-        || (self->current && (token = make_current(path, (PyObject *)record, context)) == NULL)) {
-        PyErr_WriteUnraisable(self->method); /* the execution does not become current */
+        || (self->current && (record->token = make_current(self->path, (PyObject *)record, context)) == NULL)) {
+        report_error("recorder.begin"); /* the execution does not become current */
     }
-    record->details = shared_details(self, args, count_all(count, keywords));
+    record->details = Py_XNewRef(details);
     record->started = clock_now();
-    result = PyObject_Vectorcall(self->method, args, count, keywords);
+    return (PyObject *)record;
+}
+
+/* Return the record of a call that begins, or else what to call instead of the method. */
+static SEPARATE_FRAME PyObject *
+begin_call(Wrapper *self, PyObject *const *args, size_t count, PyObject *keywords)
+{
+    PyObject *instead, *context, *details, *begun = NULL, *site = site_of(self, args, count);
+    if (site == NULL) {
+        return NULL;
+    }
+    details = shared_details(self, args, count_all(count, keywords));
+    if (count > 0 && details != NULL && self->measured != NULL && is_measured(details, self->measures_all)) {
+        Py_DECREF(details);
+        Py_DECREF(site);
+        return Py_NewRef(self->measured);
+    }
+    context = context_or_begin(self->path, &instead);
+    if (instead != NULL) {
+        begun = recorded_elsewhere(self, instead, site, details);
+        Py_DECREF(instead);
+    } else if (context != NULL) {
+        begun = begin_record(self, site, context, details);
+    }
+    if (begun == NULL) {
+        report_error("recorder.begin");
+        begun = Py_NewRef(self->method);
+    }
+    Py_XDECREF(context);
+    Py_XDECREF(details);
+    Py_DECREF(site);
+    return begun;
+}
+
+/* End an execution. Takes over the references to the record and the result. */
+static SEPARATE_FRAME PyObject *
+end_call(Wrapper *self, Record *record, PyObject *result)
+{
     if (result != NULL) {
+        PyObject *token = record->token;
+        record->token = NULL;
         record->ended = clock_now();
         Py_XSETREF(record->verdict, Py_NewRef(known.ok));
-        enqueue(path, record, token);
+        enqueue(self->path, record, token);
+        Py_XDECREF(token);
     } else {
         PyObject *error = fetch_exception();
-        record->token = Py_XNewRef(token);
-        call_and_report((PyObject *)record, fail_name, error);
+        fail(self->path, record, error);
         restore_exception(error);
     }
-    Py_XDECREF(token);
+    Py_DECREF(record);
     return result;
 }
 
+/* Call what is called instead of the method. Takes over the reference to it. */
+static SEPARATE_FRAME PyObject *
+call_instead(PyObject *instead, PyObject *const *args, size_t count, PyObject *keywords)
+{
+    PyObject *result = PyObject_Vectorcall(instead, args, count, keywords);
+    Py_DECREF(instead);
+    return result;
+}
+
+/* Guests and hosts that call each other have this frame on the stack at each level, so it is as small as possible. */
 static PyObject *
 wrapper_call(Wrapper *self, PyObject *const *args, size_t flagged, PyObject *keywords)
 {
     size_t count = PyVectorcall_NARGS(flagged);
-    PyObject *instead, *context, *result = NULL, *site = site_of(self, args, count);
-    Record *record;
-    if (site == NULL) {
+    PyObject *begun = begin_call(self, args, count, keywords);
+    if (begun == NULL) {
         return NULL;
     }
-    context = context_or_begin(self->path, &instead);
-    if (instead != NULL) {
-        result = call_with_begin(self, instead, site, args, count, keywords);
-        Py_DECREF(instead);
-    } else if (context != NULL && (record = new_record(self->path, site, context)) != NULL) {
-        result = call_recorded(self, record, site, context, args, count, keywords);
-        Py_DECREF(record);
-    } else {
-        PyErr_WriteUnraisable(self->method);
-        result = PyObject_Vectorcall(self->method, args, count, keywords);
+    if (!PyObject_TypeCheck(begun, &RecordType)) {
+        return call_instead(begun, args, count, keywords);
     }
-    Py_XDECREF(context);
-    Py_DECREF(site);
-    return result;
+    return end_call(self, (Record *)begun, self->call_method(self->method, args, count, keywords));
 }
 
 PyObject *
 wrap_method(HotPath *self, PyObject *args, PyObject *keywords)
 {
-    static char *parameters[] = {"method", "attribute", "default", "shared", NULL};
-    PyObject *method, *attribute, *site, *shared = Py_None, *functools, *updated;
+    static char *parameters[] = {"method", "attribute", "default", "shared", "measured", "measures_all", NULL};
+    PyObject *method, *attribute, *site, *shared = Py_None, *measured = Py_None, *functools, *updated;
+    int measures_all = 0;
     Wrapper *wrapper;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OUO|O", parameters, &method, &attribute, &site,
-                                     &shared)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OUO|OOp", parameters, &method, &attribute, &site, &shared,
+                                     &measured, &measures_all)) {
         return NULL;
     }
     if (shared != Py_None && !PyUnicode_Check(shared)) {
         PyErr_SetString(PyExc_TypeError, "shared must be the name of an attribute");
         return NULL;
-    }
-    if (fail_name == NULL) {
-        fail_name = PyUnicode_InternFromString("fail");
     }
     wrapper = PyObject_GC_New(Wrapper, &WrapperType);
     if (wrapper == NULL) {
@@ -166,6 +229,9 @@ wrap_method(HotPath *self, PyObject *args, PyObject *keywords)
     wrapper->call = (vectorcallfunc)wrapper_call;
     wrapper->path = (HotPath *)Py_NewRef(self);
     wrapper->method = Py_NewRef(method);
+    wrapper->call_method = vectorcall_of(method);
+    wrapper->measured = measured == Py_None ? NULL : Py_NewRef(measured);
+    wrapper->measures_all = measures_all;
     wrapper->attribute = Py_NewRef(attribute);
     PyUnicode_InternInPlace(&wrapper->attribute);
     wrapper->site = Py_NewRef(site);
@@ -205,6 +271,7 @@ wrapper_traverse(Wrapper *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->path);
     Py_VISIT(self->method);
+    Py_VISIT(self->measured);
     Py_VISIT(self->site);
     Py_VISIT(self->last_site);
     Py_VISIT(self->start);
@@ -219,6 +286,7 @@ wrapper_clear(Wrapper *self)
     Py_CLEAR(self->method);
     Py_CLEAR(self->attribute);
     Py_CLEAR(self->shared);
+    Py_CLEAR(self->measured);
     Py_CLEAR(self->site);
     Py_CLEAR(self->last_site);
     Py_CLEAR(self->start);

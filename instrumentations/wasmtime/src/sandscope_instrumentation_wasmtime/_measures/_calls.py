@@ -38,40 +38,32 @@ def measuring(
         attribute: of a function; holds its site.
         default: the site of functions without that attribute.
     """
-    shared = STATE if default.traced else None
-    unmeasured = recorder.wrap_method(original, attribute, default, shared)
     measures_all = settings.cpu
 
     @wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        state: StoreState | None = getattr(args[1], STATE, None) if len(args) > 1 else None
-        if state is None:
-            return unmeasured(*args, **kwargs)
-        skip = state.skip
-        if skip and not measures_all:
-            if skip > 0:
-                state.skip = skip - 1
-            return unmeasured(*args, **kwargs) if kwargs else unmeasured(*args)
-        if state.running:
-            return unmeasured(*args, **kwargs)
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        store = args[1] if len(args) > 1 else next(iter(kwargs.values()))
+        state: StoreState = getattr(store, STATE)
         execution = recorder.begin(getattr(args[0], attribute, default))
         if execution is None:
             return original(*args, **kwargs)
         if default.traced:
             execution.details = state  # type: ignore[misc] # a slot of each recorder's class
         state.running = True
-        sums = _Sums(settings, state, args[1]) if state.fuel or measures_all else None
+        sums = _Sums(settings, state, store) if state.fuel or measures_all else None
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
-            _end(execution, state, args[1], sums)
+            _end(execution, state, store, sums)
             execution.fail(error)
             raise
-        _end(execution, state, args[1], sums)
+        _end(execution, state, store, sums)
         execution.finish()
         return result
 
-    return call
+    return recorder.wrap_method(
+        original, attribute, default, STATE, measured=measured, measures_all=measures_all
+    )
 
 
 def _end(execution: Execution, state: StoreState, store: Any, sums: _Sums | None) -> None:

@@ -17,9 +17,6 @@ STATE = "_sandscope_store"
 SANDBOX_ID = "wasm.sandbox.id"
 MEMORY_SIZE = "wasm.memory.size"
 
-NEVER = -1
-"""In place of a number of calls to skip, where none is measured."""
-
 _LIMITS = ("memory_size", "table_elements", "instances", "tables", "memories")
 """The arguments of ``Store.set_limits``; a negative one sets no limit."""
 
@@ -51,9 +48,7 @@ class StoreState(SharedDetails):
         epoch_deadline: ticks after which the engine interrupts, as the host set it last.
         fuel_added: what was put in during the call that runs now.
         granted: capabilities that its WASI configuration gives.
-        running: a call or instantiation that is measured runs in it.
         calls: that were measured.
-        skip: calls to come that are not measured, or `NEVER`.
     """
 
     keys = (SANDBOX_ID,)
@@ -67,8 +62,7 @@ class StoreState(SharedDetails):
     fuel_given: int | None = None
     epoch_deadline: int | None = None
     granted: frozenset[str] = frozenset()
-    fuel = running = False
-    skip = NEVER
+    fuel = False
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
