@@ -52,6 +52,7 @@ def _context_of_its_own() -> Iterator[None]:
 def _no_errors_yet(_context_of_its_own: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reset the counts of telemetry's own errors before each test."""
     monkeypatch.setattr(_guard, "_counts", {})
+    monkeypatch.setattr(_guard, "_logged", set())
 
 
 @pytest.fixture

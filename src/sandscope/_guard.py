@@ -11,6 +11,7 @@ from sandscope._locks import new_lock
 _logger = logging.getLogger("sandscope")
 _lock = new_lock()
 _counts: dict[str, int] = {}
+_logged: set[str] = set()
 
 
 def report(component: str, error: BaseException) -> None:
@@ -21,14 +22,18 @@ def report(component: str, error: BaseException) -> None:
         error: the exception that was caught.
     """
     with _lock:
-        first = component not in _counts
         _counts[component] = _counts.get(component, 0) + 1
-    if first:
+        first = component not in _logged
+        _logged.add(component)
+    if not first:
+        return
+    try:
+        _warn(component, error)
+    except RecursionError:  # the program has used up its stack; a new thread has its own
         try:
-            _warn(component, error)
-        except RecursionError:
-            # The program has used up its stack; a new thread has its own. `Thread.start` would need more of the stack.
-            _thread.start_new_thread(_warn, (component, error))
+            _thread.start_new_thread(_warn, (component, error))  # `Thread.start` would need more of the stack
+        except RuntimeError:
+            _logged.discard(component)  # the next error is logged
 
 
 def _warn(component: str, error: BaseException) -> None:

@@ -16,6 +16,7 @@ from wasmtime import component
 from harness import Contract, Telemetry
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor, _verdicts
 from sandscope_instrumentation_wasmtime._evidence import _traps
+from sandscope_instrumentation_wasmtime._evidence._shared_stack import SHARED_STACK
 from sandscope_instrumentation_wasmtime._probe import _denied_paths
 
 HERE = Path(__file__).parent
@@ -115,7 +116,7 @@ def test_every_cause_is_declared_with_its_status_and_actor() -> None:
     declared = Contract(HERE.parent / "telemetry.yaml").causes
     verdicts = [*_traps.BY_CODE.values(), *_verdicts.OUT_OF_BOUNDS_FAILURES.values()]
     verdicts += [verdict for _, verdict in _verdicts.MESSAGES]
-    verdicts += [_verdicts.EXIT_CODE, _verdicts.HOST_ERROR, _verdicts.UNKNOWN_IMPORT]
+    verdicts += [_verdicts.EXIT_CODE, _verdicts.HOST_ERROR, _verdicts.UNKNOWN_IMPORT, SHARED_STACK]
     assert {verdict.cause: (verdict.status, verdict.actor) for verdict in verdicts} == {
         name: (cause["status"], cause["actor"])
         for name, cause in declared.items()

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import Attributes, AttributeValue
 
+from sandscope import _guard
 from sandscope._deferred import _clock
 from sandscope._deferred._compiled import Record
 from sandscope._deferred._hot_path import HotPathRecorder
@@ -70,8 +71,14 @@ class DeferredExecution(Record, Execution):
         if identity is not None:
             return identity
         # The outermost first, so that none has to ask its parent: a guest may nest executions as deep as the stack is.
-        for execution in reversed(self._without_identity()):
-            identity = execution.adopt(execution.recorder.identify(execution))
+        try:
+            for execution in reversed(self._without_identity()):
+                identity = execution.adopt(execution.recorder.identify(execution))
+        except (
+            RecursionError
+        ) as error:  # the program has used up its stack; the background thread tries again
+            _guard.report("recorder.identify", error)
+            return trace.INVALID_SPAN_CONTEXT
         return identity  # type: ignore[return-value] # of this execution, the last
 
     def _without_identity(self) -> list[DeferredExecution]:

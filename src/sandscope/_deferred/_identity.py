@@ -22,7 +22,7 @@ class _NotIdentified(SpanContext):
 
 def count_not_identified(executions: Iterable[DeferredExecution]) -> int:
     """Return the number of executions whose sampler or id generator failed."""
-    return sum(type(execution.identity) is _NotIdentified for execution in executions)
+    return sum(type(execution.identity) in {_NotIdentified, type(None)} for execution in executions)
 
 
 class Identities:
@@ -63,9 +63,15 @@ class Identities:
         return sampled
 
     def make(self, execution: DeferredExecution) -> SpanContext:
-        """Return a new span context with the sampler's decision; not sampled if that fails. Never raises."""
+        """Return a new span context with the sampler's decision; not sampled if that fails.
+
+        Raises:
+            RecursionError: if the calling thread has used up its stack.
+        """
         try:
             return self._make(execution)
+        except RecursionError:
+            raise
         except Exception as error:  # noqa: BLE001 -- from a sampler or id generator of the program
             _guard.report("recorder.identify", error)
             return _NotIdentified(_fallback_ids.generate_trace_id(), _fallback_ids.generate_span_id(), False)

@@ -14,6 +14,7 @@ from typing import Any
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from sandscope.instrumentation import Verdict
+from sandscope_instrumentation_wasmtime._evidence._shared_stack import SHARED_STACK, shares_stack
 from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, INVALID_CALL, has_code, verdict_of
 
 _RERAISING = {
@@ -65,7 +66,9 @@ def verdict_of_call(error: BaseException) -> Verdict:
     verdict, _thread.host_error = _thread.host_error, None
     if verdict is None:
         verdict = verdict_of(engine_error(error))
-        if verdict == HOST_ERROR and isinstance(error, Exception) and not _reached_guest(error):
+        if verdict.limit == "stack" and shares_stack(error):
+            verdict = SHARED_STACK
+        elif verdict == HOST_ERROR and isinstance(error, Exception) and not _reached_guest(error):
             verdict = INVALID_CALL
     try:
         _thread.last_failure = weakref.ref(error), verdict

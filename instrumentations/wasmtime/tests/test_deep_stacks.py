@@ -1,0 +1,151 @@
+"""Guests and host functions that call each other until the stack ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import wasmtime
+
+from harness import OtlpSink, Telemetry, clean_environment, run_program
+from sandscope._deferred import _compiled
+
+CALLS_HOST = '(module (import "h" "f" (func $f)) (func (export "run") (call $f)))'
+RECURSES = (
+    '(module $m (import "h" "f" (func $f)) (func (export "run") (call $f)) (func $r (export "r") (call $r)))'
+)
+LEVELS = """
+import os, sys
+if sys.argv[1] != "plain":
+    import sandscope.auto
+import wasmtime
+
+config = wasmtime.Config()
+if sys.argv[2:]:
+    config.max_wasm_stack = int(sys.argv[2])
+store = wasmtime.Store(wasmtime.Engine(config))
+module = wasmtime.Module(store.engine, '(module (import "h" "f" (func $f)) (func (export "run") (call $f)))')
+level = 0
+
+def host():
+    global level
+    level += 1
+    os.write(1, b"%d " % level)
+    run(store)
+
+func = wasmtime.Func(store, wasmtime.FuncType([], []), host)
+run = wasmtime.Instance(store, module, [func]).exports(store)["run"]
+run(store)
+"""
+"""Writes each level that the program reaches: wasmtime itself may crash at the end of Python's stack."""
+ONCE = """
+import sandscope.auto
+import wasmtime
+
+store = wasmtime.Store()
+module = wasmtime.Module(store.engine, '(module (import "h" "f" (func $f)) (func (export "run") (call $f)))')
+calls = 0
+
+def host():
+    global calls
+    calls += 1
+    run(store)
+
+func = wasmtime.Func(store, wasmtime.FuncType([], []), host)
+run = wasmtime.Instance(store, module, [func]).exports(store)["run"]
+calls = 1
+try:
+    run(store)
+except wasmtime.Trap:
+    print(calls)
+"""
+RECORDERS = {
+    "compiled": {},
+    "python": {"SANDSCOPE_RECORDER": "python"},
+    "direct": {"SANDSCOPE_RECORDER": "direct"},
+}
+
+
+def _levels(*arguments: str, recorder: str = "compiled") -> int:
+    environment = clean_environment(
+        **RECORDERS[recorder], OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none"
+    )
+    ran = run_program(LEVELS, *arguments, way=(), environment=environment)
+    return int(ran.stdout.split()[-1])
+
+
+@pytest.mark.parametrize("stack", [(), (str(2 << 20),)])
+def test_a_program_reaches_nearly_as_many_levels_as_without_instrumentation(stack: tuple[str, ...]) -> None:
+    plain = _levels("plain", *stack)
+    lost = {
+        recorder: 1 - _levels("instrumented", *stack, recorder=recorder) / plain for recorder in RECORDERS
+    }
+    assert lost["compiled"] <= (0.05 if _compiled.python_reason == "" else 0.4)
+    assert lost["python"] <= 0.4
+    assert lost["direct"] <= 0.5
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_all_executions_of_a_deep_stack_have_their_spans(recorder: str) -> None:
+    with OtlpSink() as sink:
+        environment = clean_environment(**RECORDERS[recorder], OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint)
+        ran = run_program(ONCE, way=(), environment=environment)
+    calls = int(ran.stdout)
+    assert calls > 20
+    assert sink.names() == ["wasm run"] * calls
+    assert len({span.span_id for span in sink.spans}) == calls
+    assert len({span.trace_id for span in sink.spans}) == 1
+    counted = [metric for metric in sink.metrics if metric.name == "sandbox.executions"][-1]
+    assert sum(point.as_int or point.as_double for point in counted.sum.data_points) == calls
+    records = [metric for metric in sink.metrics if metric.name == "sandscope.recorder.records"]
+    outcomes = {a.value.string_value for m in records for p in m.sum.data_points for a in p.attributes}
+    assert outcomes <= {"span", "log", "sent"}
+
+
+def _causes(telemetry: Telemetry) -> list[object]:
+    return [(span.attributes or {})["sandbox.verdict.cause"] for span in telemetry.spans()]
+
+
+def test_a_stack_that_guests_and_host_functions_share_is_nobodys_fault(
+    instrumented: Telemetry, load: Any
+) -> None:
+    store, exports = load(CALLS_HOST, lambda: exports["run"](store))
+    with pytest.raises(wasmtime.Trap, match="call stack exhausted"):
+        exports["run"](store)
+    assert set(_causes(instrumented)) == {"ie_shared_stack"}
+    assert instrumented.points("sandbox.limit.violations") == []
+
+
+def test_a_caller_in_place_of_the_store_shares_the_stack_too(instrumented: Telemetry) -> None:
+    store = wasmtime.Store()
+    module = wasmtime.Module(store.engine, RECURSES)
+    kind = wasmtime.FuncType([], [])
+    func = wasmtime.Func(store, kind, lambda caller: caller["r"](caller), access_caller=True)
+    with pytest.raises(wasmtime.Trap, match="call stack exhausted"):
+        wasmtime.Instance(store, module, [func]).exports(store)["run"](store)  # type: ignore[operator]
+    assert set(_causes(instrumented)) == {"ie_shared_stack"}
+
+
+def test_a_guest_that_uses_up_its_own_stack_does_so_also_inside_another_store(
+    instrumented: Telemetry, load: Any
+) -> None:
+    inner_store, inner = load(RECURSES, lambda: None)
+    store, exports = load(CALLS_HOST, lambda: inner["r"](inner_store))
+    with pytest.raises(wasmtime.Trap, match="call stack exhausted"):
+        exports["run"](store)
+    assert set(_causes(instrumented)) == {"mle_stack"}
+
+
+def test_a_recursion_error_in_a_host_function_is_the_hosts(instrumented: Telemetry, load: Any) -> None:
+    def host() -> None:
+        host()
+
+    store, exports = load(CALLS_HOST, host)
+    with pytest.raises(RecursionError):
+        exports["run"](store)
+    (span,) = instrumented.spans()
+    attributes = span.attributes or {}
+    assert (attributes["sandbox.verdict.cause"], attributes["sandbox.verdict.actor"]) == (
+        "ie_host_error",
+        "host",
+    )
