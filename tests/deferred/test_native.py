@@ -20,7 +20,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 
 from deferred._programs import SITE, Program
 from harness import lacking
-from sandscope import OK, Verdict
+from sandscope import OK, Verdict, _guard
 from sandscope._deferred import _clock, _compiled, _hot_path
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope.instrumentation import Site
@@ -251,6 +251,26 @@ def test_nothing_is_leaked() -> None:
     after = sys.getrefcount(SITE), sys.getrefcount(guest), len(gc.get_objects())
     assert after[:2] == before[:2]
     assert after[2] - before[2] < 100
+
+
+def test_an_execution_ends_even_if_its_failure_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of the stack, for example."""
+
+    def fail(_self: object, _error: BaseException) -> None:
+        raise RecursionError
+
+    program = Program()
+    monkeypatch.setattr(DeferredExecution, "fail", fail)
+
+    def method(_self: object) -> None:
+        raise KeyError("no")
+
+    call = program.recorder.wrap_method(method, "site", SITE)
+    with pytest.raises(KeyError):
+        call(object())
+    assert not trace.get_current_span().get_span_context().is_valid
+    assert [record.verdict.cause for record in program.pipeline.queue] == ["ie_missing_evidence"]
+    assert _guard.counts() == {"recorder.finish": 1}
 
 
 def test_both_kinds_of_hot_path_have_the_same_members() -> None:

@@ -68,7 +68,10 @@ RECORDERS = {
 
 def _levels(*arguments: str, recorder: str = "compiled") -> int:
     environment = clean_environment(
-        **RECORDERS[recorder], OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none"
+        **RECORDERS[recorder],
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_LOGS_EXPORTER="none",
     )
     ran = run_program(LEVELS, *arguments, way=(), environment=environment)
     return int(ran.stdout.split()[-1])
