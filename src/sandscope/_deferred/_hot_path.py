@@ -28,7 +28,6 @@ from sandscope._recording._recorder import (
     recording,
     shared_details_of,
     with_details,
-    wrap_callback,
 )
 from sandscope._verdict import OK, Verdict
 
@@ -242,12 +241,6 @@ class HotPath:
             return result
 
         return call
-
-    def wrap_callback(
-        self, function: Callable[..., Any], failed: Callable[[BaseException], None]
-    ) -> Callable[..., Any]:
-        """See `Recorder.wrap_callback`."""
-        return wrap_callback(function, failed)
 
     def take(self, execution: Record) -> None:
         """Queue an ended record."""

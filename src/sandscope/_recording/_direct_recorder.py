@@ -24,7 +24,6 @@ from sandscope._recording._recorder import (
     recording,
     shared_details_of,
     with_details,
-    wrap_callback,
 )
 from sandscope._recording._span import write_end
 from sandscope._scope import Scope
@@ -167,12 +166,6 @@ class DirectRecorder(Emitter):
             return recording(begin, site, method, *args, **kwargs)
 
         return call
-
-    def wrap_callback(
-        self, function: Callable[..., Any], failed: Callable[[BaseException], None]
-    ) -> Callable[..., Any]:
-        """See `Recorder.wrap_callback`."""
-        return wrap_callback(function, failed)
 
     def start_execution_span(self, execution: Execution) -> Span:
         """Start the span of an execution."""

@@ -59,16 +59,6 @@ class Recorder(Logs, Protocol):
             measures_all: whether all calls are measured.
         """
 
-    def wrap_callback(
-        self, function: Callable[..., Any], failed: Callable[[BaseException], None]
-    ) -> Callable[..., Any]:
-        """Return a wrapper of a function that calls ``failed`` with each exception of the function.
-
-        Args:
-            function: called with positional arguments only.
-            failed: does not raise; the exception propagates unchanged.
-        """
-
     def measure(self, metric: Metric, value: float, attributes: Mapping[str, Value] | None = None) -> None:
         """Record a measurement outside of executions. Inexpensive and safe in finalizers.
 
@@ -154,21 +144,6 @@ def is_measured(details: SharedDetails, *, always: bool) -> bool:
             details.skip -= 1  # type: ignore[misc] # a class with measured calls has a slot or a dictionary
         return False
     return not details.running
-
-
-def wrap_callback(
-    function: Callable[..., Any], failed: Callable[[BaseException], None]
-) -> Callable[..., Any]:
-    """See `Recorder.wrap_callback`."""
-
-    def callback(*args: Any) -> Any:
-        try:
-            return function(*args)
-        except BaseException as error:
-            failed(error)
-            raise
-
-    return callback
 
 
 def begin_nothing(_site: Site) -> None:

@@ -66,7 +66,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         settings = self._settings
         _verdicts.patch(patches, settings.bounds)
-        host_spans = settings.host_spans and settings.spans != "off"
+        host_recorder = recorder if settings.host_spans and settings.spans != "off" else None
         if module.__name__ == self.runtime and (settings.probe or settings.output):
             _probe.patch(module, patches, recorder, output=settings.output)
         patches.replace(module.Func, "__call__", recording(recorder, settings))
@@ -75,7 +75,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
             _module_cache.patch_component(module, patches, recorder)
             if settings.spans != "off":
                 _functions.patch_component(module, patches)
-            _host_functions.patch_component(module, patches, recorder, spans=host_spans)
+            _host_functions.patch_component(module, patches, host_recorder)
             if settings.guest_telemetry:
                 _wasi_otel.patch(patches, GuestTelemetry(recorder, self.runtime))
         else:
@@ -89,7 +89,7 @@ class WasmtimeInstrumentor(RuntimeInstrumentor):
             _module_cache.patch_module(module, patches, recorder)
             if settings.spans != "off":
                 _functions.patch_module(module, patches)
-            _host_functions.patch_module(module, patches, recorder, spans=host_spans)
+            _host_functions.patch_module(module, patches, host_recorder)
             _wasi.patch(module, patches)
             _capabilities.patch(module, patches)
             if settings.guest_telemetry:

@@ -337,7 +337,6 @@ static PyMemberDef path_members[] = {
 static PyMethodDef path_methods[] = {
     {"begin", (PyCFunction)begin, METH_O, NULL},
     {"wrap_method", (PyCFunction)(void (*)(void))wrap_method, METH_VARARGS | METH_KEYWORDS, NULL},
-    {"wrap_callback", (PyCFunction)(void (*)(void))wrap_callback, METH_FASTCALL, NULL},
     {NULL},
 };
 

@@ -56,7 +56,4 @@ void enqueue(HotPath *self, Record *record, PyObject *token);
 /* Return a wrapper of a method. */
 PyObject *wrap_method(HotPath *self, PyObject *arguments, PyObject *keywords);
 
-/* Return a wrapper of a callback. */
-PyObject *wrap_callback(HotPath *self, PyObject *const *args, Py_ssize_t count);
-
 #endif

@@ -97,7 +97,7 @@ PyInit__native(void)
     RecordType.tp_new = PyBaseObject_Type.tp_new;
     HotPathType.tp_new = PyType_GenericNew;
     if (look_up_known() < 0 || PyType_Ready(&RecordType) < 0 || PyType_Ready(&HotPathType) < 0
-        || PyType_Ready(&WrapperType) < 0 || PyType_Ready(&CallbackType) < 0 || PyType_Ready(&CountType) < 0) {
+        || PyType_Ready(&WrapperType) < 0 || PyType_Ready(&CountType) < 0) {
         return NULL;
     }
     module = PyModule_Create(&definition);

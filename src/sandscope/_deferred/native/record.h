@@ -20,7 +20,6 @@ typedef struct {
 extern PyTypeObject RecordType;
 extern PyTypeObject HotPathType;
 extern PyTypeObject WrapperType;
-extern PyTypeObject CallbackType;
 extern PyTypeObject CountType;
 
 /* Objects of Sandscope and OpenTelemetry, looked up once. */

@@ -1,9 +1,7 @@
-"""Wrapped callbacks, and calls that are measured instead of recorded: the same with each recorder."""
+"""Calls that are measured instead of recorded: the same with each recorder."""
 
 from __future__ import annotations
 
-import gc
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -17,39 +15,6 @@ RECORDERS = (
     pytest.param(lambda: Program().recorder, id="deferred"),
     pytest.param(lambda: DirectRecorder(SCOPE), id="direct"),
 )
-
-
-@pytest.mark.parametrize("recorder_of", RECORDERS)
-def test_a_callback_raises_the_same_exception_and_reports_it(recorder_of: Callable[[], Any]) -> None:
-    error, reported = KeyError("no"), []
-
-    def callback(*arguments: int) -> tuple[int, ...]:
-        if not arguments:
-            raise error
-        return arguments
-
-    wrapped = recorder_of().wrap_callback(callback, reported.append)
-    assert wrapped(1, 2) == (1, 2)
-    assert reported == []
-    with pytest.raises(KeyError) as caught:
-        wrapped()
-    assert caught.value is error
-    assert reported == [error]
-
-
-def test_a_callback_is_freed_with_its_function() -> None:
-    """Also if the function refers to the callback."""
-
-    def make() -> weakref.ref[Any]:
-        def function() -> object:
-            return wrapped
-
-        wrapped = Program().recorder.wrap_callback(function, lambda _error: None)
-        return weakref.ref(function)
-
-    reference = make()
-    gc.collect()
-    assert reference() is None
 
 
 @pytest.mark.parametrize("recorder_of", RECORDERS)
