@@ -271,3 +271,33 @@ def test_nothing_keeps_an_exception_or_its_frames_after_the_call(load: Any) -> N
     gc.collect()
     assert _host_errors._thread.host_error is None
     assert [reference() for reference in kept] == [None, None, None]
+
+
+def test_a_trap_keeps_its_cause_also_in_a_host_function_that_is_older_than_the_instrumentation(
+    telemetry: Telemetry, instrument: Callable[..., None], load: Any
+) -> None:
+    inner_store, inner = load(UNREACHABLE)
+    store, exports = load(CALLS_HOST, lambda: inner["f"](inner_store))
+    functions = inner["f"], exports["run"]
+    instrument()
+    with pytest.raises(wasmtime.Trap):
+        functions[1](store)
+    assert [cause for _, cause in causes(telemetry)] == ["re_unreachable", "re_unreachable"]
+
+
+def test_a_trap_that_a_host_function_makes_while_it_handles_an_exception_decides_nothing(
+    instrumented: Telemetry, load: Any
+) -> None:
+    inner_store, inner = load(UNREACHABLE)
+
+    def host() -> None:
+        try:
+            raise KeyError("handled")
+        except KeyError:
+            wasmtime.Trap("python exception")
+        inner["f"](inner_store)
+
+    store, exports = load(CALLS_HOST, host)
+    with pytest.raises(wasmtime.Trap):
+        exports["run"](store)
+    assert causes(instrumented) == [("wasm f", "re_unreachable"), ("wasm run", "re_unreachable")]
