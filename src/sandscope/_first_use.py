@@ -69,11 +69,10 @@ def after_import(name: str, action: Callable[[ModuleType], object]) -> None:
         name: the module's name.
         action: called once, with the module.
     """
-    if name in sys.modules:
-        action(sys.modules[name])
-        return
     _after_import[name] = action
-    if _Finder not in sys.meta_path:
+    if name in sys.modules:
+        _run_after_import(sys.modules[name])
+    elif _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
 
 
@@ -90,7 +89,7 @@ class _Finder:
         if name in _POPEN_MODULES and SUBPROCESS in _actions:
             return _around_import(_find(name, path, target), None, _watch_popen)
         if name in _after_import:
-            return _around_import(_find(name, path, target), None, _after_import.pop(name))
+            return _around_import(_find(name, path, target), None, _run_after_import)
         if name == OPENTELEMETRY or name not in _actions:
             return None
         _use(name)
@@ -123,7 +122,7 @@ def _notice_own_imports() -> None:
     if SUBPROCESS in _actions and SUBPROCESS in sys.modules:
         _watch_popen(sys.modules[SUBPROCESS])
     for name in _after_import.keys() & sys.modules.keys():
-        _after_import.pop(name)(sys.modules[name])
+        _run_after_import(sys.modules[name])
 
 
 def _current_lock() -> Any:
@@ -138,15 +137,25 @@ def _current_lock() -> Any:
     return _lock
 
 
+def _run_after_import(module: ModuleType) -> None:
+    action = _after_import.pop(module.__name__, None)
+    if action is not None:
+        _report_errors(lambda: action(module))
+
+
+def _report_errors(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        from sandscope import _guard
+
+        _guard.report("start", error)
+
+
 def _run(name: str) -> None:
     while actions := _actions.get(name):
         action = actions[0]
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            from sandscope import _guard
-
-            _guard.report("start", error)
+        _report_errors(action)
         # Not before it has run: a Ctrl-C, or a signal handler of the program, may interrupt it.
         actions.remove(action)
     _actions.pop(name, None)
