@@ -53,7 +53,7 @@ def test_executions_refusals_and_limits_share_their_spans_traces(stores: Stores)
         "security": [record for record in records if "sandbox_violation_type" in record.labels],
         "resource": [record for record in records if record.body.endswith("tle_fuel")],
     }
-    assert len(by_kind["execution"]) == 6
+    assert len(by_kind["execution"]) == 8
     assert sorted(record.labels["sandbox_violation_type"] for record in by_kind["security"]) == [
         "sv_memory_bounds",
         "sv_path_denied",

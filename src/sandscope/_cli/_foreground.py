@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -34,11 +36,8 @@ def run_in_foreground(arguments: argparse.Namespace, *, otelcol: Path) -> int:
     Raises:
         SandscopeError: if it cannot be started, or if it ends by itself.
     """
-    signals: list[int] = []
-    for number in _STOPPING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, lambda received, _frame: signals.append(received))
     with (
+        _stopping_signals() as signals,
         started_collector(arguments, otelcol=otelcol) as collector,
         collector.log.open(encoding="utf-8", errors="replace") as log,
     ):
@@ -52,6 +51,21 @@ def run_in_foreground(arguments: argparse.Namespace, *, otelcol: Path) -> int:
         collector.stop()
         reports.show_new()
     return 0
+
+
+@contextmanager
+def _stopping_signals() -> Iterator[list[int]]:
+    """Yield a list of the signals that arrive, except those that are ignored, for example by nohup."""
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, lambda number, _frame: received.append(number))
+    try:
+        yield received
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def _say_ready(collector: CollectorProcess) -> None:

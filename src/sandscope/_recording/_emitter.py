@@ -15,12 +15,15 @@ from opentelemetry.trace import Span
 from sandscope import _guard, _internals
 from sandscope._execution import Execution, Measurement, Severity, Value
 from sandscope._forking import watch_forks
+from sandscope._locks import new_lock
 from sandscope._metric import Metric
 from sandscope._recording import _instruments
 from sandscope._scope import Scope
 
 MAX_PENDING = 10_000
 """The maximum number of pending measurements: finalizers must not write, and not every program has a metric reader."""
+_LOCK_TIMEOUT = 1.0
+"""Seconds to wait for another thread that writes measurements."""
 _SUMS = frozenset(("counter", "updowncounter"))
 _EMPTY_CONTEXT = Context()
 
@@ -51,6 +54,7 @@ class Emitter:
         self._pending_values: deque[Measurement] = deque()
         self._pending_groups: deque[tuple[Measurement, ...]] = deque()
         self._skip_merge = False
+        self._settle_lock = new_lock()
         self.bind()
         _emitters.add(self)
         watch_forks(self)
@@ -124,13 +128,19 @@ class Emitter:
 
         Not safe in finalizers, which may interrupt the SDK.
         """
-        self._skip_merge = False
-        pending_any = bool(self._pending_groups or self._pending_sums or self._pending_values)
-        self._split_groups()
-        self._merge_sums()
-        for pending in (self._pending_sums, self._pending_values):
-            self._write_pending(pending)
-        return pending_any
+        # Two threads at once: a collection would miss the values that the other thread has taken and not yet written.
+        has_lock = self._settle_lock.acquire(timeout=_LOCK_TIMEOUT)
+        try:
+            self._skip_merge = False
+            pending_any = bool(self._pending_groups or self._pending_sums or self._pending_values)
+            self._split_groups()
+            self._merge_sums()
+            for pending in (self._pending_sums, self._pending_values):
+                self._write_pending(pending)
+            return pending_any
+        finally:
+            if has_lock:
+                self._settle_lock.release()
 
     def _write_pending(self, pending: deque[Measurement]) -> None:
         while pending:
