@@ -57,7 +57,10 @@ def _run(program: str, way: tuple[str, ...], package: str, counts: dict[str, int
     """Check the program's output and what it sent, and return the lines that it wrote to stderr."""
     with OtlpSink() as sink:
         environment = clean_environment(
-            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, PYTHONWARNINGS="ignore", **environment_with(package)
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint,
+            PYTHONWARNINGS="ignore",
+            SANDSCOPE_EXIT_TIMEOUT="60",
+            **environment_with(package),
         )
         run = run_program(program, way=way, environment=environment)
     assert (run.returncode, run.stdout) == (0, OUTPUT), run.stderr
