@@ -59,6 +59,7 @@ def test_the_cache_holds_the_programs_modules_only(
     assert run(**CONFIGURED[what]) == plain
     WasmtimeInstrumentor().uninstrument()
     assert files(tmp_path) == program
-    assert telemetry.points("wasm.file.errors")[0][1] == 1  # the probe was there
+    # First, because an older SDK forgets a gauge's value once it is read.
     assert telemetry.points("wasm.module.cache.size") == [({}, 1)]
+    assert telemetry.points("wasm.file.errors")[0][1] == 1  # the probe was there
     assert telemetry.points("sandscope.errors") == []
