@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import set_span_in_context
 
 from collector._prometheus_page import wait_for_page
+from collector.test_composition import OVERLAYS
 from harness import PATIENCE
 from sandscope._collector import CollectorProcess
 
@@ -47,6 +51,16 @@ def send_all(endpoint: str) -> str:
     for provider in (tracers, meters, loggers):
         provider.shutdown()
     return format(span.get_span_context().trace_id, "032x")
+
+
+def post_nothing(address: str) -> int:
+    """Send an empty request; return the status of the answer."""
+    request = urllib.request.Request(address, b"", {"Content-Type": "application/x-protobuf"})  # noqa: S310 - as below
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - the Collector's
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def wait_for(file: Path) -> list[dict[str, Any]]:
@@ -92,6 +106,22 @@ def test_prometheus_can_scrape_a_metric_with_its_exemplar(start: Start) -> None:
         line for line in page.splitlines() if "test_duration_seconds_bucket" in line and 'le="1.0"' in line
     ]
     assert f'trace_id="{trace_id}"' in bucket
+
+
+@pytest.mark.parametrize(
+    "overlays", [*((name,) for name in OVERLAYS), ("prometheus", "names-wasm-sandbox")], ids="+".join
+)
+def test_every_composition_takes_all_three_signals(overlays: tuple[str, ...], start: Start) -> None:
+    collector = start(*overlays)
+    statuses = {
+        signal: post_nothing(f"{collector.endpoint}/v1/{signal}") for signal in ("traces", "metrics", "logs")
+    }
+    assert set(statuses.values()) == {200}, statuses
+    if "debug" not in overlays:
+        send_all(collector.endpoint)
+        collector.stop()
+        said = collector.log.read_text()
+        assert re.findall(r"^.*\t(?:Traces|Metrics|Logs)\b.*|^.*test span.*", said, re.MULTILINE) == []
 
 
 def test_stores_that_are_down_hold_up_neither_the_others_nor_the_end(
