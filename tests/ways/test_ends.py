@@ -93,6 +93,28 @@ except FileNotFoundError:
 }
 
 
+SIGNALS = {
+    "raise_signal": "signal.raise_signal(signal.SIGTERM)",
+    "kill": "os.kill(os.getpid(), signal.SIGTERM)",
+    "from a handler": """
+def handle(number, frame):
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+signal.signal(signal.SIGTERM, handle)
+os.kill(os.getpid(), signal.SIGTERM)
+""",
+}
+
+
+@pytest.mark.parametrize("end", SIGNALS)
+def test_what_was_recorded_before_a_program_ends_itself_by_a_signal_arrives(end: str) -> None:
+    program = f"{RUN}\nsignal.signal(signal.SIGTERM, signal.SIG_DFL)\nrun({COUNT})\n{SIGNALS[end]}"
+    with OtlpSink() as sink:
+        run = run_program(program, environment=_environment(sink))
+    assert (run.returncode, run.stderr) == (-signal.SIGTERM, "")
+    assert (_executions(sink), len(sink.spans), len(sink.logs)) == (COUNT, COUNT, COUNT)
+
+
 @pytest.mark.parametrize("end", SUDDEN)
 def test_what_was_recorded_before_a_sudden_end_arrives(end: str) -> None:
     count = COUNT + 2 * ("run(2)" in SUDDEN[end])
@@ -105,16 +127,16 @@ def test_what_was_recorded_before_a_sudden_end_arrives(end: str) -> None:
 
 
 FUNCTIONS = """
-import inspect, os, pickle
-for name in ("_exit", "execv", "execve"):
-    function = getattr(os, name)
+import inspect, os, pickle, signal
+for function in (os._exit, os.execv, os.execve, os.kill, signal.raise_signal):
     assert pickle.loads(pickle.dumps(function)) is function
-    print(name, function.__name__, function.__qualname__, function.__doc__, inspect.signature(function))
+    print(function.__name__, function.__qualname__, function.__doc__, inspect.signature(function))
 print(os.execve in os.supports_fd)
-try:
-    os._exit()
-except TypeError as error:
-    print(error)
+for end in (os._exit, lambda: os.kill([], []), lambda: signal.raise_signal([]), lambda: signal.raise_signal(1, 2)):
+    try:
+        end()
+    except TypeError as error:
+        print(error)
 """
 
 

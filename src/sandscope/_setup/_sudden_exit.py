@@ -1,13 +1,18 @@
-"""Exports telemetry before `os._exit` and `os.exec*`, which end the program without running exit handlers."""
+"""Exports telemetry before the program ends itself without running exit handlers.
+
+It does so by `os._exit`, by `os.exec*`, and by a signal to itself: uvicorn handles SIGTERM, and then raises it again.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
 from sandscope import _guard
@@ -15,8 +20,11 @@ from sandscope._setup import _notice, _recorder_setup
 
 _TIMEOUT = 1.0
 """The maximum time in seconds: the program expects to end at once."""
-_NAMES = ("_exit", "execv", "execve")
+_NAMES = ("_exit", "execv", "execve", "kill")
 """Functions of `os`. The other functions of the exec family call these."""
+_FATAL = {
+    getattr(signal, name, None) for name in ("SIGABRT", "SIGHUP", "SIGINT", "SIGKILL", "SIGQUIT", "SIGTERM")
+}
 
 _providers: Sequence[Any] = ()
 _timeout = 0.0
@@ -33,10 +41,10 @@ def flush_before(providers: Sequence[Any], timeout: float) -> None:
     """
     global _providers, _timeout, _pid
     _providers, _timeout, _pid = providers, min(timeout, _TIMEOUT), os.getpid()
-    for name in _NAMES:
-        original = getattr(os, name, None)
+    for module, name in (*((os, name) for name in _NAMES), (signal, "raise_signal")):
+        original = getattr(module, name, None)
         if original is not None and not hasattr(original, "flushes"):
-            setattr(os, name, _flushing(original))
+            setattr(module, name, _flushing(module, original))
 
 
 def cancel() -> None:
@@ -45,21 +53,34 @@ def cancel() -> None:
     _providers = ()
 
 
-def _flushing(original: Callable[..., Any]) -> Callable[..., Any]:
+def _flushing(module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
     is_final = original.__name__ == "_exit"
+    ends_process = _CONDITIONS.get(original.__name__)
 
     @functools.wraps(original)
     def end(*args: Any, **kwargs: Any) -> Any:
-        # Whatever happens, such as a Ctrl-C during the flush, the process ends.
-        with suppress(BaseException if is_final else Exception):
-            _flush(is_final=is_final)
+        if ends_process is None or ends_process(*args, *kwargs.values()):
+            # Whatever happens, such as a Ctrl-C during the flush, the process ends.
+            with suppress(BaseException if is_final else Exception):
+                _flush(is_final=is_final)
         return original(*args, **kwargs)
 
-    end.__module__ = "os"  # where `pickle` finds it
+    end.__module__ = module.__name__  # where `pickle` finds it
     end.flushes = True  # type: ignore[attr-defined]
     if original in os.supports_fd:
         os.supports_fd.add(end)
     return end
+
+
+def _kills_itself(pid: Any = 0, number: Any = 0, *_: Any) -> bool:
+    return isinstance(pid, int) and pid == os.getpid() and _is_fatal(number)
+
+
+def _is_fatal(number: Any = 0, *_: Any) -> bool:
+    return isinstance(number, int) and number in _FATAL and signal.getsignal(number) is signal.SIG_DFL
+
+
+_CONDITIONS: dict[str, Callable[..., bool]] = {"kill": _kills_itself, "raise_signal": _is_fatal}
 
 
 def _flush(*, is_final: bool) -> None:
