@@ -9,7 +9,7 @@ import pytest
 
 from sandscope import Verdict
 from sandscope_instrumentation_subprocess._child import SentSignal
-from sandscope_instrumentation_subprocess._evidence import Evidence, Zombie
+from sandscope_instrumentation_subprocess._evidence import Evidence, Limits, Zombie
 from sandscope_instrumentation_subprocess._verdicts import verdict_of
 
 MIB = 1 << 20
@@ -28,7 +28,7 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("exit 0", {"exit_code": 0}, ("OK", "guest", "normal_exit", None)),
     (
         "exit 0 at its limit",
-        {"exit_code": 0, "memory_peak": 99, "zombie": Zombie(memory_limit=100)},
+        {"exit_code": 0, "memory_peak": 99, "zombie": Zombie(limits=Limits(memory=100))},
         ("OK", "guest", "normal_exit", None),
     ),
     (
@@ -80,52 +80,72 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         {"signal": signal.SIGSEGV, "sent_signals": KILL_AFTER_TIMEOUT},
         FAULT,
     ),
-    ("SIGXCPU without a limit", {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=9.0)}, UNATTRIBUTED),
+    (
+        "SIGXCPU without a limit",
+        {"signal": signal.SIGXCPU, "zombie": Zombie(user_time=9.0, system_time=0.0)},
+        UNATTRIBUTED,
+    ),
     ("SIGXCPU, nothing known", {"signal": signal.SIGXCPU}, UNATTRIBUTED),
     (
         "SIGXCPU at 1 s, which raises the limit",
-        {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=0.95, cpu_soft_limit=2)},
+        {"signal": signal.SIGXCPU, "zombie": Zombie(user_time=0.95, system_time=0.0, limits=Limits(cpu=2))},
         CPU,
     ),
     (
         "SIGXCPU at 1 s, where nothing raises the limit",
-        {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=0.95, cpu_soft_limit=1)},
+        {"signal": signal.SIGXCPU, "zombie": Zombie(user_time=0.95, system_time=0.0, limits=Limits(cpu=1))},
         CPU,
     ),
     (
         "SIGXCPU long before the limit",
-        {"signal": signal.SIGXCPU, "zombie": Zombie(cpu_time=0.1, cpu_soft_limit=1)},
+        {"signal": signal.SIGXCPU, "zombie": Zombie(user_time=0.1, system_time=0.0, limits=Limits(cpu=1))},
         UNATTRIBUTED,
     ),
     (
         "SIGKILL at 1 s, less than reported",
-        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=1, cpu_time=0.85)},
+        {
+            "signal": signal.SIGKILL,
+            "zombie": Zombie(user_time=0.85, system_time=0.0, limits=Limits(cpu_hard=1)),
+        },
         CPU,
     ),
     (
         "SIGKILL before 1 s",
-        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=1, cpu_time=0.75)},
+        {
+            "signal": signal.SIGKILL,
+            "zombie": Zombie(user_time=0.75, system_time=0.0, limits=Limits(cpu_hard=1)),
+        },
         UNATTRIBUTED,
     ),
     (
         "SIGKILL at the hard limit",
-        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=2, cpu_time=1.95)},
+        {
+            "signal": signal.SIGKILL,
+            "zombie": Zombie(user_time=1.95, system_time=0.0, limits=Limits(cpu_hard=2)),
+        },
         CPU,
     ),
     (
         "SIGKILL before the hard limit",
-        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=2, cpu_time=1.5)},
+        {
+            "signal": signal.SIGKILL,
+            "zombie": Zombie(user_time=1.5, system_time=0.0, limits=Limits(cpu_hard=2)),
+        },
         UNATTRIBUTED,
     ),
     (
         "SIGKILL, limit but no time known",
-        {"signal": signal.SIGKILL, "zombie": Zombie(cpu_limit=2)},
+        {"signal": signal.SIGKILL, "zombie": Zombie(limits=Limits(cpu_hard=2))},
         UNATTRIBUTED,
     ),
-    ("SIGKILL without a limit", {"signal": signal.SIGKILL, "zombie": Zombie(cpu_time=9.0)}, UNATTRIBUTED),
+    (
+        "SIGKILL without a limit",
+        {"signal": signal.SIGKILL, "zombie": Zombie(user_time=9.0, system_time=0.0)},
+        UNATTRIBUTED,
+    ),
     ("SIGTERM from another sender", {"signal": signal.SIGTERM}, UNATTRIBUTED),
     ("a real-time signal", {"signal": signal.SIGRTMIN + 1}, UNATTRIBUTED),
-    ("SIGXFSZ", {"signal": signal.SIGXFSZ, "zombie": Zombie(output_limit=4096)}, OUTPUT),
+    ("SIGXFSZ", {"signal": signal.SIGXFSZ, "zombie": Zombie(limits=Limits(output=4096))}, OUTPUT),
     ("SIGXFSZ without a limit", {"signal": signal.SIGXFSZ}, UNATTRIBUTED),
     (
         "SIGXFSZ from the parent",
@@ -142,33 +162,41 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     ("SIGPIPE", {"signal": signal.SIGPIPE}, FAULT),
     (
         "exit 1 near its memory limit",
-        {"exit_code": 1, "memory_peak": 90 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
+        {"exit_code": 1, "memory_peak": 90 * MIB, "zombie": Zombie(limits=Limits(memory=100 * MIB))},
         MEMORY,
     ),
     (
         "abort near its memory limit",
-        {"signal": signal.SIGABRT, "memory_peak": 99 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
+        {
+            "signal": signal.SIGABRT,
+            "memory_peak": 99 * MIB,
+            "zombie": Zombie(limits=Limits(memory=100 * MIB)),
+        },
         MEMORY,
     ),
     (
         "exit 1 far from its memory limit",
-        {"exit_code": 1, "memory_peak": 89 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
+        {"exit_code": 1, "memory_peak": 89 * MIB, "zombie": Zombie(limits=Limits(memory=100 * MIB))},
         RE,
     ),
     (
         "a peak above the limit is that of another process",
-        {"exit_code": 1, "memory_peak": 300 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
+        {"exit_code": 1, "memory_peak": 300 * MIB, "zombie": Zombie(limits=Limits(memory=100 * MIB))},
         RE,
     ),
-    ("exit 1, no peak known", {"exit_code": 1, "zombie": Zombie(memory_limit=100 * MIB)}, RE),
+    ("exit 1, no peak known", {"exit_code": 1, "zombie": Zombie(limits=Limits(memory=100 * MIB))}, RE),
     (
         "SIGKILL near its memory limit, which does not kill",
-        {"signal": signal.SIGKILL, "memory_peak": 99 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
+        {
+            "signal": signal.SIGKILL,
+            "memory_peak": 99 * MIB,
+            "zombie": Zombie(limits=Limits(memory=100 * MIB)),
+        },
         UNATTRIBUTED,
     ),
     (
         "exit 3 near its memory limit, which is the program's own",
-        {"exit_code": 3, "memory_peak": 95 * MIB, "zombie": Zombie(memory_limit=100 * MIB)},
+        {"exit_code": 3, "memory_peak": 95 * MIB, "zombie": Zombie(limits=Limits(memory=100 * MIB))},
         RE,
     ),
     (
@@ -176,7 +204,7 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         {
             "exit_code": 1,
             "memory_peak": 95 * MIB,
-            "zombie": Zombie(memory_limit=100 * MIB),
+            "zombie": Zombie(limits=Limits(memory=100 * MIB)),
             "sent_signals": (SentSignal(signal.SIGTERM, False),),
         },
         RE,

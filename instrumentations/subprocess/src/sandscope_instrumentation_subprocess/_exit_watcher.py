@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._evidence import read_memory_peak, wait_without_reaping
+from sandscope_instrumentation_subprocess._evidence import read_memory_peaks, wait_without_reaping
 from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, may_open, move_up
 
 GRACE_PERIOD = 0.25
@@ -164,7 +164,7 @@ class ExitWatcher:
 
     def _sample_memory(self) -> None:
         for child in self._children_with_memory_limit():
-            child.memory_peak = read_memory_peak(child.pid) or child.memory_peak
+            child.memory_peak = read_memory_peaks(child.pid).address_space or child.memory_peak
 
     def _children_with_memory_limit(self) -> list[Child]:
         children = list(self._children.values())

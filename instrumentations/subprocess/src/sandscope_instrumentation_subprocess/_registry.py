@@ -28,7 +28,7 @@ from sandscope_instrumentation_subprocess._evidence import (
     Zombie,
     collect_evidence,
     inspect_zombie,
-    read_limit,
+    read_limits,
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
@@ -72,7 +72,7 @@ class Registry:
         try:
             execution.set_attributes({PROCESS_PID: pid})
             child = self._children[pid] = Child(pid, execution)
-            child.memory_limit = read_limit(pid, resource.RLIMIT_AS)
+            child.memory_limit = read_limits(pid).memory
             if child.memory_limit is not None or not caller_waits:
                 self.watch(child)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

@@ -121,7 +121,7 @@ def _reached_cpu_time_limit(evidence: Evidence) -> bool:
     if evidence.signal == signal.SIGXCPU:
         limit = _first_soft_limit(evidence.zombie)
     elif evidence.signal == signal.SIGKILL:
-        limit = evidence.zombie.cpu_limit
+        limit = evidence.zombie.limits.cpu_hard
     if limit is None or used is None:
         return False
     # To enforce the limit, the kernel counts timer ticks; on a busy machine, this differs from the precise CPU
@@ -131,11 +131,11 @@ def _reached_cpu_time_limit(evidence: Evidence) -> bool:
 
 def _first_soft_limit(zombie: Zombie) -> int | None:
     """Return the soft limit of CPU time before the kernel raised it by a second, as it does with each SIGXCPU."""
-    return None if zombie.cpu_soft_limit is None else max(1, zombie.cpu_soft_limit - 1)
+    return None if zombie.limits.cpu is None else max(1, zombie.limits.cpu - 1)
 
 
 def _reached_output_limit(evidence: Evidence) -> bool:
-    return evidence.signal == signal.SIGXFSZ and (evidence.told or evidence.zombie.output_limit is not None)
+    return evidence.signal == signal.SIGXFSZ and (evidence.told or evidence.zombie.limits.output is not None)
 
 
 def _reached_memory_limit(evidence: Evidence) -> bool:
@@ -143,7 +143,7 @@ def _reached_memory_limit(evidence: Evidence) -> bool:
 
     A refused allocation itself is not visible.
     """
-    limit, peak = evidence.zombie.memory_limit, evidence.memory_peak
+    limit, peak = evidence.zombie.limits.memory, evidence.memory_peak
     if limit is None or peak is None:
         return False
     if evidence.signal is None and (evidence.exit_code not in _MEMORY_EXIT_CODES or evidence.sent_signals):
