@@ -163,6 +163,7 @@ class Logs(Protocol):
         severity: Severity = "INFO",
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
+        timestamp: int | None = None,
     ) -> None:
         """Emit a log record. Not safe in finalizers.
 
@@ -172,6 +173,7 @@ class Logs(Protocol):
             severity: the severity.
             attributes: the attributes of the log record.
             execution: the execution whose trace the log record belongs to; by default, the current context decides.
+            timestamp: when it happened, in nanoseconds since the epoch, if not now.
         """
 
 
@@ -230,6 +232,7 @@ class Execution:
         *,
         severity: Severity = "INFO",
         attributes: Mapping[str, Value] | None = None,
+        timestamp: int | None = None,
     ) -> None:
         """Emit a log record in the execution's trace.
 
@@ -238,8 +241,11 @@ class Execution:
             body: one line of text for a human reader.
             severity: the severity.
             attributes: the attributes of the log record.
+            timestamp: when it happened, in nanoseconds since the epoch, if not now.
         """
-        self.recorder.log(name, body, severity=severity, attributes=attributes, execution=self)
+        self.recorder.log(
+            name, body, severity=severity, attributes=attributes, execution=self, timestamp=timestamp
+        )
 
     def fail(
         self, error: BaseException, verdict: Verdict | None = None, *, message: str | None = None

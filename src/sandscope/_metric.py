@@ -43,6 +43,14 @@ SECURITY_VIOLATIONS = Metric(
 CAPABILITY_REQUESTS = Metric(
     "sandbox.capability.requests", "counter", "{request}", "Capabilities that guests requested"
 )
+CLEANUPS = Metric("sandbox.cleanups", "counter", "{cleanup}", "Cleanups after executions, by outcome")
+CLEANUP_DURATION = Metric(
+    "sandbox.cleanup.duration",
+    "histogram",
+    "s",
+    "Time from the end of an execution until it is cleaned up",
+    _SECONDS,
+)
 TELEMETRY_ERRORS = Metric(
     "sandscope.errors",
     "counter",
@@ -66,6 +74,8 @@ COMMON = (
     LIMIT_VIOLATIONS,
     SECURITY_VIOLATIONS,
     CAPABILITY_REQUESTS,
+    CLEANUPS,
+    CLEANUP_DURATION,
     TELEMETRY_ERRORS,
     RECORDS,
     GUEST_COUNT,

@@ -47,6 +47,7 @@ class NotRecorded(Execution):
         *,
         severity: Severity = "INFO",
         attributes: Mapping[str, Value] | None = None,
+        timestamp: int | None = None,
     ) -> None:
         """Do nothing."""
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.collector
 PAGE = ROOT / "docs" / "names-rustbox.md"
 PROGRAM = Path(__file__).parent / "programs" / "children.py"
 DURATION = "rustbox_execution_duration_seconds"
+CLEANUP_DURATION = "rustbox_cleanup_duration_seconds"
 EXPECTED = {
     "rustbox_executions_total": {(): 7.0},
     "rustbox_executions_by_status": {
@@ -42,12 +43,15 @@ EXPECTED = {
     "rustbox_limit_violations": {("wall",): 1.0, ("cpu",): 1.0, ("memory",): 1.0},
     "rustbox_active_executions": {(): 0.0},
     f"{DURATION}_count": {(): 7.0},
+    "rustbox_cleanup_total": {("success",): 5.0},
+    f"{CLEANUP_DURATION}_count": {(): 5.0},
 }
 LABELS = {
     "rustbox_executions_by_status": ["status"],
     "rustbox_verdict_actor": ["actor"],
     "rustbox_verdict_cause": ["cause"],
     "rustbox_limit_violations": ["resource"],
+    "rustbox_cleanup_total": ["outcome"],
 }
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ADDED = {"job", "instance", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url"}
@@ -80,7 +84,8 @@ def run(start: Start, program: Path | str, *overlays: str) -> Samples:
 def test_the_names_the_labels_and_the_actors_are_those_of_the_document(start: Start) -> None:
     found = run(start, PROGRAM, "prometheus", "names-rustbox")
     assert {name: values(found, name) for name in EXPECTED} == EXPECTED
-    assert {float(labels["le"]) for labels, _ in found[f"{DURATION}_bucket"]} > set(BUCKETS)
+    for histogram in (DURATION, CLEANUP_DURATION):
+        assert {float(labels["le"]) for labels, _ in found[f"{histogram}_bucket"]} > set(BUCKETS)
     assert sum(value for _, value in found["sandbox_executions_total"]) == 7
 
 
@@ -93,9 +98,9 @@ def test_without_overlay_prometheus_only_the_copies_are_there(start: Start) -> N
 def test_the_documentation_names_each_metric_of_the_document() -> None:
     present, _, missing = PAGE.read_text().partition("## Without a source")
     row = re.compile(r"`(rustbox_\w+)(?:\{\w+\})?`[,|` ]", re.MULTILINE)
-    assert set(row.findall(present)) == {DURATION} | {n for n in EXPECTED if not n.startswith(DURATION)}
+    assert set(row.findall(present)) == {name.removesuffix("_count") for name in EXPECTED}
     assert set(row.findall(missing)) == {
-        *("rustbox_cleanup_total", "rustbox_cleanup_duration_seconds", "rustbox_cold_start_latency_seconds"),
+        "rustbox_cold_start_latency_seconds",
         *("rustbox_worker_health", "rustbox_queued_executions", "rustbox_abuse_pattern"),
         *("rustbox_backend_cgroup", "rustbox_backend_pidfd", "rustbox_control_degraded"),
     }

@@ -171,11 +171,13 @@ class Emitter:
         severity: Severity = "INFO",
         attributes: Mapping[str, Value] | None = None,
         execution: Execution | None = None,
+        timestamp: int | None = None,
     ) -> None:
         """See `Recorder.log`."""
         try:
             context: dict[str, Any] = {} if execution is None else {"context": execution.context}
             self.logger.emit(
+                timestamp=timestamp,
                 severity_number=SeverityNumber[severity],
                 severity_text=severity,
                 body=body,

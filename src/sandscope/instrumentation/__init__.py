@@ -7,11 +7,12 @@ an instrumentation" in ``docs/``.
 - `RuntimeInstrumentor` patches a runtime when it is imported. `Patches` restores the original functions.
 - `record_call` records one call of a function. `Recorder.begin` begins an execution that ends elsewhere.
 - `Site`, `Execution`, `Verdict`, `Metric` and `Value` describe the recorded data. `OK` and `MISSING_EVIDENCE` are
-  verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS` and `CAPABILITY_REQUESTS` are metrics of every
-  runtime.
+  verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS`, `CAPABILITY_REQUESTS`, `CLEANUPS` and
+  `CLEANUP_DURATION` are metrics of every runtime.
 - `inject_environment` injects the trace context into the environment of a child process. `environment_names` returns
   the names of the variables. `children_continue_trace` and `python_path_of_child` say what ``SANDSCOPE_CHILDREN``
   asks for.
+- `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice` and `flag` declare settings. An invalid value raises a `SandscopeError`.
 - `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks.
@@ -36,9 +37,17 @@ from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
 from sandscope._locks import new_lock
-from sandscope._metric import CAPABILITY_REQUESTS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
+from sandscope._metric import (
+    CAPABILITY_REQUESTS,
+    CLEANUP_DURATION,
+    CLEANUPS,
+    LIMIT_VIOLATIONS,
+    SECURITY_VIOLATIONS,
+    Metric,
+)
 from sandscope._propagation import environment_names, inject_environment
 from sandscope._recording._choice import get_recorder
+from sandscope._recording._incidents import RESOURCE, SECURITY, limit_attributes, report_incident
 from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
 from sandscope._scope import Scope
@@ -49,9 +58,13 @@ from sandscope.instrumentation._patches import Patches
 
 __all__ = [
     "CAPABILITY_REQUESTS",
+    "CLEANUPS",
+    "CLEANUP_DURATION",
     "LIMIT_VIOLATIONS",
     "MISSING_EVIDENCE",
     "OK",
+    "RESOURCE",
+    "SECURITY",
     "SECURITY_VIOLATIONS",
     "Execution",
     "GuestLimits",
@@ -78,9 +91,11 @@ __all__ = [
     "flag",
     "get_recorder",
     "inject_environment",
+    "limit_attributes",
     "new_lock",
     "python_path_of_child",
     "record_call",
     "report_error",
+    "report_incident",
     "watch_forks",
 ]

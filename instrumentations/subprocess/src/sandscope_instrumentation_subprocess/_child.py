@@ -66,8 +66,11 @@ class Child:
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
         if self.exit_time is None:
-            # The wall clock may jump while a child runs; its duration must not.
-            self.exit_time = self._clock_offset + time.perf_counter_ns()
+            self.exit_time = self.now()
+
+    def now(self) -> int:
+        """Return the time in nanoseconds since 1970, by a clock that does not jump while the child runs."""
+        return self._clock_offset + time.perf_counter_ns()
 
     def note_timeout(self, wait_started: int) -> None:
         """Note that a wait for the child has timed out.

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from sandscope.instrumentation import report_error
@@ -50,7 +51,7 @@ class ExitWatcher:
         self._epoll.register(self._wake_descriptor, select.EPOLLIN)
         self._children: dict[int, Child] = {}
         self._pidfds: dict[Child, int] = {}
-        self._exited: list[tuple[float, Child]] = []
+        self._due: list[tuple[float, Callable[[], None]]] = []
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -70,10 +71,7 @@ class ExitWatcher:
             del self._children[pidfd], self._pidfds[child]
             os.close(pidfd)
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="sandscope-subprocess", daemon=True)
-            self._thread.start()
-        elif child.memory_limit is not None:
+        if not self._start() and child.memory_limit is not None:
             self._wake_up()
 
     def remove(self, child: Child) -> None:
@@ -91,12 +89,19 @@ class ExitWatcher:
         self._tasks.put(task)
         self._wake_up()
 
+    def submit_later(self, task: Callable[[], None]) -> None:
+        """Call something on the watcher's thread after `GRACE_PERIOD`, or when the watcher is closed."""
+        self._start()
+        self.submit(partial(self._postpone, task))
+
     def close(self) -> None:
         """End the thread once it has done all submitted tasks, and close the file descriptors."""
         if self._thread is not None:
             self._tasks.put(None)
             self._wake_up()
             self._thread.join(timeout=1)
+        while self._due:
+            self._due.pop(0)[1]()
         for child in list(self._pidfds):
             self.remove(child)
         self._close(self._wake_descriptor)
@@ -109,6 +114,17 @@ class ExitWatcher:
         close_if_still("eventfd", self._wake_descriptor)
         for pidfd in self._children:
             close_if_still("pidfd", pidfd)
+
+    def _start(self) -> bool:
+        """Start the thread; return False if it runs already."""
+        if self._thread is not None:
+            return False
+        self._thread = threading.Thread(target=self._run, name="sandscope-subprocess", daemon=True)
+        self._thread.start()
+        return True
+
+    def _postpone(self, task: Callable[[], None]) -> None:
+        self._due.append((time.monotonic() + GRACE_PERIOD, task))
 
     def _close(self, descriptor: int) -> None:
         try:
@@ -141,11 +157,11 @@ class ExitWatcher:
             else:
                 self._on_exit(descriptor)
         self._sample_memory()
-        self._end_unreaped()
+        self._run_due()
         return self._run_tasks()
 
     def _timeout(self) -> float | None:
-        timeouts = [deadline - time.monotonic() for deadline, _ in self._exited[:1]]
+        timeouts = [deadline - time.monotonic() for deadline, _ in self._due[:1]]
         if self._children_with_memory_limit():
             timeouts.append(_SAMPLE_INTERVAL)
         return max(0.0, min(timeouts)) if timeouts else None
@@ -160,7 +176,7 @@ class ExitWatcher:
         except ChildProcessError:
             pass  # it has been reaped already
         child.mark_exited()
-        self._exited.append((time.monotonic() + GRACE_PERIOD, child))
+        self._postpone(partial(self._end_if_exited, child))
 
     def _sample_memory(self) -> None:
         for child in self._children_with_memory_limit():
@@ -170,9 +186,9 @@ class ExitWatcher:
         children = list(self._children.values())
         return [child for child in children if child.memory_limit is not None and child.exit_time is None]
 
-    def _end_unreaped(self) -> None:
-        while self._exited and self._exited[0][0] <= time.monotonic():
-            self._end_if_exited(self._exited.pop(0)[1])
+    def _run_due(self) -> None:
+        while self._due and self._due[0][0] <= time.monotonic():
+            self._due.pop(0)[1]()
 
     def _run_tasks(self) -> bool:
         """Run what was submitted; return False once the watcher is closed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,12 +15,14 @@ from sandscope.instrumentation import (
     MISSING_EVIDENCE,
     OK,
     Execution,
+    Recorder,
     Verdict,
     new_lock,
     report_error,
     watch_forks,
 )
 from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._cleanup import Cleanups
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
     NOT_INSPECTED,
@@ -39,9 +42,14 @@ BASIS = "sandbox.verdict.basis"
 
 
 class Registry:
-    """Running children by process id. Whoever observes a child's end first removes it, and ends its execution."""
+    """Running children by process id. Whoever observes a child's end first removes it, and ends its execution.
 
-    def __init__(self) -> None:
+    Attributes:
+        cleanups: records what is left of children.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.cleanups = Cleanups(recorder, self._later)
         self._children: dict[int, Child] = {}
         self._watcher: ExitWatcher | None = None
         self._watcher_lock = new_lock()
@@ -69,6 +77,7 @@ class Registry:
         earlier = self._children.get(pid)
         if earlier is not None:
             self.on_status_lost(earlier)
+        self.cleanups.on_reused(pid)
         try:
             execution.set_attributes({PROCESS_PID: pid})
             child = self._children[pid] = Child(pid, execution)
@@ -97,7 +106,9 @@ class Registry:
             on_watcher_thread: end the execution on the watcher's thread.
         """
         if not self._remove(child):
+            self.cleanups.on_late_reap(child.pid)
             return
+        self.cleanups.on_reaped(child)
         if on_watcher_thread and self._watcher is not None:
             self._watcher.submit(partial(self._end, child, exit_status, zombie, usage))
         else:
@@ -106,6 +117,7 @@ class Registry:
     def on_status_lost(self, child: Child) -> None:
         """End the execution of a child whose exit status was collected by other code."""
         if self._remove(child):
+            self.cleanups.on_lost(child)
             child.execution.finish(MISSING_EVIDENCE, end_time=child.exit_time)
 
     def end_if_exited(self, child: Child, verdict_if_running: Verdict | None = None) -> None:
@@ -126,15 +138,25 @@ class Registry:
         if exited is not None:
             child.mark_exited()
             zombie = inspect_zombie(child.pid, exited)
-            if self._remove(child):
-                self._end(child, exited, zombie, None)
-        elif verdict_if_running is not None and self._remove(child):
+        elif verdict_if_running is None:
+            return
+        self.cleanups.on_unreaped(child)
+        if not self._remove(child):
+            self.cleanups.forget(child)
+        elif exited is not None:
+            self._end(child, exited, zombie, None)
+        elif verdict_if_running is not None:
             child.execution.finish(verdict_if_running)
 
-    def close(self) -> None:
-        """End all open executions, when the program ends or instrumentation is removed."""
+    def close(self, *, at_exit: bool = False) -> None:
+        """End all open executions, when the program ends or instrumentation is removed.
+
+        Args:
+            at_exit: the program ends.
+        """
         for child in self.children():
             self.end_if_exited(child, STILL_RUNNING)
+        self.cleanups.close(at_exit=at_exit)
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.close()
@@ -143,6 +165,7 @@ class Registry:
         """Forget everything: these are children of the forked process's parent."""
         watcher, self._watcher = self._watcher, None
         self._children.clear()
+        self.cleanups.after_fork_in_child()
         if watcher is not None:
             watcher.abandon()
 
@@ -151,9 +174,7 @@ class Registry:
         try:
             # Started by the first child: a program that starts none keeps its file descriptors as they are.
             with self._watcher_lock:
-                if self._watcher is None:
-                    self._watcher = ExitWatcher(self.end_if_exited)
-                self._watcher.add(child)
+                self._started_watcher().add(child)
         except (AttributeError, OSError):
             pass  # without pidfds, an exit is observed when the program waits
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -163,6 +184,18 @@ class Registry:
         """Stop watching a child while the program itself waits for it, unless its memory is sampled."""
         if self._watcher is not None and child.memory_limit is None:
             self._watcher.remove(child)
+
+    def _later(self, task: Callable[[], None]) -> None:
+        try:
+            with self._watcher_lock:
+                self._started_watcher().submit_later(task)
+        except (AttributeError, OSError, RuntimeError):
+            task()  # there are no pidfds, or no thread can be started any more
+
+    def _started_watcher(self) -> ExitWatcher:
+        if self._watcher is None:
+            self._watcher = ExitWatcher(self.end_if_exited)
+        return self._watcher
 
     def _remove(self, child: Child) -> bool:
         """Remove a child and return whether it was there: only one caller gets True."""

@@ -127,6 +127,8 @@ def end(
     """
     if pid and registry.get(pid) is not None:
         _end(registry, pid, decode_status(status), usage, looked, on_watcher_thread=on_watcher_thread)
+    elif pid:
+        registry.cleanups.on_late_reap(pid)
 
 
 def _look(registry: Registry, kind: int, number: int, options: Any) -> Look:
@@ -154,7 +156,9 @@ def _end(
     on_watcher_thread: bool = False,
 ) -> None:
     child = registry.get(pid)
-    if child is not None and exit_status is not None:
+    if child is None:
+        registry.cleanups.on_late_reap(pid)
+    elif exit_status is not None:
         # Another thread may have reaped the child that was looked at.
         zombie = looked[1] if looked[0] == pid else NOT_INSPECTED
         registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from sandscope.instrumentation import Limit, Value
+from sandscope.instrumentation import Limit
 
-_LARGEST = (1 << 63) - 1
-"""The largest integer in OTLP."""
 PAGE = 65536
 """Bytes of a page of memory."""
 
@@ -47,21 +45,3 @@ LIMIT_MESSAGES = (
     ),
     LimitMessage(re.compile(r"resource limit exceeded: table count too high at (\d+)"), "table", "tables"),
 )
-
-
-def limit_attributes(limit: str, usage: int | None = None, given: int | None = None) -> dict[str, Value]:
-    """Return the attributes of a resource event.
-
-    Args:
-        limit: the resource.
-        usage: what was used or requested, if it is known.
-        given: the limit, if it is known, in the same unit.
-    """
-    attributes: dict[str, Value] = {"sandbox.limit": limit}
-    if usage is not None:
-        attributes["sandbox.resource.usage"] = usage = min(usage, _LARGEST)
-    if given is not None:
-        attributes["sandbox.resource.limit"] = given = min(given, _LARGEST)
-    if usage is not None and given:
-        attributes["sandbox.resource.percentage"] = 100 * usage / given
-    return attributes

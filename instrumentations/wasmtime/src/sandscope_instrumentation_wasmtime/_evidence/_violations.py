@@ -14,11 +14,15 @@ from typing import Any
 
 from sandscope.instrumentation import (
     LIMIT_VIOLATIONS,
+    RESOURCE,
+    SECURITY,
     Execution,
     Patches,
     Recorder,
     Value,
     Verdict,
+    limit_attributes,
+    report_incident,
 )
 from sandscope_instrumentation_wasmtime._after_call import after_failure
 from sandscope_instrumentation_wasmtime._evidence._capabilities import CAPABILITY, capability_of
@@ -31,15 +35,12 @@ from sandscope_instrumentation_wasmtime._evidence._host_errors import engine_err
 from sandscope_instrumentation_wasmtime._evidence._limit_messages import (
     LIMIT_MESSAGES,
     PAGE,
-    limit_attributes,
 )
 from sandscope_instrumentation_wasmtime._measures._host_limits import stack_size
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID, StoreState, state_of
 from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, UNKNOWN_IMPORT
 
 EXIT_CODE = "wasm.exit_code"
-SECURITY = "sandbox.security"
-RESOURCE = "sandbox.resource"
 _RUNTIME: dict[str, Value] = {"sandbox.runtime": "wasmtime"}
 _COMPONENT = "wasmtime.violations"
 _LONGEST = 128
@@ -129,10 +130,8 @@ def _explain(execution: Execution, verdict: Verdict, error: BaseException) -> An
 
 
 def _report(execution: Execution, name: str, store: Any, attributes: dict[str, Value], what: str) -> None:
-    attributes = {**_store_attributes(state_of(store)), **execution.site.attributes, **attributes}
-    if execution.site.traced:
-        execution.add_event(name, attributes)
-    execution.log(name, f"{execution.site.name}: {what}", severity="WARN", attributes=attributes)
+    attributes = {**_store_attributes(state_of(store)), **attributes}
+    report_incident(execution, name, what, attributes)
 
 
 def unknown_import(error: BaseException) -> tuple[str, str] | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sandscope.instrumentation import SECURITY_VIOLATIONS, Recorder, Value, current_execution
+from sandscope.instrumentation import SECURITY, SECURITY_VIOLATIONS, Recorder, Value, current_execution
 from sandscope_instrumentation_wasmtime._evidence._capabilities import CAPABILITY
-from sandscope_instrumentation_wasmtime._evidence._violations import SECURITY
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID
 from sandscope_instrumentation_wasmtime._probe._probe_memory import Denial
 
