@@ -34,6 +34,9 @@ when the execution is exported.
 """
 
 
+NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
+
+
 def _unknown(_error: BaseException) -> Verdict:
     return MISSING_EVIDENCE
 
@@ -53,6 +56,7 @@ class Site:
             inside become its children. Not needed if the code inside cannot call back into Python.
         traced: whether executions have a span and a log record. Otherwise they are only counted, and never current.
         failed: called before an exception ends an execution, with the execution, the verdict and the exception.
+        metric_attributes: constant attributes of the metrics, the span and the log record, from closed sets.
     """
 
     runtime: str
@@ -64,6 +68,7 @@ class Site:
     current: bool = True
     traced: bool = True
     failed: Callable[[Execution, Verdict, BaseException], None] | None = None
+    metric_attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
 
     def __post_init__(self) -> None:
         """Unset `current` if there is no span to make current."""

@@ -29,10 +29,22 @@ EXIT_TIMEOUT = "SANDSCOPE_EXIT_TIMEOUT"
 Default 4.
 """
 
+METRIC_ATTRIBUTES = "SANDSCOPE_METRIC_ATTRIBUTES"
+"""A comma-separated list of attributes of executions that are also on their metrics. Default none."""
+
+METRIC_ATTRIBUTE_VALUES = "SANDSCOPE_METRIC_ATTRIBUTE_VALUES"
+"""The maximum number of different values of each of these in a process; further ones are ``other``. Default 100."""
+
 RECORDER = "SANDSCOPE_RECORDER"
 """``direct``: always record through the SDK on the calling thread. ``python``: do not use compiled code.
 Default ``auto``.
 """
+
+_MAX_METRIC_ATTRIBUTE_VALUES = 1000
+"""Half the number of attribute sets that OpenTelemetry's SDK keeps for a metric."""
+
+_OF_EVERY_METRIC = ("sandbox.runtime", "sandbox.operation", "sandbox.verdict.", "sandbox.limit")
+"""The beginnings of attributes that metrics have anyway."""
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -52,6 +64,23 @@ def carried_attributes() -> tuple[str, ...]:
 def _names(value: str) -> tuple[str, ...]:
     names = (name.strip() for name in value.split(","))
     return tuple(name for name in names if name and name.lower() != "none")
+
+
+def metric_attributes() -> tuple[str, ...]:
+    """Return the names of the attributes of executions that are also on metrics."""
+    value = os.environ.get(METRIC_ATTRIBUTES)
+    return () if not value else _names(value)
+
+
+def metric_attribute_values() -> int:
+    """Return the maximum number of different values of such an attribute."""
+    value = os.environ.get(METRIC_ATTRIBUTE_VALUES, "").strip()
+    count = int(value or 100) if (value or "100").isdecimal() else 0
+    if not 1 <= count <= _MAX_METRIC_ATTRIBUTE_VALUES:
+        raise wrong_setting(
+            METRIC_ATTRIBUTE_VALUES, value, f"a number from 1 to {_MAX_METRIC_ATTRIBUTE_VALUES}"
+        )
+    return count
 
 
 def children() -> str:
@@ -87,6 +116,16 @@ def check() -> None:
     baggage()
     children()
     exit_timeout()
+    _check_metric_attributes()
+
+
+def _check_metric_attributes() -> None:
+    metric_attribute_values()
+    for name in metric_attributes():
+        if name.startswith(_OF_EVERY_METRIC):
+            raise wrong_setting(
+                METRIC_ATTRIBUTES, name, "an attribute of a program, such as a user or a submission"
+            )
 
 
 def read_boolean(name: str, *, default: bool = False) -> bool:

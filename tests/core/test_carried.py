@@ -125,6 +125,13 @@ def test_from_baggage_unless_the_parent_has_it(telemetry: Telemetry, recorder: R
     assert _carried(telemetry) == {**TOOL, "session.id": "of baggage"}
 
 
+def test_from_baggage_without_a_span(telemetry: Telemetry, recorder: Recorder) -> None:
+    token = context.attach(baggage.set_baggage("session.id", "s", Context()))
+    _run(recorder)
+    context.detach(token)
+    assert _carried(telemetry) == {"session.id": "s"}
+
+
 def test_a_child_of_an_execution_has_its_carried_and_its_own_attributes(
     telemetry: Telemetry, recorder: Recorder
 ) -> None:

@@ -109,6 +109,12 @@ def ended(telemetry: Telemetry) -> Iterator[Ended]:
 
 
 @pytest.fixture
+def contract() -> Contract:
+    """Return the declarations of this instrumentation."""
+    return CONTRACT
+
+
+@pytest.fixture
 def gate() -> Iterator[Gate]:
     """Return a closed gate."""
     gate = Gate()

@@ -14,7 +14,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from sandscope import _forking, _guard, _internals
+from sandscope import _forking, _guard, _internals, _settings
 from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
 from sandscope._deferred._deferred_execution import DeferredExecution
@@ -223,6 +223,8 @@ class Pipeline:
             if execution.details is not None:
                 execution._call_on_end()
         traced = [execution for execution in batch if execution.site.traced]
+        # Attributes that may be on metrics are carried before executions are counted, to those without a span as well.
+        carry(batch if _settings.metric_attributes() else traced)
         sampled = self.identities.give(traced)
         if len(sampled) < len(traced):
             not_identified = count_not_identified(traced)
@@ -233,7 +235,6 @@ class Pipeline:
                 aggregator.count(executions)
             except Exception as error:  # noqa: BLE001 -- the other executions are still counted
                 _guard.report("metrics.add", error)
-        carry(traced)
         spans, logs = self._outlets
         spans.add(sampled)
         logs.add(traced)

@@ -19,7 +19,7 @@ def carry(executions: Iterable[Execution]) -> None:
 
     Attributes that an execution already has are kept. The parent's current attributes are read, even if it has ended.
     """
-    names = _settings.carried_attributes()
+    names = tuple(dict.fromkeys((*_settings.carried_attributes(), *_settings.metric_attributes())))
     if not names:
         return
     batch = _Batch(names)
@@ -72,7 +72,7 @@ class _Batch:
 
     def _from_span_and_baggage(self, context: Context) -> Mapping[str, Any]:
         carried = self._select(getattr(context.get(_internals.SPAN_KEY), "attributes", None))
-        if len(context) > 1:
+        if len(context) > (_internals.SPAN_KEY in context):
             carried = {**self._select(baggage.get_all(context)), **carried}
         return carried
 

@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span
 
-from sandscope import _guard
+from sandscope import _guard, _settings
 from sandscope._execution import EXECUTION_KEY, Execution, Site
 from sandscope._forking import forked_at
 from sandscope._metric import ACTIVE
@@ -192,8 +192,9 @@ class DirectRecorder(Emitter):
         execution._call_on_end()
         # The log record also has the attributes that the program has set on the span. Not every SDK exposes them.
         written = dict(getattr(execution.span, "attributes", None) or {})
-        if execution.site.traced:
+        if execution.site.traced or _settings.metric_attributes():
             self._write(lambda: carry((execution,)))
+        if execution.site.traced:
             self._write(lambda: self._end_span(execution))
             self._write(lambda: self._emit(execution, written))
         self._write(lambda: self._count(execution))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from opentelemetry._logs import SeverityNumber
 
-from sandscope._execution import Details, Execution, Site, Value
+from sandscope._execution import NO_ATTRIBUTES, Details, Execution, Site, Value
 from sandscope._metric import DURATION, EXECUTIONS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
+from sandscope._recording._metric_attributes import allowed_attributes
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
 EVENT_NAME = "sandbox.execution"
@@ -36,7 +39,7 @@ _WARNING = (SeverityNumber.WARN, "WARN")
 
 def start_attributes(site: Site) -> dict[str, Value]:
     """Return the span's initial attributes, which samplers can read."""
-    return {RUNTIME: site.runtime, OPERATION: site.operation, **site.attributes}
+    return {RUNTIME: site.runtime, OPERATION: site.operation, **site.metric_attributes, **site.attributes}
 
 
 def verdict_attributes(verdict: Verdict, error_type: str | None) -> dict[str, Value]:
@@ -68,14 +71,28 @@ def active_attributes(site: Site) -> dict[str, str]:
     return {RUNTIME: site.runtime, OPERATION: site.operation}
 
 
-def ended_attributes(site: Site, verdict: Verdict) -> dict[str, str]:
-    """Return the attributes of the duration metric and of the runtime's own metrics."""
-    return {**active_attributes(site), STATUS: verdict.status}
+def base_attributes(site: Site, added: Mapping[str, str] = NO_ATTRIBUTES) -> dict[str, str]:
+    """Return the attributes of all metrics of ended executions.
+
+    Args:
+        site: of the executions.
+        added: the executions' values of the attributes that the program's settings allow on metrics.
+    """
+    return {**active_attributes(site), **site.metric_attributes, **added}
 
 
-def counts(site: Site, verdict: Verdict) -> list[tuple[Metric, dict[str, str]]]:
-    """Return the counters that an ended execution increments by 1, with their attributes (closed sets only)."""
-    base = active_attributes(site)
+def ended_attributes(
+    site: Site, verdict: Verdict, added: Mapping[str, str] = NO_ATTRIBUTES
+) -> dict[str, str]:
+    """Return the attributes of the duration metric and of the runtime's own metrics. See `base_attributes`."""
+    return {**base_attributes(site, added), STATUS: verdict.status}
+
+
+def counts(
+    site: Site, verdict: Verdict, added: Mapping[str, str] = NO_ATTRIBUTES
+) -> list[tuple[Metric, dict[str, str]]]:
+    """Return the counters that an ended execution increments by 1, with their attributes. See `base_attributes`."""
+    base = base_attributes(site, added)
     ended = {**base, STATUS: verdict.status, ACTOR: verdict.actor, CAUSE: verdict.cause}
     result: list[tuple[Metric, dict[str, str]]] = [(EXECUTIONS, ended)]
     if verdict.limit is not None:
@@ -88,9 +105,10 @@ def counts(site: Site, verdict: Verdict) -> list[tuple[Metric, dict[str, str]]]:
 def points(execution: Execution) -> list[tuple[Metric, float, dict[str, str]]]:
     """Return the metric points of an ended execution: metric, value, attributes."""
     verdict, details = execution.verdict or MISSING_EVIDENCE, execution.details
-    ended = ended_attributes(execution.site, verdict)
+    added = allowed_attributes(execution)
+    ended = ended_attributes(execution.site, verdict, added)
     result: list[tuple[Metric, float, dict[str, str]]] = [
-        (metric, 1, attributes) for metric, attributes in counts(execution.site, verdict)
+        (metric, 1, attributes) for metric, attributes in counts(execution.site, verdict, added)
     ]
     result.append((DURATION, execution.duration, ended))
     if details is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import Any
 
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXECUTABLE_NAME
 from opentelemetry.trace import SpanKind
 
 from sandscope.instrumentation import Site, Value, Verdict
+from sandscope_instrumentation_subprocess._languages import LANGUAGE, language_of
 
 SHELL = "sandbox.process.shell"
 SPAWN_FAILED = Verdict("IE", "host", "ie_supervisor_failure")
@@ -40,9 +42,23 @@ def _verdict_of_error(_error: BaseException) -> Verdict:
     return SPAWN_FAILED
 
 
-def _new(name: str, attributes: dict[str, Value]) -> Site:
-    # Not current: the child is another process, and Popen returns before it ends.
-    return Site("subprocess", "process", name, SpanKind.CLIENT, attributes, _verdict_of_error, current=False)
+def _new(name: str, attributes: dict[str, Value], language: str | None = None) -> Site:
+    return Site(
+        "subprocess",
+        "process",
+        name,
+        SpanKind.CLIENT,
+        attributes,
+        _verdict_of_error,
+        current=False,  # the child is another process, and Popen returns before it ends
+        metric_attributes=_of_language(language),
+    )
+
+
+# One object for each language: recorders compare them by identity.
+@cache
+def _of_language(language: str | None) -> Mapping[str, str]:
+    return {} if language is None else {LANGUAGE: language}
 
 
 UNKNOWN = _new(_UNKNOWN_NAME, {})
@@ -63,4 +79,4 @@ def _site(name: str | None, shell: bool) -> Site:
     attributes: dict[str, Value] = {SHELL: shell}
     if name:
         attributes[PROCESS_EXECUTABLE_NAME] = name
-    return _new(name or _UNKNOWN_NAME, attributes)
+    return _new(name or _UNKNOWN_NAME, attributes, language_of(name or ""))
