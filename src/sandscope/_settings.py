@@ -164,6 +164,45 @@ def read_choice(name: str, choices: Sequence[str]) -> str:
     return value
 
 
+def read_subset(name: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """Return the values in an environment variable with a comma-separated list, in the order of ``choices``.
+
+    Args:
+        name: the variable's name.
+        choices: the values; ``none``, the default, is none of them.
+
+    Raises:
+        SandscopeError: if one is not of the choices.
+    """
+    value = os.environ.get(name, "").strip().lower()
+    given = [each.strip() for each in value.split(",")] if value and value != "none" else []
+    if not {*given} <= {*choices}:
+        raise wrong_setting(name, value, some_of(choices))
+    return tuple(each for each in choices if each in given)
+
+
+def read_threshold(name: str) -> int | None:
+    """Return the value of an environment variable with a positive integer; None if it is ``off``, the default.
+
+    Raises:
+        SandscopeError: if it is neither.
+    """
+    value = os.environ.get(name, "").strip().lower() or "off"
+    if value == "off":
+        return None
+    if not (value.isascii() and value.isdigit()) or int(value) == 0:
+        raise wrong_setting(name, value, POSITIVE)
+    return int(value)
+
+
+POSITIVE = "a positive integer or off"
+
+
+def some_of(choices: Sequence[str]) -> str:
+    """Return the choices of `read_subset` as a phrase."""
+    return f"none or a list of {', '.join(choices)}"
+
+
 def one_of(choices: Sequence[str]) -> str:
     """Return the choices as a phrase, such as ``a, b or c``."""
     return f"{', '.join(choices[:-1])} or {choices[-1]}"

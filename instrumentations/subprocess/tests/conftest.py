@@ -96,10 +96,16 @@ def _inherited_signals() -> Iterator[None]:
 
 
 @pytest.fixture
-def ended(telemetry: Telemetry) -> Iterator[Ended]:
+def settings() -> dict[str, Any]:
+    """The arguments of `instrument()`; tests parametrize them."""
+    return {}
+
+
+@pytest.fixture
+def ended(telemetry: Telemetry, settings: dict[str, Any]) -> Iterator[Ended]:
     """Instrument subprocess; afterwards, check that what was emitted is declared and nothing is left open."""
     instrumentor = SubprocessInstrumentor()
-    instrumentor.instrument(recorder=telemetry.recorder(instrumentor.scope))
+    instrumentor.instrument(recorder=telemetry.recorder(instrumentor.scope), **settings)
     yield Ended(telemetry, instrumentor)
     instrumentor.uninstrument()
     assert CONTRACT.violations(telemetry) == []

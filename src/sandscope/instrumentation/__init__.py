@@ -14,7 +14,7 @@ an instrumentation" in ``docs/``.
   asks for.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
-- `Settings`, `choice` and `flag` declare settings. An invalid value raises a `SandscopeError`.
+- `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
 - `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks.
 - `report_error` counts internal errors and logs the first of each component. Telemetry never raises into the program.
 
@@ -52,7 +52,7 @@ from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
 from sandscope._scope import Scope
 from sandscope._verdict import MISSING_EVIDENCE, OK, Limit, Verdict
-from sandscope.instrumentation._declared_settings import Settings, choice, flag
+from sandscope.instrumentation._declared_settings import Settings, choice, flag, subset, threshold
 from sandscope.instrumentation._instrumentor import RuntimeInstrumentor
 from sandscope.instrumentation._patches import Patches
 
@@ -97,5 +97,7 @@ __all__ = [
     "record_call",
     "report_error",
     "report_incident",
+    "subset",
+    "threshold",
     "watch_forks",
 ]

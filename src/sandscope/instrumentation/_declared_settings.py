@@ -12,11 +12,20 @@ A setting is an argument of ``instrument()``. If it is not given, an environment
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
-from sandscope._settings import one_of, read_boolean, read_choice, wrong_setting
+from sandscope._settings import (
+    POSITIVE,
+    one_of,
+    read_boolean,
+    read_choice,
+    read_subset,
+    read_threshold,
+    some_of,
+    wrong_setting,
+)
 
 _S = TypeVar("_S", bound="Settings")
 
@@ -41,9 +50,28 @@ def flag(variable: str, *, default: bool = False) -> Any:
     return field(default=default, metadata={"variable": variable})
 
 
+def subset(variable: str, *choices: str) -> Any:
+    """Declare a setting with some of a fixed set of values, none by default: a tuple, and a list in the variable.
+
+    Args:
+        variable: the environment variable.
+        choices: the values.
+    """
+    return field(default=(), metadata={"variable": variable, "subset": choices})
+
+
+def threshold(variable: str) -> Any:
+    """Declare a setting that is a positive integer, or None, the default: ``off`` in the variable.
+
+    Args:
+        variable: the environment variable.
+    """
+    return field(default=None, metadata={"variable": variable, "threshold": True})
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The settings of an instrumentation. Subclasses declare them with `choice` and `flag`."""
+    """The settings of an instrumentation. Subclasses declare them with `choice`, `flag`, `subset` and `threshold`."""
 
     @classmethod
     def read(cls: type[_S], arguments: Mapping[str, Any]) -> _S:
@@ -60,15 +88,35 @@ class Settings:
 
 
 def _read(setting: Field[Any], argument: Any) -> Any:
-    variable, choices = setting.metadata["variable"], setting.metadata.get("choices")
-    if choices is None:
-        if argument is None:
-            return read_boolean(variable, default=bool(setting.default))
-        if not isinstance(argument, bool):
-            raise wrong_setting(setting.name, argument, "True or False")
-    else:
-        if argument is None:
-            return read_choice(variable, choices)
-        if argument not in choices:
-            raise wrong_setting(setting.name, argument, one_of(choices))
+    for kind, read in (("choices", _read_choice), ("subset", _read_subset), ("threshold", _read_threshold)):
+        if kind in setting.metadata:
+            return read(setting, argument, setting.metadata[kind])
+    if argument is None:
+        return read_boolean(setting.metadata["variable"], default=bool(setting.default))
+    if not isinstance(argument, bool):
+        raise wrong_setting(setting.name, argument, "True or False")
+    return argument
+
+
+def _read_choice(setting: Field[Any], argument: Any, choices: tuple[str, ...]) -> Any:
+    if argument is None:
+        return read_choice(setting.metadata["variable"], choices)
+    if argument not in choices:
+        raise wrong_setting(setting.name, argument, one_of(choices))
+    return argument
+
+
+def _read_subset(setting: Field[Any], argument: Any, choices: tuple[str, ...]) -> tuple[str, ...]:
+    if argument is None:
+        return read_subset(setting.metadata["variable"], choices)
+    if isinstance(argument, str) or not isinstance(argument, Collection) or not {*argument} <= {*choices}:
+        raise wrong_setting(setting.name, argument, some_of(choices))
+    return tuple(each for each in choices if each in argument)
+
+
+def _read_threshold(setting: Field[Any], argument: Any, _: bool) -> int | None:
+    if argument is None:
+        return read_threshold(setting.metadata["variable"])
+    if not isinstance(argument, int) or isinstance(argument, bool) or argument <= 0:
+        raise wrong_setting(setting.name, argument, POSITIVE)
     return argument

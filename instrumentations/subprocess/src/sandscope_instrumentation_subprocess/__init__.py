@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
+from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._registry import Registry
@@ -41,6 +42,11 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
     scope = Scope(__name__, __version__)
 
     _registry: Registry | None = None
+    _settings = SubprocessSettings()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        self._settings = SubprocessSettings.read(kwargs)
+        super()._instrument(**kwargs)
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         if sys.platform == "win32":
@@ -49,6 +55,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         import os
 
         from sandscope_instrumentation_subprocess import _asyncio_waits, _patch, _reaping
+        from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
         from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
 
@@ -73,11 +80,17 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         patches.replace(popen, "_get_handles", _patch.get_handles(recorder))
         if environment.patches_fork_exec:
             patches.replace(module, "_fork_exec", environment.fork_exec)
-        patch_asyncio = _asyncio_waits.patch_when_imported(patches, registry)
-        execute_child = _patch.execute_child(recorder, registry, environment, waiting, patch_asyncio)
+        recorded = self._settings.output
+        output = None if recorded == "off" else CapturedOutput(recorded, waiting)
+        patch_asyncio = _asyncio_waits.patch_when_imported(patches, registry, output)
+        execute_child = _patch.execute_child(
+            recorder, registry, environment, waiting, patch_asyncio, output=output
+        )
         patches.replace(popen, "_execute_child", execute_child)
         patches.replace(popen, "wait", _patch.wait(registry, module.TimeoutExpired))
         patches.replace(popen, "communicate", _patch.wait(registry, module.TimeoutExpired))
+        if output is not None:
+            patches.replace(popen, "communicate", output.communicate)
         if hasattr(module, "_del_safe"):
             patches.replace(module._del_safe, "waitpid", poll_waitpid)
         else:

@@ -9,17 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Patches
+from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
 from sandscope_instrumentation_subprocess._registry import Registry
 
 _MODULE = "asyncio.subprocess"
 
 
-def patch_when_imported(patches: Patches, registry: Registry) -> Callable[[], None]:
+def patch_when_imported(
+    patches: Patches, registry: Registry, output: CapturedOutput | None
+) -> Callable[[], None]:
     """Make a function that patches ``asyncio.subprocess`` once the program has imported it.
 
     Args:
         patches: restore it.
         registry: of the children.
+        output: records what children write.
     """
     patched = False
 
@@ -31,6 +35,8 @@ def patch_when_imported(patches: Patches, registry: Registry) -> Callable[[], No
         patched = True
         for name in ("wait", "communicate"):
             patches.replace(process, name, _wait(registry))
+        if output is not None:
+            patches.replace(process, "communicate", output.asyncio_communicate)
 
     return patch
 

@@ -11,6 +11,7 @@ from types import CodeType
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
+from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
 from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, site_of
@@ -42,6 +43,8 @@ def execute_child(
     environment: ChildEnvironment,
     waiting: Set[CodeType],
     patch_asyncio: Callable[[], None],
+    *,
+    output: CapturedOutput | None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a ``Popen._execute_child`` that begins an execution and passes its context to the child.
 
@@ -51,6 +54,7 @@ def execute_child(
         environment: adds the context.
         waiting: the code objects of functions that start a child and wait for it next.
         patch_asyncio: is called for each child.
+        output: records what children write.
     """
 
     def make(original: Callable[..., None]) -> Callable[..., None]:
@@ -67,6 +71,8 @@ def execute_child(
                 raise
             finally:
                 environment.clear_next()
+            if output is not None:
+                output.remember(self, execution)
             registry.add(getattr(self, "pid", None), execution, caller_waits=_caller_waits(self, waiting))
             return None
 

@@ -1,0 +1,27 @@
+"""The settings of the instrumentation: arguments of ``instrument()``, or environment variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sandscope.instrumentation import Settings, choice, subset, threshold
+
+
+@dataclass(frozen=True)
+class SubprocessSettings(Settings):
+    """What is recorded.
+
+    Attributes:
+        output: which of a child's output, as `communicate` returns it, is recorded as log records.
+        controls: the controls of a sandbox that every child is expected to be under.
+        abuse_processes: from how many processes at a time on a child and its descendants are a fork bomb.
+        abuse_descriptors: from how many open file descriptors on a child exhausts them.
+    """
+
+    output: Literal["off", "stderr", "all"] = choice("SANDSCOPE_SUBPROCESS_OUTPUT", "off", "stderr", "all")
+    controls: tuple[str, ...] = subset(
+        "SANDSCOPE_SUBPROCESS_CONTROLS", "namespace", "cgroup", "capability", "seccomp", "no_new_privs"
+    )
+    abuse_processes: int | None = threshold("SANDSCOPE_SUBPROCESS_ABUSE_PROCESSES")
+    abuse_descriptors: int | None = threshold("SANDSCOPE_SUBPROCESS_ABUSE_DESCRIPTORS")
