@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from os import putenv, unsetenv
 from typing import Any, TypeAlias
 
@@ -98,13 +99,17 @@ def _carrier(parent: Context) -> dict[str, str]:
 
 def _inherited(carrier: Mapping[str, str]) -> list[bytes]:
     entries = c_environment()
-    if carrier and not _set_by_user(entries, carrier):
-        stale = tuple(os.fsencode(f"{name}=") for name in (_TRACESTATE, *carrier))
-        entries = [entry for entry in entries if not entry.startswith(stale)]
+    stale = _beginnings(_TRACESTATE, *carrier)
+    # One look at each variable, because this delays the start of every child.
+    found = [entry for entry in entries if entry.startswith((_PATH_ENTRY, *stale))]
+    if carrier and not _set_by_user(found, carrier):
+        if any(entry.startswith(stale) for entry in found):
+            entries = [entry for entry in entries if not entry.startswith(stale)]
         entries += [os.fsencode(f"{name}={value}") for name, value in carrier.items()]
-    for position, entry in enumerate(entries):
+    for entry in found:
         if entry.startswith(_PATH_ENTRY):
-            entries[position] = _PATH_ENTRY + os.fsencode(_python_path(entry[len(_PATH_ENTRY) :]))
+            path = os.fsencode(_python_path(entry[len(_PATH_ENTRY) :]))
+            entries[entries.index(entry)] = _PATH_ENTRY + path
     return entries
 
 
@@ -127,8 +132,14 @@ def _merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, A
 
 def _set_by_user(entries: Iterable[bytes], carrier: Mapping[str, str]) -> bool:
     """Return whether the program has set a context itself. One that this process inherited is stale."""
-    names = tuple(os.fsencode(f"{name}=") for name in carrier)
+    names = _beginnings(*carrier)
     return any(entry.startswith(names) and entry not in entries_at_start() for entry in entries)
+
+
+@lru_cache(maxsize=16)
+def _beginnings(*names: str) -> tuple[bytes, ...]:
+    """Return how the variables with these names begin in an environment."""
+    return tuple(os.fsencode(f"{name}=") for name in names)
 
 
 def _python_path(value: str | bytes) -> str:
