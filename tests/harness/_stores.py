@@ -60,12 +60,14 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
 
 @contextmanager
-def running(data: Path, *names: str, scrape: str = "127.0.0.1:1") -> Iterator[dict[str, StartedStore]]:
+def running(
+    data: Path, *names: str, scrape: str = "127.0.0.1:1", configuration: Path = CONFIGURATION
+) -> Iterator[dict[str, StartedStore]]:
     """Run stores on free ports for the duration of a ``with`` block."""
     wanted = select(names)
     ports = free_ports(port.name for store in STORES.values() for port in store.ports)
     try:
-        yield up(wanted, CONFIGURATION, data, Progress(io.StringIO()), ports=ports, scrape=scrape)
+        yield up(wanted, configuration, data, Progress(io.StringIO()), ports=ports, scrape=scrape)
     finally:
         down(data)
 

@@ -63,7 +63,7 @@ def test_one_trace_id_is_found_in_all_stores_behind_the_collector(
             OTLPLogExporter(f"{collector.endpoint}/v1/logs"),
         )
 
-        assert_arrived(stores, "behind", trace_id, series='{exported_job="behind"}')
+        assert_arrived(stores, "behind", trace_id, series='{job="behind"}')
 
 
 def test_unknown_names_and_ids_return_nothing(stores: Stores) -> None:

@@ -74,9 +74,11 @@ STORES: Mapping[str, Store] = {
             arguments=(
                 "--config.file={configuration}/prometheus.yaml",
                 "--storage.tsdb.path={data}",
+                "--storage.tsdb.retention.time=15d",
                 "--web.listen-address=127.0.0.1:{prometheus}",
                 "--web.enable-otlp-receiver",
-                "--enable-feature=exemplar-storage",
+                # Without created timestamps, a rate misses the first events of each process.
+                "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
             ),
             collector={"SANDSCOPE_PROMETHEUS_OTLP_ENDPOINT": "http://127.0.0.1:{prometheus}/api/v1/otlp"},
             files={

@@ -1,0 +1,145 @@
+"""The rules on a real Prometheus: they record what a program did, however it arrived, and the alerts fire."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples.read_back import prometheus_query
+
+from harness import clean_environment, collector_ports, free_ports, requires_otelcol, run_program, wait_until
+from harness._stores import CONFIGURATION, requires_stores, running
+from sandscope._collector import CollectorProcess, Composition
+from sandscope_collector.stores import STORES, collector_environment, find_binary
+
+pytestmark = [pytest.mark.stores, pytest.mark.slow]
+PROGRAM = """if True:
+    import subprocess
+    for _ in range(8):
+        subprocess.run(["true"], check=True)
+    for _ in range(2):
+        subprocess.run(["false"])
+    subprocess.run(["sleep", "1.1"])
+"""
+
+
+@pytest.fixture(scope="module", params=["prometheus", "prometheus-otlp"])
+def prometheus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the program once, with rules that are evaluated every second; return the address of Prometheus."""
+    requires_stores("prometheus")
+    folder = tmp_path_factory.mktemp("rules")
+    scraped = free_ports(["collector"])["collector"]
+    with (
+        running(
+            folder / "stores",
+            "prometheus",
+            scrape=f"127.0.0.1:{scraped}",
+            configuration=hurried(folder / "configuration"),
+        ) as stores,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        for name, value in collector_environment(stores.values()).items():
+            environment.setenv(name, value)
+        collector = CollectorProcess(
+            Composition.of(request.param),
+            data=folder / "data",
+            ports=collector_ports(prometheus=scraped),
+            otelcol=requires_otelcol(),
+        )
+        with collector:
+            variables = clean_environment(
+                OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_SERVICE_NAME="judge"
+            )
+            done = run_program(PROGRAM, environment=variables)
+            assert done.returncode == 0, done.stderr
+            url = stores["prometheus"].url
+            wait_until(lambda: firing(url) & {"HighErrorRate"} and recorded(url, "history:executions:rate5m"))
+            yield url
+
+
+def hurried(folder: Path) -> Path:
+    """Copy the configuration of Prometheus, with one second in place of every interval."""
+    shutil.copytree(CONFIGURATION / "prometheus", folder / "prometheus")
+    for file in folder.rglob("*.yaml"):
+        file.write_text(re.sub(r"(interval: )\d+[smh]", r"\g<1>1s", file.read_text()))
+    return folder
+
+
+def ask(url: str, path: str) -> Any:
+    with urllib.request.urlopen(f"{url}/api/v1/{path}", timeout=10) as answer:  # noqa: S310 - http, on loopback
+        return json.load(answer)["data"]
+
+
+def firing(url: str) -> set[str]:
+    return {alert["labels"]["alertname"] for alert in ask(url, "alerts")["alerts"]}
+
+
+def recorded(url: str, expression: str) -> dict[tuple[str, ...], float]:
+    """Return the values of an expression by service, runtime and operation."""
+    return {
+        tuple(
+            sample.labels.get(name, "") for name in ("job", "sandbox_runtime", "sandbox_operation")
+        ): sample.value
+        for sample in prometheus_query(url, expression)
+    }
+
+
+def test_every_rule_is_evaluated_without_an_error(prometheus: str) -> None:
+    groups = ask(prometheus, "rules")["groups"]
+    assert len(groups) > 8
+    for group in groups:
+        for rule in group["rules"]:
+            assert (rule["health"], rule.get("lastError", "")) == ("ok", ""), rule["name"]
+
+
+def test_the_first_execution_of_a_process_counts(prometheus: str) -> None:
+    found = recorded(prometheus, "sandbox:success:ratio_rate5m")
+    assert found == {("judge", "subprocess", "process"): pytest.approx(9 / 11, abs=0.1)}  # extrapolated
+
+
+def test_an_execution_above_a_second_is_a_hotspot(prometheus: str) -> None:
+    hotspots = recorded(prometheus, "sandbox:hotspots:increase5m")
+    assert hotspots["judge", "subprocess", "process"] > 0
+    assert (
+        recorded(prometheus, "sandbox:duration_seconds:max_rate5m")["judge", "subprocess", "process"] == 2.5
+    )
+
+
+def test_only_what_is_wrong_fires(prometheus: str) -> None:
+    assert firing(prometheus) <= {"HighErrorRate", "HighVariance"}
+
+
+def test_a_second_prometheus_keeps_the_aggregates(prometheus: str, tmp_path: Path) -> None:
+    folder = hurried(tmp_path / "configuration") / "prometheus" / "history"
+    (folder / "targets.json").write_text(json.dumps([{"targets": [prometheus.removeprefix("http://")]}]))
+    binary = find_binary(STORES["prometheus"], CONFIGURATION)
+    assert binary is not None
+    for file in ("5m.yaml", "1h.yaml"):
+        port = free_ports(["history"])["history"]
+        command = [binary, f"--config.file={folder / file}", f"--storage.tsdb.path={tmp_path / file}.data"]
+        url = f"http://127.0.0.1:{port}"
+        series = f"history:executions:rate{file.removesuffix('.yaml')}"
+        with subprocess.Popen(
+            [*command, f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL
+        ) as history:
+            try:
+                wait_until(lambda url=url, series=series: reachable(url) and recorded(url, series))
+                assert set(recorded(url, series)) == {("judge", "subprocess", "process")}
+                assert recorded(url, "sandbox:executions:rate5m") == {}
+            finally:
+                history.terminate()
+
+
+def reachable(url: str) -> bool:
+    try:
+        ask(url, "status/runtimeinfo")
+    except OSError:
+        return False
+    return True
