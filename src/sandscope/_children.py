@@ -9,6 +9,9 @@ from sandscope import _settings
 FOLDER = os.path.join(os.path.dirname(__file__), "_start", "python_path")  # noqa: PTH118, PTH120 -- pathlib is slow
 """The folder that instruments each Python program which has it in ``PYTHONPATH``."""
 
+COLD_START_VARIABLE = "SANDSCOPE_COLD_START"
+"""Asks a Python child to tell when its interpreter is ready. `FOLDER` removes it before the program begins."""
+
 _UPSTREAM = os.path.join("opentelemetry", "instrumentation", "auto_instrumentation")  # noqa: PTH118
 """The end of the folder that ``opentelemetry-instrument`` adds."""
 
@@ -31,6 +34,15 @@ def python_path_of_child(value: str) -> str:
     if len(kept) == len(entries):
         return value
     return os.pathsep.join([FOLDER, *kept] if _settings.children() == "continue" else kept)
+
+
+def instruments_python(value: str) -> bool:
+    """Return whether Python programs are instrumented that a program starts.
+
+    Args:
+        value: the variable ``PYTHONPATH`` of the program.
+    """
+    return FOLDER in python_path_of_child(value).split(os.pathsep)
 
 
 def python_path_with_sandscope(value: str) -> str:

@@ -43,6 +43,13 @@ SECURITY_VIOLATIONS = Metric(
 CAPABILITY_REQUESTS = Metric(
     "sandbox.capability.requests", "counter", "{request}", "Capabilities that guests requested"
 )
+COLD_START = Metric(
+    "sandbox.cold_start.duration",
+    "histogram",
+    "s",
+    "Time from the start of an execution until its program begins, by phase",
+    _SECONDS,
+)
 CLEANUPS = Metric("sandbox.cleanups", "counter", "{cleanup}", "Cleanups after executions, by outcome")
 CLEANUP_DURATION = Metric(
     "sandbox.cleanup.duration",
@@ -74,6 +81,7 @@ COMMON = (
     LIMIT_VIOLATIONS,
     SECURITY_VIOLATIONS,
     CAPABILITY_REQUESTS,
+    COLD_START,
     CLEANUPS,
     CLEANUP_DURATION,
     TELEMETRY_ERRORS,

@@ -7,11 +7,11 @@ an instrumentation" in ``docs/``.
 - `RuntimeInstrumentor` patches a runtime when it is imported. `Patches` restores the original functions.
 - `record_call` records one call of a function. `Recorder.begin` begins an execution that ends elsewhere.
 - `Site`, `Execution`, `Verdict`, `Metric` and `Value` describe the recorded data. `OK` and `MISSING_EVIDENCE` are
-  verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS`, `CAPABILITY_REQUESTS`, `CLEANUPS` and
-  `CLEANUP_DURATION` are metrics of every runtime.
+  verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS`, `CAPABILITY_REQUESTS`, `CLEANUPS`,
+  `CLEANUP_DURATION` and `COLD_START` are metrics of every runtime.
 - `inject_environment` injects the trace context into the environment of a child process. `environment_names` returns
-  the names of the variables. `children_continue_trace` and `python_path_of_child` say what ``SANDSCOPE_CHILDREN``
-  asks for.
+  the names of the variables. `children_continue_trace`, `python_path_of_child` and `instruments_python` say what
+  ``SANDSCOPE_CHILDREN`` asks for. `COLD_START_VARIABLE` asks a Python child when its interpreter is ready.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
@@ -21,7 +21,12 @@ an instrumentation" in ``docs/``.
 For tests, see `sandscope.instrumentation.testing`.
 """
 
-from sandscope._children import children_continue_trace, python_path_of_child
+from sandscope._children import (
+    COLD_START_VARIABLE,
+    children_continue_trace,
+    instruments_python,
+    python_path_of_child,
+)
 from sandscope._errors import SandscopeError
 from sandscope._execution import (
     Execution,
@@ -41,6 +46,7 @@ from sandscope._metric import (
     CAPABILITY_REQUESTS,
     CLEANUP_DURATION,
     CLEANUPS,
+    COLD_START,
     LIMIT_VIOLATIONS,
     SECURITY_VIOLATIONS,
     Metric,
@@ -60,6 +66,8 @@ __all__ = [
     "CAPABILITY_REQUESTS",
     "CLEANUPS",
     "CLEANUP_DURATION",
+    "COLD_START",
+    "COLD_START_VARIABLE",
     "LIMIT_VIOLATIONS",
     "MISSING_EVIDENCE",
     "OK",
@@ -91,6 +99,7 @@ __all__ = [
     "flag",
     "get_recorder",
     "inject_environment",
+    "instruments_python",
     "limit_attributes",
     "new_lock",
     "python_path_of_child",

@@ -25,6 +25,7 @@ from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Sc
 from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 
 if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._cold_start import ColdStarts
     from sandscope_instrumentation_subprocess._registry import Registry
 
 __all__ = ["SubprocessInstrumentor"]
@@ -42,6 +43,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
     scope = Scope(__name__, __version__)
 
     _registry: Registry | None = None
+    _cold_starts: ColdStarts | None = None
     _settings = SubprocessSettings()
 
     def _instrument(self, **kwargs: Any) -> None:
@@ -56,6 +58,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
 
         from sandscope_instrumentation_subprocess import _asyncio_waits, _patch, _reaping
         from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
+        from sandscope_instrumentation_subprocess._cold_start import ColdStarts
         from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
 
@@ -83,8 +86,15 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         recorded = self._settings.output
         output = None if recorded == "off" else CapturedOutput(recorded, waiting)
         patch_asyncio = _asyncio_waits.patch_when_imported(patches, registry, output)
+        cold_starts = self._cold_starts = ColdStarts(recorder)
         execute_child = _patch.execute_child(
-            recorder, registry, environment, waiting, patch_asyncio, output=output
+            recorder,
+            registry,
+            environment,
+            waiting,
+            patch_asyncio,
+            cold_starts=cold_starts,
+            output=output,
         )
         patches.replace(popen, "_execute_child", execute_child)
         patches.replace(popen, "wait", _patch.wait(registry, module.TimeoutExpired))
@@ -121,3 +131,6 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         if registry is not None:
             atexit.unregister(registry.close)
             registry.close()
+        cold_starts, self._cold_starts = self._cold_starts, None
+        if cold_starts is not None:
+            cold_starts.close()

@@ -6,12 +6,13 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from types import CodeType
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
 from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
+from sandscope_instrumentation_subprocess._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, site_of
@@ -45,6 +46,7 @@ def execute_child(
     patch_asyncio: Callable[[], None],
     *,
     output: CapturedOutput | None,
+    cold_starts: ColdStarts,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a ``Popen._execute_child`` that begins an execution and passes its context to the child.
 
@@ -55,6 +57,7 @@ def execute_child(
         waiting: the code objects of functions that start a child and wait for it next.
         patch_asyncio: is called for each child.
         output: records what children write.
+        cold_starts: records how long children take to start.
     """
 
     def make(original: Callable[..., None]) -> Callable[..., None]:
@@ -64,13 +67,16 @@ def execute_child(
             if execution is None:
                 return original(self, *given)
             patch_asyncio()
+            added = cold_starts.ask(execution)
+            spawned = time.perf_counter_ns()
             try:
-                original(self, *_with_context(given, environment, execution))
+                original(self, *_with_context(given, environment, execution, added))
             except BaseException as error:
                 execution.fail(error, message=_message(error))
                 raise
             finally:
                 environment.clear_next()
+            cold_starts.on_exec(execution.site, spawned)
             if output is not None:
                 output.remember(self, execution)
             registry.add(getattr(self, "pid", None), execution, caller_waits=_caller_waits(self, waiting))
@@ -137,13 +143,15 @@ def _caller_waits(popen: Any, waiting: Set[CodeType]) -> bool:
         return False  # Popen is the first function of a thread
 
 
-def _with_context(given: Sequence[Any], environment: ChildEnvironment, execution: Execution) -> Sequence[Any]:
+def _with_context(
+    given: Sequence[Any], environment: ChildEnvironment, execution: Execution, added: Mapping[str, str]
+) -> Sequence[Any]:
     try:
         inherits = given[_ENV] is None and given[_PREEXEC_FN] is None
         if environment.patches_fork_exec and given[_CLOSE_FDS] and inherits:
-            environment.set_next(execution.context)
+            environment.set_next(execution.context, added)
             return given
-        env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution.context)
+        env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution.context, added)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.environment", error)
         return given

@@ -14,8 +14,10 @@ from typing import Any, TypeAlias
 from opentelemetry.context import Context
 
 from sandscope.instrumentation import (
+    COLD_START_VARIABLE,
     children_continue_trace,
     inject_environment,
+    instruments_python,
     python_path_of_child,
     report_error,
 )
@@ -45,9 +47,9 @@ class ChildEnvironment:
         self.patches_fork_exec = patches_fork_exec
         self._next = _NextCarrier()
 
-    def set_next(self, parent: Context) -> None:
-        """Have this thread's next `_fork_exec` add a trace context to the inherited environment."""
-        self._next.carrier = _carrier(parent)
+    def set_next(self, parent: Context, added: Mapping[str, str]) -> None:
+        """Have this thread's next `_fork_exec` add a context and other variables to the inherited environment."""
+        self._next.carrier = _carrier(parent) | dict(added)
 
     def clear_next(self) -> None:
         """Undo `set_next`."""
@@ -68,15 +70,18 @@ class ChildEnvironment:
 
         return _fork_exec
 
-    def with_context(self, env: Any, preexec_fn: _Preexec, parent: Context) -> tuple[Any, _Preexec]:
+    def with_context(
+        self, env: Any, preexec_fn: _Preexec, parent: Context, added: Mapping[str, str]
+    ) -> tuple[Any, _Preexec]:
         """Return ``env`` and ``preexec_fn`` for a child that continues a trace.
 
         Args:
             env: as given to ``Popen``; it is not modified.
             preexec_fn: as given to ``Popen``.
             parent: the context that the child continues.
+            added: other variables for the child.
         """
-        carrier = _carrier(parent)
+        carrier = _carrier(parent) | dict(added)
         if env is None:
             if preexec_fn is not None:
                 # With an explicit environment, variables that preexec_fn sets by putenv would be lost.
@@ -125,6 +130,8 @@ def _merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, A
         path = names.get(_PATH.encode())
         if path is not None:
             variables[path] = _python_path(variables[path])
+        if path is None or not instruments_python(variables[path]):
+            variables.pop(COLD_START_VARIABLE, None)
     except (AttributeError, TypeError, UnicodeError):
         return env  # it is not valid, and Popen raises the error
     return variables

@@ -30,7 +30,18 @@ def _import_hidden() -> None:
         sys.modules.setdefault("sitecustomize", own)
 
 
+def _tell_ready(question: str) -> None:
+    try:
+        from sandscope._start._ready import tell_ready
+    except ModuleNotFoundError:
+        return
+    tell_ready(question)
+
+
+_question = os.environ.pop("SANDSCOPE_COLD_START", None)  # the program does not see it, nor do its children
 try:
     _start()
 finally:
     _import_hidden()
+    if _question is not None:
+        _tell_ready(_question)
