@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).parent / "programs" / "children.py"
 DURATION = "rustbox_execution_duration_seconds"
 CLEANUP_DURATION = "rustbox_cleanup_duration_seconds"
 EXPECTED = {
-    "rustbox_executions_total": {(): 7.0},
+    "rustbox_executions_total": {(): 8.0},
     "rustbox_executions_by_status": {
         ("OK",): 1.0,
         ("RE",): 1.0,
@@ -29,8 +29,9 @@ EXPECTED = {
         ("SIG",): 1.0,
         ("IE",): 1.0,
         ("MLE",): 1.0,
+        ("ABUSE",): 1.0,
     },
-    "rustbox_verdict_actor": {("judge",): 2.0, ("kernel",): 1.0, ("runtime",): 3.0, ("unknown",): 1.0},
+    "rustbox_verdict_actor": {("judge",): 2.0, ("kernel",): 1.0, ("runtime",): 4.0, ("unknown",): 1.0},
     "rustbox_verdict_cause": {
         ("normal_exit",): 1.0,
         ("re_nonzero_exit",): 1.0,
@@ -39,12 +40,15 @@ EXPECTED = {
         ("sig_unattributed",): 1.0,
         ("ie_supervisor_failure",): 1.0,
         ("mle_store_limit",): 1.0,
+        ("abuse_fork_bomb",): 1.0,
     },
     "rustbox_limit_violations": {("wall",): 1.0, ("cpu",): 1.0, ("memory",): 1.0},
     "rustbox_active_executions": {(): 0.0},
-    f"{DURATION}_count": {(): 7.0},
-    "rustbox_cleanup_total": {("success",): 5.0},
-    f"{CLEANUP_DURATION}_count": {(): 5.0},
+    f"{DURATION}_count": {(): 8.0},
+    "rustbox_cleanup_total": {("success",): 6.0},
+    f"{CLEANUP_DURATION}_count": {(): 6.0},
+    "rustbox_control_degraded": {("namespace",): 6.0, ("no_new_privs",): 6.0},
+    "rustbox_abuse_pattern": {("fork_bomb",): 1.0},
 }
 LABELS = {
     "rustbox_executions_by_status": ["status"],
@@ -52,8 +56,14 @@ LABELS = {
     "rustbox_verdict_cause": ["cause"],
     "rustbox_limit_violations": ["resource"],
     "rustbox_cleanup_total": ["outcome"],
+    "rustbox_control_degraded": ["control"],
+    "rustbox_abuse_pattern": ["pattern"],
 }
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SETTINGS = {
+    "SANDSCOPE_SUBPROCESS_CONTROLS": "namespace,no_new_privs",
+    "SANDSCOPE_SUBPROCESS_ABUSE_PROCESSES": "4",
+}
 ADDED = {"job", "instance", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url"}
 """Labels that the Collector adds to everything on the page: which program and which instrumentation."""
 
@@ -71,7 +81,7 @@ def values(found: Samples, name: str) -> dict[tuple[str, ...], float]:
 def run(start: Start, program: Path | str, *overlays: str) -> Samples:
     """Run a program in front of a Collector; return its page once everything is there."""
     collector = start("local", *overlays)
-    environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **SETTINGS)
     done = run_program(program, environment=environment, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     found: Samples = {}
@@ -86,7 +96,7 @@ def test_the_names_the_labels_and_the_actors_are_those_of_the_document(start: St
     assert {name: values(found, name) for name in EXPECTED} == EXPECTED
     for histogram in (DURATION, CLEANUP_DURATION):
         assert {float(labels["le"]) for labels, _ in found[f"{histogram}_bucket"]} > set(BUCKETS)
-    assert sum(value for _, value in found["sandbox_executions_total"]) == 7
+    assert sum(value for _, value in found["sandbox_executions_total"]) == 8
 
 
 def test_without_overlay_prometheus_only_the_copies_are_there(start: Start) -> None:
@@ -101,6 +111,6 @@ def test_the_documentation_names_each_metric_of_the_document() -> None:
     assert set(row.findall(present)) == {name.removesuffix("_count") for name in EXPECTED}
     assert set(row.findall(missing)) == {
         "rustbox_cold_start_latency_seconds",
-        *("rustbox_worker_health", "rustbox_queued_executions", "rustbox_abuse_pattern"),
-        *("rustbox_backend_cgroup", "rustbox_backend_pidfd", "rustbox_control_degraded"),
+        *("rustbox_worker_health", "rustbox_queued_executions"),
+        *("rustbox_backend_cgroup", "rustbox_backend_pidfd"),
     }

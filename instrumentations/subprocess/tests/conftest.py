@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness import Contract, Telemetry, wait_until
+from harness import Contract, Telemetry, lacking, wait_until
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+from sandscope_instrumentation_subprocess._evidence._cgroup import locate, read_membership
 from sandscope_instrumentation_subprocess._registry import Registry
 
 CONTRACT = Contract(Path(__file__).parents[1] / "telemetry.yaml")
@@ -127,6 +128,45 @@ def gate() -> Iterator[Gate]:
     yield gate
     gate.open()
     os.close(gate.input)
+
+
+class OwnCgroup:
+    """A cgroup for children, of the controller of the number of processes.
+
+    Attributes:
+        folder: of the cgroup.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def limit(self, processes: int) -> None:
+        """Limit the number of processes in it."""
+        (self.folder / "pids.max").write_text(str(processes))
+        assert (self.folder / "pids.max").read_text() == f"{processes}\n"
+
+    def enter(self) -> None:
+        """Move the calling process into it; a ``preexec_fn``."""
+        (self.folder / "cgroup.procs").write_text("0")
+
+    def processes(self) -> list[str]:
+        """Return the process ids of its members."""
+        return (self.folder / "cgroup.procs").read_text().split()
+
+
+@pytest.fixture
+def own_cgroup() -> Iterator[OwnCgroup]:
+    """Return a new cgroup."""
+    parent = locate(b"".join(read_membership("self").splitlines(keepends=True))).pids
+    folder = Path(parent or "/sys/fs/cgroup/pids") / f"sandscope-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / "pids.max").read_text()
+    except OSError as error:
+        lacking(f"a cgroup with pids.max cannot be made: run as root, or delegate one ({error.strerror})")
+    yield OwnCgroup(folder)
+    wait_until(lambda: not (folder / "cgroup.procs").read_text())
+    folder.rmdir()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Children that end in six ways, and one execution that the limiter of an engine ended."""
+"""Children that end in seven ways, and one execution that the limiter of an engine ended."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ subprocess.run(["true"], check=True)
 subprocess.run(["false"], check=False)
 subprocess.run([sys.executable, "-c", USE_CPU_TIME], check=False)
 subprocess.run(["/bin/sh", "-c", "kill -KILL $$"], check=False)
+subprocess.run(["/bin/sh", "-c", "for i in 1 2 3 4; do sleep 1 & done; wait"], check=True)
 with suppress(subprocess.TimeoutExpired):
     subprocess.run(["sleep", "600"], timeout=0.05, check=False)
 with suppress(FileNotFoundError):

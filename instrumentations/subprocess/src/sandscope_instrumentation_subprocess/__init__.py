@@ -72,7 +72,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         if tuple(inspect.signature(popen._execute_child).parameters)[:11] != _patch.PARAMETERS:
             _logger.warning("subprocess is not instrumented: %r is not the standard library's Popen.", popen)
             return
-        registry = self._registry = Registry(recorder)
+        registry = self._registry = Registry(recorder, self._settings)
         atexit.register(registry.close, at_exit=True)
         # From 3.13 on, Popen may choose `posix_spawn` instead; the context is then in `env`.
         forks = hasattr(module, "_fork_exec") and not hasattr(os, "POSIX_SPAWN_CLOSEFROM")

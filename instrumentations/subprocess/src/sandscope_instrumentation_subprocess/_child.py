@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandscope.instrumentation import Execution
 
+if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._samples import Samples
+
 _REACTION_TIME = 1_000_000_000
 """Nanoseconds: the least time that a program has after a timeout to stop the child because of it."""
+
+_MOST_TIMEOUTS = 16
 
 
 class SentSignal(NamedTuple):
@@ -18,10 +23,24 @@ class SentSignal(NamedTuple):
     Attributes:
         number: of the signal.
         after_timeout: whether it was sent because a wait for the child had timed out.
+        time: nanoseconds since 1970.
     """
 
     number: int
     after_timeout: bool
+    time: int = 0
+
+
+class Timeout(NamedTuple):
+    """A wait for a child that has timed out.
+
+    Attributes:
+        waited: seconds.
+        time: nanoseconds since 1970.
+    """
+
+    waited: float
+    time: int
 
 
 class Child:
@@ -34,7 +53,9 @@ class Child:
         exit_time: nanoseconds since 1970, set when its exit is first observed.
         memory_limit: its limit of address space in bytes, or None.
         memory_peak: the last sampled peak of its address space in bytes, or None.
+        samples: what the user's settings ask to observe of it.
         sent_signals: the first signal of each number that this program sent to it, in that order.
+        timeouts: the waits of this program that have timed out and took most of the child's life, at most 16.
     """
 
     __slots__ = (
@@ -42,13 +63,16 @@ class Child:
         "_clock_offset",
         "_started",
         "_timed_out_until",
+        "_wait_started",
         "being_reaped",
         "execution",
         "exit_time",
         "memory_limit",
         "memory_peak",
         "pid",
+        "samples",
         "sent_signals",
+        "timeouts",
     )
 
     def __init__(self, pid: int, execution: Execution) -> None:
@@ -58,15 +82,24 @@ class Child:
         self.exit_time: int | None = None
         self.memory_limit: int | None = None
         self.memory_peak: int | None = None
+        self.samples: Samples | None = None
         self.sent_signals: dict[int, SentSignal] = {}
+        self.timeouts: list[Timeout] = []
         self._started = time.perf_counter_ns()
         self._clock_offset = time.time_ns() - self._started
-        self._timed_out_until = self._cancelled_until = 0
+        self._timed_out_until = self._cancelled_until = self._wait_started = 0
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it is observed while it runs."""
+        return self.memory_limit is not None or self.samples is not None
 
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
         if self.exit_time is None:
             self.exit_time = self.now()
+            if self.samples is not None:
+                self.samples.take_zombie(self.pid)
 
     def now(self) -> int:
         """Return the time in nanoseconds since 1970, by a clock that does not jump while the child runs."""
@@ -82,6 +115,12 @@ class Child:
             wait_started: as returned by `time.perf_counter_ns`.
         """
         self._timed_out_until = self._end_of_reaction(wait_started)
+        if self.timeouts and wait_started <= self._wait_started:
+            self.timeouts.pop()  # `communicate` has waited by `wait`
+        if self._timed_out_until and len(self.timeouts) < _MOST_TIMEOUTS:
+            waited = (time.perf_counter_ns() - wait_started) / 1e9
+            self.timeouts.append(Timeout(waited, self.now()))
+        self._wait_started = wait_started
 
     def note_cancelled_wait(self, wait_started: int) -> None:
         """Note that a wait for the child was cancelled, which asyncio does when a timeout is over.
@@ -97,7 +136,7 @@ class Child:
             return False
         now = time.perf_counter_ns()
         after_timeout = now <= self._timed_out_until or (now <= self._cancelled_until and _handles_timeout())
-        self.sent_signals[number] = SentSignal(number, after_timeout)
+        self.sent_signals[number] = SentSignal(number, after_timeout, time=self.now())
         return True
 
     def _end_of_reaction(self, wait_started: int) -> int:

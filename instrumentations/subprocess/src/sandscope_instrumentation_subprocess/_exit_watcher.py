@@ -21,7 +21,7 @@ GRACE_PERIOD = 0.25
 """Seconds from a child's exit until its execution ends if nobody reaps it."""
 
 _SAMPLE_INTERVAL = 0.01
-"""Seconds between two readings of the memory of a child with a memory limit."""
+"""Seconds between two readings of a child with a memory limit, or with samples."""
 
 _OWN_DESCRIPTORS = 2
 """Of the watcher itself: one of its epoll instance, and one to wake its thread up."""
@@ -71,7 +71,7 @@ class ExitWatcher:
             del self._children[pidfd], self._pidfds[child]
             os.close(pidfd)
             return
-        if not self._start() and child.memory_limit is not None:
+        if not self._start() and child.is_sampled:
             self._wake_up()
 
     def remove(self, child: Child) -> None:
@@ -156,13 +156,13 @@ class ExitWatcher:
                 os.eventfd_read(descriptor)
             else:
                 self._on_exit(descriptor)
-        self._sample_memory()
+        self._sample()
         self._run_due()
         return self._run_tasks()
 
     def _timeout(self) -> float | None:
         timeouts = [deadline - time.monotonic() for deadline, _ in self._due[:1]]
-        if self._children_with_memory_limit():
+        if self._sampled_children():
             timeouts.append(_SAMPLE_INTERVAL)
         return max(0.0, min(timeouts)) if timeouts else None
 
@@ -178,13 +178,17 @@ class ExitWatcher:
         child.mark_exited()
         self._postpone(partial(self._end_if_exited, child))
 
-    def _sample_memory(self) -> None:
-        for child in self._children_with_memory_limit():
-            child.memory_peak = read_memory_peaks(child.pid).address_space or child.memory_peak
+    def _sample(self) -> None:
+        for child in self._sampled_children():
+            if child.memory_limit is not None:
+                child.memory_peak = read_memory_peaks(child.pid).address_space or child.memory_peak
+            if child.samples is not None:
+                child.samples.take(child.pid)
 
-    def _children_with_memory_limit(self) -> list[Child]:
-        children = list(self._children.values())
-        return [child for child in children if child.memory_limit is not None and child.exit_time is None]
+    def _sampled_children(self) -> list[Child]:
+        return [
+            child for child in list(self._children.values()) if child.is_sampled and child.exit_time is None
+        ]
 
     def _run_due(self) -> None:
         while self._due and self._due[0][0] <= time.monotonic():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -35,9 +34,11 @@ from sandscope_instrumentation_subprocess._evidence import (
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
+from sandscope_instrumentation_subprocess._incidents import SIGNAL, conclude, signal_name
+from sandscope_instrumentation_subprocess._samples import Samples
+from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 from sandscope_instrumentation_subprocess._verdicts import STILL_RUNNING, verdict_of
 
-SIGNAL = "sandbox.process.signal"
 BASIS = "sandbox.verdict.basis"
 
 
@@ -48,7 +49,9 @@ class Registry:
         cleanups: records what is left of children.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, settings: SubprocessSettings) -> None:
+        self._recorder = recorder
+        self._settings = settings
         self.cleanups = Cleanups(recorder, self._later)
         self._children: dict[int, Child] = {}
         self._watcher: ExitWatcher | None = None
@@ -82,7 +85,10 @@ class Registry:
             execution.set_attributes({PROCESS_PID: pid})
             child = self._children[pid] = Child(pid, execution)
             child.memory_limit = read_limits(pid).memory
-            if child.memory_limit is not None or not caller_waits:
+            if Samples.asked_for(self._settings):
+                child.samples = Samples(self._settings, execution.site.name)
+                child.samples.take(pid, at_start=True)
+            if child.is_sampled or not caller_waits:
                 self.watch(child)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.spawn", error)
@@ -118,7 +124,7 @@ class Registry:
         """End the execution of a child whose exit status was collected by other code."""
         if self._remove(child):
             self.cleanups.on_lost(child)
-            child.execution.finish(MISSING_EVIDENCE, end_time=child.exit_time)
+            self._finish(child, MISSING_EVIDENCE)
 
     def end_if_exited(self, child: Child, verdict_if_running: Verdict | None = None) -> None:
         """End the execution of a child that has exited, and leave the zombie for the program to reap.
@@ -146,7 +152,7 @@ class Registry:
         elif exited is not None:
             self._end(child, exited, zombie, None)
         elif verdict_if_running is not None:
-            child.execution.finish(verdict_if_running)
+            self._finish(child, verdict_if_running)
 
     def close(self, *, at_exit: bool = False) -> None:
         """End all open executions, when the program ends or instrumentation is removed.
@@ -181,8 +187,8 @@ class Registry:
             report_error("subprocess.watcher", error)
 
     def unwatch(self, child: Child) -> None:
-        """Stop watching a child while the program itself waits for it, unless its memory is sampled."""
-        if self._watcher is not None and child.memory_limit is None:
+        """Stop watching a child while the program itself waits for it, unless it is sampled."""
+        if self._watcher is not None and not child.is_sampled:
             self._watcher.remove(child)
 
     def _later(self, task: Callable[[], None]) -> None:
@@ -211,7 +217,7 @@ class Registry:
         execution, verdict = child.execution, MISSING_EVIDENCE
         try:
             if exit_status.signal is not None:
-                execution.set_attributes({SIGNAL: _signal_name(exit_status.signal)})
+                execution.set_attributes({SIGNAL: signal_name(exit_status.signal)})
             elif exit_status.exit_code is not None:
                 execution.set_attributes({PROCESS_EXIT_CODE: exit_status.exit_code})
             if exit_status == SUCCESS:
@@ -222,11 +228,11 @@ class Registry:
                     execution.set_attributes({BASIS: basis})
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.end", error)
-        execution.finish(verdict, end_time=child.exit_time)
+        self._finish(child, verdict)
 
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
+    def _finish(self, child: Child, verdict: Verdict) -> None:
+        try:
+            verdict = conclude(child, verdict, self._recorder)
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            report_error("subprocess.end", error)
+        child.execution.finish(verdict, end_time=child.exit_time)
