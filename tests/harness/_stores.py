@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +72,16 @@ def running(
         yield up(wanted, configuration, data, Progress(io.StringIO()), ports=ports, scrape=scrape)
     finally:
         down(data)
+
+
+def hurried_configuration(folder: Path) -> Path:
+    """Copy the configuration of Prometheus and Alertmanager, with one second in place of every wait."""
+    for name in ("prometheus", "alertmanager"):
+        shutil.copytree(CONFIGURATION / name, folder / name)
+    for file in folder.rglob("*.yaml"):
+        waits = r"\b((?:(?:scrape|evaluation|group)_)?interval|group_wait|for): \d+[smh]"
+        file.write_text(re.sub(waits, r"\1: 1s", file.read_text()))
+    return folder
 
 
 def requires_stores(*names: str) -> None:

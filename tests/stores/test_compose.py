@@ -23,7 +23,9 @@ INSIDE = {"collector": {"9464"}, "jaeger": {"14317"}}
 def mounts() -> list[tuple[str, str, str]]:
     """Return every mount: service, path on the host, path in the container."""
     return [
-        (name, *volume.split(":")[:2]) for name, service in SERVICES.items() for volume in service["volumes"]
+        (name, *re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", volume).split(":")[:2])
+        for name, service in SERVICES.items()
+        for volume in service["volumes"]
     ]
 
 
@@ -88,7 +90,7 @@ def test_every_variable_that_a_configuration_reads_is_spelt_as_there() -> None:
         name
         for _, here, _ in mounts()
         for file in (
-            [CONFIGURATION / here] if (CONFIGURATION / here).is_file() else (CONFIGURATION / here).iterdir()
+            (CONFIGURATION / here).iterdir() if (CONFIGURATION / here).is_dir() else [CONFIGURATION / here]
         )
         for name in re.findall(r"\$\{(?:env:)?(SANDSCOPE_\w+)", file.read_text())
     }

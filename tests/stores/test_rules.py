@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ import pytest
 from examples.read_back import prometheus_query
 
 from harness import clean_environment, collector_ports, free_ports, requires_otelcol, run_program, wait_until
-from harness._stores import CONFIGURATION, requires_stores, running
+from harness._stores import CONFIGURATION, hurried_configuration, requires_stores, running
 from sandscope._collector import CollectorProcess, Composition
 from sandscope_collector.stores import STORES, collector_environment, find_binary
 
@@ -41,7 +39,7 @@ def prometheus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             folder / "stores",
             "prometheus",
             scrape=f"127.0.0.1:{scraped}",
-            configuration=hurried(folder / "configuration"),
+            configuration=hurried_configuration(folder / "configuration"),
         ) as stores,
         pytest.MonkeyPatch.context() as environment,
     ):
@@ -62,14 +60,6 @@ def prometheus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             url = stores["prometheus"].url
             wait_until(lambda: firing(url) & {"HighErrorRate"} and recorded(url, "history:executions:rate5m"))
             yield url
-
-
-def hurried(folder: Path) -> Path:
-    """Copy the configuration of Prometheus, with one second in place of every interval."""
-    shutil.copytree(CONFIGURATION / "prometheus", folder / "prometheus")
-    for file in folder.rglob("*.yaml"):
-        file.write_text(re.sub(r"(interval: )\d+[smh]", r"\g<1>1s", file.read_text()))
-    return folder
 
 
 def ask(url: str, path: str) -> Any:
@@ -117,7 +107,7 @@ def test_only_what_is_wrong_fires(prometheus: str) -> None:
 
 
 def test_a_second_prometheus_keeps_the_aggregates(prometheus: str, tmp_path: Path) -> None:
-    folder = hurried(tmp_path / "configuration") / "prometheus" / "history"
+    folder = hurried_configuration(tmp_path / "configuration") / "prometheus" / "history"
     (folder / "targets.json").write_text(json.dumps([{"targets": [prometheus.removeprefix("http://")]}]))
     binary = find_binary(STORES["prometheus"], CONFIGURATION)
     assert binary is not None

@@ -44,6 +44,7 @@ class Store:
         environment: the environment variables that its configuration reads.
         collector: the environment variables that tell the Collector's overlays its address.
         files: configuration files to replace, for settings that the store does not read from variables.
+        own_files: environment variables that name a file of the user, in place of a configuration file.
         installation: the command that installs it, if it comes from a system package.
     """
 
@@ -56,6 +57,7 @@ class Store:
     environment: Mapping[str, str] = field(default_factory=dict)
     collector: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    own_files: Mapping[str, str] = field(default_factory=dict)
     installation: str = ""
 
 
@@ -121,6 +123,7 @@ STORES: Mapping[str, Store] = {
                 "--web.listen-address=127.0.0.1:{alertmanager}",
                 "--cluster.listen-address=",
             ),
+            own_files={"SANDSCOPE_ALERTMANAGER_CONFIG": "alertmanager.yaml"},
             installation="apt-get install prometheus-alertmanager",
         ),
     )

@@ -96,6 +96,7 @@ def _start(
         folder / "configuration",
         ignore=shutil.ignore_patterns("go.mod", "go.sum"),
     )
+    _copy_own_files(store, folder / "configuration")
     (folder / "data").mkdir()
     values = {
         **numbers,
@@ -115,6 +116,17 @@ def _start(
     # A process that has already ended has no start time; waiting for the store to be ready reports that.
     started = _store_process.start_time(pid) or ""
     return StartedStore(store.name, pid, started, {port.name: numbers[port.name] for port in store.ports})
+
+
+def _copy_own_files(store: Store, configuration: Path) -> None:
+    for variable, name in store.own_files.items():
+        if own := os.environ.get(variable):
+            try:
+                shutil.copyfile(own, configuration / name)
+            except OSError as error:
+                raise StoresError(
+                    f"Cannot start {store.name!r}: {variable} names {own!r}, and {error}. Name a file that exists."
+                ) from error
 
 
 def _environment(store: Store, values: Mapping[str, object]) -> dict[str, str]:
