@@ -130,7 +130,7 @@ class Details:
 class SharedDetails(Details):
     """Attributes that many executions share, such as the number of their sandbox.
 
-    Immutable. When an execution needs its own details, the attributes are copied into them.
+    Immutable. When an execution needs its own details, attributes and measurements are copied into them.
 
     Attributes:
         keys: the attributes' names; the same for all objects of a class.
@@ -372,6 +372,7 @@ class Execution:
             details = self.details = Details()  # type: ignore[misc] # a slot of each recorder's class
             if shared is not None:
                 details.attributes.update(shared.attributes)
+                details.measurements.update(shared.measurements)
         return details
 
     def _call_on_end(self) -> None:

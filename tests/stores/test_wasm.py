@@ -81,7 +81,7 @@ def test_spans_say_what_a_call_used(stores: Stores) -> None:
     ]
     (span,) = jaeger_trace(stores.jaeger, run.labels["trace_id"])
     assert span.attributes["wasm.module"] == "work"
-    assert span.attributes["wasm.memory.size"] == 65536
+    assert span.attributes["wasm.memory.peak"] == 65536
     assert span.attributes["wasm.fuel.consumed"] > 1000
     assert span.attributes["wasm.cpu.time"] > 0
     assert span.attributes["wasm.sandbox.id"] > 0

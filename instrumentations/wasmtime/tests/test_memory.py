@@ -43,8 +43,8 @@ def test_usage_tracks_a_guest_that_grows(instrumented: Telemetry, load: Any) -> 
     assert usage(instrumented) == 4
     (span,) = instrumented.spans()
     (log,) = instrumented.logs()
-    assert (span.attributes or {})["wasm.memory.size"] == 4 * PAGE
-    assert (log.log_record.attributes or {})["wasm.memory.size"] == 4 * PAGE
+    assert (span.attributes or {})["wasm.memory.peak"] == 4 * PAGE
+    assert (log.log_record.attributes or {})["wasm.memory.peak"] == 4 * PAGE
     store.close()
     assert usage(instrumented) == 0
 
@@ -70,6 +70,37 @@ def test_usage_needs_no_spans(instrumented: Telemetry, load: Any) -> None:
     assert usage(instrumented) == 2
 
 
+def peaks(telemetry: Telemetry, name: str) -> dict[str | None, float]:
+    """Return the sum of a histogram of peaks, in pages, by the status of the calls."""
+    metric = telemetry.metrics().get(name)
+    points: Any = () if metric is None else metric.data.data_points
+    return {point.attributes.get("sandbox.verdict.status"): point.sum / PAGE for point in points}
+
+
+@pytest.mark.parametrize("settings", [{}, {"spans": "off"}, {"spans": "outer"}, {"cpu": True}], ids=str)
+def test_the_peak_outlives_its_store(instrumented: Telemetry, load: Any) -> None:
+    store, exports = load(GROWS.format(maximum=""))
+    exports["grow"](store, 3)
+    with pytest.raises(wasmtime.Trap):
+        exports["trap"](store)
+    assert peaks(instrumented, "wasm.sandbox.memory.peak") == {}
+    store.close()
+    assert usage(instrumented) == 0
+    assert peaks(instrumented, "wasm.memory.peak") == {"OK": 4, "RE": 5}
+    assert peaks(instrumented, "wasm.sandbox.memory.peak") == {None: 5}
+
+
+def test_a_store_is_read_at_its_end(instrumented: Telemetry, load: Any) -> None:
+    store, exports = load(GROWS.format(maximum=""))
+    for _ in range(_calls.FIRST):
+        exports["nop"](store)
+    exports["grow"](store, 6)
+    assert usage(instrumented) == 1
+    store.close()
+    assert peaks(instrumented, "wasm.sandbox.memory.peak") == {None: 7}
+    assert usage(instrumented) == 0
+
+
 def test_a_memory_that_is_exported_under_several_names_counts_once(instrumented: Telemetry) -> None:
     store = wasmtime.Store()
     module = wasmtime.Module(
@@ -86,7 +117,7 @@ def test_a_memory_that_is_not_exported_is_not_known(instrumented: Telemetry, loa
     store, exports = load('(module (memory 1) (func (export "f")))')
     exports["f"](store)
     assert usage(instrumented) is None
-    assert "wasm.memory.size" not in (instrumented.spans()[0].attributes or {})
+    assert "wasm.memory.peak" not in (instrumented.spans()[0].attributes or {})
 
 
 def test_what_the_host_grows_counts_at_once(instrumented: Telemetry, load: Any) -> None:
@@ -104,7 +135,7 @@ def test_after_the_first_calls_every_nth_is_measured(instrumented: Telemetry, lo
     measured = [
         number
         for number, span in enumerate(instrumented.spans())
-        if "wasm.memory.size" in (span.attributes or {})
+        if "wasm.memory.peak" in (span.attributes or {})
     ]
     last = _calls.FIRST - 1
     assert measured == [*range(_calls.FIRST), last + _calls.EVERY, last + 2 * _calls.EVERY]
@@ -119,7 +150,7 @@ def test_more_memories_are_read_less_often(instrumented: Telemetry, load: Any) -
     store, exports = load(f'(module {memories} (func (export "nop")))')
     for _ in range(_calls.FIRST + 4 * _calls.EVERY):
         exports["nop"](store)
-    measured = ["wasm.memory.size" in (span.attributes or {}) for span in instrumented.spans()]
+    measured = ["wasm.memory.peak" in (span.attributes or {}) for span in instrumented.spans()]
     assert measured.count(True) == _calls.FIRST + 1
     assert measured[-1]
 
@@ -134,8 +165,8 @@ def test_a_nested_call_is_not_measured_separately(instrumented: Telemetry, load:
     inner.append(exports["leaf"])
     exports["run"](store)
     leaf, run = instrumented.spans()
-    assert "wasm.memory.size" not in (leaf.attributes or {})
-    assert (run.attributes or {})["wasm.memory.size"] == PAGE
+    assert "wasm.memory.peak" not in (leaf.attributes or {})
+    assert (run.attributes or {})["wasm.memory.peak"] == PAGE
 
 
 def test_a_declared_maximum_is_a_limit(instrumented: Telemetry, load: Any) -> None:

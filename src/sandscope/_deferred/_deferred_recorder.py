@@ -77,12 +77,11 @@ class DeferredRecorder(HotPath, Emitter):
         if len(self._pending_groups) > MAX_PENDING:
             self._split_groups()
 
-    def settle(self) -> bool:
-        """See `Emitter.settle`. The values of a histogram are written together, as the durations of executions are."""
-        has_values = bool(self._pending_values)
+    def _write_values(self) -> None:
+        """See `Emitter`. The values of a histogram are written together, as the durations of executions are."""
         if self.fallback is None:
             self._write_histograms()
-        return super().settle() or has_values
+        super()._write_values()
 
     def _write_histograms(self) -> None:
         series: dict[object, tuple[Metric, Mapping[str, Value], list[float]]] = {}

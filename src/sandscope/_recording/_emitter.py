@@ -98,7 +98,7 @@ class Emitter:
             self._split_groups()
 
     def _split_groups(self) -> None:
-        """Move the counts of `measure_all` to the queue of sums. Lock-free, because finalizers call this."""
+        """Move the measurements of `measure_all` to the other queues. Lock-free, because finalizers call this."""
         groups: dict[int, tuple[tuple[Measurement, ...], int]] = {}  # by identity: most are the same tuple
         for _ in range(len(self._pending_groups)):
             try:
@@ -108,7 +108,11 @@ class Emitter:
             groups[id(counts)] = counts, groups.get(id(counts), (counts, 0))[1] + 1
         for counts, times in groups.values():
             for metric, value, attributes in counts:
-                Emitter.measure(self, metric, value * times, attributes)
+                if metric.instrument in _SUMS:
+                    Emitter.measure(self, metric, value * times, attributes)
+                else:
+                    for _ in range(times):
+                        Emitter.measure(self, metric, value, attributes)
 
     def _merge_sums(self) -> None:
         """Merge pending values of the same counter and attributes. Lock-free, because finalizers call this."""
@@ -135,12 +139,16 @@ class Emitter:
             pending_any = bool(self._pending_groups or self._pending_sums or self._pending_values)
             self._split_groups()
             self._merge_sums()
-            for pending in (self._pending_sums, self._pending_values):
-                self._write_pending(pending)
+            self._write_pending(self._pending_sums)
+            self._write_values()
             return pending_any
         finally:
             if has_lock:
                 self._settle_lock.release()
+
+    def _write_values(self) -> None:
+        """Write the pending values of histograms and gauges."""
+        self._write_pending(self._pending_values)
 
     def _write_pending(self, pending: deque[Measurement]) -> None:
         while pending:

@@ -72,8 +72,8 @@ class Recorder(Logs, Protocol):
         """Record several measurements at the cost of one. Safe in finalizers, without ``value``.
 
         Args:
-            counts: of counters and up/down counters. Inexpensive if it is the same tuple each time.
-            value: one measurement of a histogram.
+            counts: of counters, up/down counters and histograms. Inexpensive if it is the same tuple each time.
+            value: one measurement of a histogram, which is written soon.
         """
 
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:

@@ -13,7 +13,7 @@ from typing import Any
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
 from sandscope_instrumentation_wasmtime._measures._cpu import CpuTime, thread_measures
-from sandscope_instrumentation_wasmtime._measures._store_state import MEMORY_SIZE, STATE, StoreState
+from sandscope_instrumentation_wasmtime._measures._store_state import PEAK, STATE, StoreState
 from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 
 FIRST = 16
@@ -73,11 +73,13 @@ def _end(execution: Execution, state: StoreState, store: Any, sums: _Sums | None
         if sums is not None:
             sums.end(execution, state, store)
         size = _memory.read(state, store)
-        if size is not None and execution.site.traced:
-            if execution.details is state:
+        if size is not None:
+            if execution.details is state or execution.details is None:
                 execution.details = state.with_memory(size)  # type: ignore[misc] # as above
             else:
-                execution.set_attributes({MEMORY_SIZE: size})
+                execution.measure(PEAK, size)
+                if execution.site.traced:
+                    execution.set_attributes({PEAK.name: size})
     except ValueError:
         pass  # the program has closed the store inside the call
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

@@ -18,7 +18,8 @@ from sandscope_instrumentation_wasmtime._after_call import after_failure, after_
 from sandscope_instrumentation_wasmtime._evidence import _capabilities
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
 from sandscope_instrumentation_wasmtime._measures._instantiations import Instantiations
-from sandscope_instrumentation_wasmtime._measures._store_state import STATE, StoreState
+from sandscope_instrumentation_wasmtime._measures._living_stores import living_stores
+from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_PEAK, STATE, StoreState
 from sandscope_instrumentation_wasmtime._names import _references
 from sandscope_instrumentation_wasmtime._names._start_function import has_start_function
 from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
@@ -200,6 +201,7 @@ def _made(recorder: Recorder, state: StoreState | None, owner: Any, source: Any,
             counts = _capabilities.counts(requested, frozenset(), linked=True)
         else:
             state.instances += 1
+            living_stores.add(state)
             if state.recorder is not recorder:  # it ends where it began
                 state.recorder.measure_all(_ONE_BEGAN)
                 counts = _capabilities.counts(requested, state.granted, linked=True)
@@ -223,6 +225,8 @@ def _deleting(original: Any) -> Any:
             del self._sandscope_store  # `self.__dict__.pop` would make a dictionary
         except AttributeError:
             state = None
+        if state is not None and state.skip > 0:  # calls were not measured since the memories were read
+            _read_last(state, self)
         try:
             return original(self, *args, **kwargs) if kwargs or len(args) != 1 else original(self, args[0])
         finally:
@@ -233,21 +237,31 @@ def _deleting(original: Any) -> Any:
     return delete
 
 
+def _read_last(state: StoreState, store: Any) -> None:
+    try:
+        _memory.read(state, store)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error(_COMPONENT, error)
+
+
 def _ended(state: StoreState) -> None:
+    is_living = state in living_stores  # else it is another process's, or was recorded at exit
+    living_stores.discard(state)
     instances, state.instances = state.instances, 0
     memory, limit = _memory.release(state) if state.memories or state.reported_limit else (0, 0)
     if state.engine_id:
         _references.forget(state)
     if instances or memory or limit:
-        state.recorder.measure_all(_ended_counts(instances, memory, limit))
+        state.recorder.measure_all(_ended_counts(instances, memory, limit, memory * is_living))
 
 
 @lru_cache(1024)
-def _ended_counts(instances: int, memory: int, limit: int) -> tuple[Measurement, ...]:
+def _ended_counts(instances: int, memory: int, limit: int, peak: int) -> tuple[Measurement, ...]:
     changes = (
         (ACTIVE, -instances, None),
         (DESTRUCTION, instances, None),
         (_memory.USAGE, -memory, None),
         (_memory.LIMIT, -limit, None),
+        (SANDBOX_PEAK, peak, None),
     )
     return tuple(change for change in changes if change[1])

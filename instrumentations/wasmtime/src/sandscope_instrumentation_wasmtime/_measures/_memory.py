@@ -11,6 +11,7 @@ from typing import Any
 
 from sandscope.instrumentation import Measurement, Metric, Patches
 from sandscope_instrumentation_wasmtime._after_call import after_success
+from sandscope_instrumentation_wasmtime._measures._living_stores import living_stores
 from sandscope_instrumentation_wasmtime._measures._store_state import StoreState, state_of
 
 USAGE = Metric("wasm.memory.usage", "updowncounter", "By", "Memory that living guests export")
@@ -36,6 +37,7 @@ def read(state: StoreState, store: Any) -> int | None:
     for memory in state.memories:
         size += memory.data_len(store)
     if size != state.memory:
+        living_stores.add(state)
         state.recorder.measure_all(_usage(size - state.memory))
         state.memory = size
     return size
@@ -111,6 +113,7 @@ def _report_limit(state: StoreState) -> None:
     limits = [_smaller(maximum, of_store) for maximum in maxima]
     limit = sum(limit for limit in limits if limit is not None)
     if limit != state.reported_limit:
+        living_stores.add(state)
         state.recorder.measure(LIMIT, limit - state.reported_limit)
         state.reported_limit = limit
 

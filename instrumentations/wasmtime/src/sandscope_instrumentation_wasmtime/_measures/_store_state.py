@@ -8,14 +8,25 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from sandscope.instrumentation import Patches, Recorder, SharedDetails, Site, report_error
+from sandscope.instrumentation import Metric, Patches, Recorder, SharedDetails, Site, report_error
 from sandscope_instrumentation_wasmtime._after_call import after_success
 
 STATE = "_sandscope_store"
 """The attribute. A `Caller` has none, nor has a store that is older than the instrumentation."""
 
 SANDBOX_ID = "wasm.sandbox.id"
-MEMORY_SIZE = "wasm.memory.size"
+_BYTES = tuple(float(1 << exponent) for exponent in (16, 18, 20, 22, 24, 26, 28, 30, 32))
+PEAK = Metric(
+    "wasm.memory.peak", "histogram", "By", "Memory that a store's guests export, when a call ends", _BYTES
+)
+"""Also an attribute. Linear memory never shrinks: its size is its peak."""
+SANDBOX_PEAK = Metric(
+    "wasm.sandbox.memory.peak",
+    "histogram",
+    "By",
+    "Memory that a store's guests export, when the store ends",
+    _BYTES,
+)
 
 _LIMITS = ("memory_size", "table_elements", "instances", "tables", "memories")
 """The arguments of ``Store.set_limits``; a negative one sets no limit."""
@@ -85,10 +96,15 @@ class _SizedDetails(SharedDetails):
 
     __slots__ = ("numbers",)
 
-    keys = (SANDBOX_ID, MEMORY_SIZE)
+    keys = (SANDBOX_ID, PEAK.name)
 
     def __init__(self, number: int, size: int) -> None:
         self.numbers = (number, size)
+
+    @property
+    def measurements(self) -> Mapping[Metric, float]:  # type: ignore[override]
+        """The peak as a measurement of each call."""
+        return {PEAK: self.numbers[1]}
 
 
 def patch(wasmtime: Any, patches: Patches, recorder: Recorder) -> None:
