@@ -10,6 +10,7 @@ from opentelemetry.context import Context
 
 from sandscope import _guard
 from sandscope._children import python_path_of_child
+from sandscope._inherited import set_by_program
 
 _TRACESTATE = "TRACESTATE"
 
@@ -18,8 +19,8 @@ def child_environment(base: Mapping[str, str] | None = None, parent: Context | N
     """Return the environment for a child process, including the trace context.
 
     Args:
-        base: the other environment variables; `os.environ` by default. The mapping is not modified. If it contains
-            a trace context that differs from this process's own environment, that trace context is kept.
+        base: the other environment variables; `os.environ` by default. The mapping is not modified. A trace context
+            in it is kept if the program has set it, and replaced if this process inherited it.
         parent: the context that the child continues; the current context by default.
 
     Returns:
@@ -32,10 +33,8 @@ def child_environment(base: Mapping[str, str] | None = None, parent: Context | N
 
         carrier: dict[str, str] = {}
         inject_environment(carrier, context.get_current() if parent is None else parent)
-        set_by_user = base is not None and any(
-            name in environment and environment[name] != os.environ.get(name) for name in carrier
-        )
-        if carrier and not set_by_user:
+        kept = any(name in environment and set_by_program(name, environment[name]) for name in carrier)
+        if carrier and not kept:
             environment.pop(_TRACESTATE, None)
             environment.update(carrier)
         path = environment.get("PYTHONPATH")

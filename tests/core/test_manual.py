@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 import sandscope
 from deferred._forked import in_child
 from harness import ROOT, Contract, OtlpSink, Telemetry, clean_environment, run_program, wait_until
-from sandscope import OK, Metric, Verdict, _guard, _manual, current_execution
+from sandscope import OK, Metric, Verdict, _guard, _inherited, _manual, current_execution
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 
@@ -300,6 +300,8 @@ def test_the_environment_continues_the_trace_and_changes_nothing_else(
     own = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     monkeypatch.setenv("TRACEPARENT", inherited)
     monkeypatch.setenv("TRACESTATE", "stale=1")
+    at_start = frozenset({b"TRACEPARENT=" + inherited.encode()})
+    monkeypatch.setattr(_inherited, "entries_at_start", lambda: at_start)
     before = dict(os.environ)
     with sandscope.execution("docker", "run") as run:
         identity = trace.get_current_span(run.context).get_span_context()
@@ -312,7 +314,12 @@ def test_the_environment_continues_the_trace_and_changes_nothing_else(
         assert run.environment(before) == {**rest, "TRACEPARENT": parent}, "a copy of what was inherited"
         assert run.environment({"TRACEPARENT": own}) == {"TRACEPARENT": own}, "set by the program"
         assert sandscope.child_environment({}) == {"TRACEPARENT": parent}
-    assert dict(os.environ) == before
+        assert dict(os.environ) == before
+        monkeypatch.setenv("TRACEPARENT", own)
+        for environment in (run.environment(), run.environment(dict(os.environ))):
+            assert (environment["TRACEPARENT"], environment["TRACESTATE"]) == (own, "stale=1"), (
+                "set by the program"
+            )
 
 
 def test_nested_executions_and_spans_are_children(recorded: Telemetry) -> None:

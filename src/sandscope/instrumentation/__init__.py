@@ -12,6 +12,7 @@ an instrumentation" in ``docs/``.
 - `inject_environment` injects the trace context into the environment of a child process. `environment_names` returns
   the names of the variables. `children_continue_trace`, `python_path_of_child` and `instruments_python` say what
   ``SANDSCOPE_CHILDREN`` asks for. `COLD_START_VARIABLE` asks a Python child when its interpreter is ready.
+  `entries_at_start` returns the environment that this process inherited.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
@@ -41,6 +42,7 @@ from sandscope._forking import watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
+from sandscope._inherited import entries_at_start
 from sandscope._locks import new_lock
 from sandscope._metric import (
     CAPABILITY_REQUESTS,
@@ -95,6 +97,7 @@ __all__ = [
     "children_continue_trace",
     "choice",
     "current_execution",
+    "entries_at_start",
     "environment_names",
     "flag",
     "get_recorder",

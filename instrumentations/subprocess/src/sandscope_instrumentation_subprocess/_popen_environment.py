@@ -16,12 +16,13 @@ from opentelemetry.context import Context
 from sandscope.instrumentation import (
     COLD_START_VARIABLE,
     children_continue_trace,
+    entries_at_start,
     inject_environment,
     instruments_python,
     python_path_of_child,
     report_error,
 )
-from sandscope_instrumentation_subprocess._c_environment import c_environment, entries_at_start
+from sandscope_instrumentation_subprocess._c_environment import c_environment
 
 _Preexec: TypeAlias = "Callable[[], Any] | None"
 
