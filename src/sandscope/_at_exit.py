@@ -27,6 +27,14 @@ def call_at_exit(function: Callable[[], object]) -> None:
     reserve()
 
 
+def run_now() -> None:
+    """Do now what was to be done at exit. It is done only once."""
+    global _function
+    function, _function = _function, None
+    if function is not None:
+        function()
+
+
 def _run() -> None:
     if _function is not None:
         _function()

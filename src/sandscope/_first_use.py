@@ -76,6 +76,14 @@ def after_import(name: str, action: Callable[[ModuleType], object]) -> None:
         sys.meta_path.insert(0, _Finder)
 
 
+def forget_all() -> None:
+    """Run no actions any more: what this process starts is not a program's."""
+    _actions.clear()
+    _after_import.clear()
+    if _Finder in sys.meta_path:
+        sys.meta_path.remove(_Finder)
+
+
 class _Finder:
     """An import finder that finds nothing: it notices imports."""
 

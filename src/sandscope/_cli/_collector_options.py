@@ -33,6 +33,25 @@ def overlay_list() -> str:
     return "\n".join(["overlays:", *(f"  {name:{width}}  {adds}" for name, adds in known.items())])
 
 
+def add_destination_to(parser: argparse.ArgumentParser) -> None:
+    """Register the options that say where a program's telemetry goes: to a Collector of its own by default."""
+    parser.epilog = overlay_list()
+    parser.add_argument(
+        "--collector",
+        metavar="URL",
+        help="send to this Collector, such as http://localhost:4318, and start none",
+    )
+    parser.add_argument(
+        "--with",
+        dest="overlays",
+        action="append",
+        metavar="OVERLAY",
+        help="an overlay or a YAML file for the Collector; may be repeated (default: local)",
+    )
+    add_data_to(parser)
+    add_ports_to(parser, free=True)
+
+
 def add_ports_to(parser: argparse.ArgumentParser, *, free: bool = False) -> None:
     """Register an option for each port on which the Collector listens.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -22,50 +22,59 @@ _SIGNALS = ("TRACES", "METRICS", "LOGS")
 
 
 @contextmanager
-def destination(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
+def destination(arguments: argparse.Namespace, *, announces: bool = True) -> Iterator[dict[str, str]]:
     """Yield the program's environment while its telemetry is received, and say on stderr where it goes.
+
+    Args:
+        arguments: those of `add_destination_to`.
+        announces: whether to say so at the start, and not only what there is at the end.
 
     Raises:
         SandscopeError: if the Collector cannot be started, or if the address of another is not a URL.
     """
     environment = dict(os.environ)
+    announce = say if announces else _say_nothing
     if _settings.sdk_disabled():
-        say("sandscope: nothing is recorded and no Collector is started: OTEL_SDK_DISABLED is true")
+        announce("sandscope: nothing is recorded and no Collector is started: OTEL_SDK_DISABLED is true")
         yield environment
     elif arguments.collector:
         _check_alone(arguments)
         for signal in _SIGNALS:
             environment.pop(_variable(signal), None)
         environment[_ENDPOINT] = _url(arguments.collector)
-        say(f"sandscope: telemetry goes to {arguments.collector} (--collector)")
+        announce(f"sandscope: telemetry goes to {arguments.collector} (--collector)")
         yield environment
     elif _is_set(environment) and not _own_is_wanted(arguments):
-        say(f"sandscope: telemetry goes to {_described(environment)}")
+        announce(f"sandscope: telemetry goes to {_described(environment)}")
         yield environment
     else:
-        with _own_collector(arguments) as collector:
-            yield _sending_to(collector, environment)
+        with _own_collector(arguments, announce) as collector:
+            yield _sending_to(collector, environment, announce)
 
 
 @contextmanager
-def _own_collector(arguments: argparse.Namespace) -> Iterator[CollectorProcess]:
+def _own_collector(
+    arguments: argparse.Namespace, announce: Callable[[str], object]
+) -> Iterator[CollectorProcess]:
     with started_collector(arguments, free_ports=True) as collector:
         page = ""
         if collector.composition.uses(variable("prometheus")):
             page = f"; metrics are on http://{HOST}:{collector.ports.prometheus}/metrics"
-        say(f"sandscope: telemetry goes to this run's own Collector, {collector.endpoint}{page}")
+        announce(f"sandscope: telemetry goes to this run's own Collector, {collector.endpoint}{page}")
         yield collector
         if collector.pid is None:
             say(f"sandscope: the Collector has ended before the program. Its log: {collector.log}")
     for problem in problems(collector.log, errors_only=True):
         say(f"sandscope: the Collector reports: {problem}. Its log: {collector.log}")
-    if collector.composition.uses("SANDSCOPE_DATA"):
+    if collector.composition.uses("SANDSCOPE_DATA") and not getattr(arguments, "quiet", False):
         default, _ = data_folder(arguments)
         because = "" if collector.data == default else f", because another Collector is writing to {default}"
         say(f"sandscope: the telemetry is in {collector.data}{because}")
 
 
-def _sending_to(collector: CollectorProcess, environment: Mapping[str, str]) -> dict[str, str]:
+def _sending_to(
+    collector: CollectorProcess, environment: Mapping[str, str], announce: Callable[[str], object]
+) -> dict[str, str]:
     """Return the environment with the Collector's endpoint, except for signals whose own endpoint is set."""
     general = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     added = {_ENDPOINT: _endpoint(collector, general)}
@@ -73,7 +82,7 @@ def _sending_to(collector: CollectorProcess, environment: Mapping[str, str]) -> 
         protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or general
         own = environment.get(_variable(signal))
         if own:
-            say(f"sandscope: {signal.lower()} go to {own} ({_variable(signal)})")
+            announce(f"sandscope: {signal.lower()} go to {own} ({_variable(signal)})")
         elif (protocol == "grpc") != (general == "grpc"):
             path = "" if protocol == "grpc" else f"/v1/{signal.lower()}"
             added[_variable(signal)] = _endpoint(collector, protocol) + path
@@ -82,6 +91,10 @@ def _sending_to(collector: CollectorProcess, environment: Mapping[str, str]) -> 
         direct = environment.get("no_proxy") or environment.get("NO_PROXY")
         added["no_proxy"] = f"{direct},{HOST}" if direct else HOST
     return {**environment, **added}
+
+
+def _say_nothing(_text: str) -> None:
+    pass
 
 
 def _endpoint(collector: CollectorProcess, protocol: str | None) -> str:

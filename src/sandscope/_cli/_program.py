@@ -7,18 +7,10 @@ import resource
 import signal
 from collections.abc import Mapping, Sequence
 
-_FORWARDED = {
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-}
-_WATCHED = _FORWARDED | {signal.SIGCHLD}
+from sandscope._cli._forwarded_signals import FORWARDED, next_signal
+
+_WATCHED = FORWARDED | {signal.SIGCHLD}
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-_SI_KERNEL = 0x80
-"""The `si_code` of a signal that the kernel sends, as it does for a terminal."""
 
 
 class Program:
@@ -46,7 +38,7 @@ class Program:
     def wait(self) -> int:
         """Wait until it exits and return its wait status."""
         while True:
-            number, from_terminal = _next_signal()
+            number, from_terminal = next_signal(_WATCHED)
             if number != signal.SIGCHLD:
                 # A terminal's signals are sent to the whole process group: the program has received them.
                 if not from_terminal:
@@ -78,13 +70,3 @@ def exit_as(status: int) -> int:
         signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
     return 128 - code
-
-
-def _next_signal() -> tuple[int, bool]:
-    """Wait for a signal, and return it and whether a terminal sent it."""
-    if hasattr(signal, "sigwaitinfo"):
-        info = signal.sigwaitinfo(_WATCHED)
-        # The sender's pid would not do: it is 0, too, for a sender outside of this container, such as `docker stop`.
-        return info.si_signo, info.si_code == _SI_KERNEL
-    # macOS does not say who sent it; usually it is another process of the same user.
-    return signal.sigwait(_WATCHED), False

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from sandscope import _first_use
 from sandscope._errors import SandscopeError
 from sandscope._say import say
 from sandscope._version import __version__
 
 _COMMANDS = {
     "run": "run a program with instrumentation, and a Collector that receives its telemetry",
+    "exec": "run one command as a traced execution, within limits, and say how it ended",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
     "doctor": "check the installation, the Collector, the endpoint and the instrumentations",
@@ -30,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 2 for an error that the user can correct, else what the subcommand returns.
     """
     argv = sys.argv[1:] if argv is None else argv
+    _first_use.forget_all()  # started by an instrumented program, it would record the Collector
     try:
         return _run(argv)
     except SandscopeError as error:

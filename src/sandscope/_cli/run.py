@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 from sandscope import _settings
 from sandscope._children import python_path_with_sandscope
-from sandscope._cli._collector_options import add_data_to, add_ports_to, overlay_list
+from sandscope._cli._collector_options import add_destination_to
 from sandscope._cli._destination import destination
 from sandscope._cli._find_program import find_program
 from sandscope._cli._program import Program, exit_as
 from sandscope._errors import SandscopeError
+from sandscope._say import say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,22 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "A Collector that is running already is used only if --collector or OTEL_EXPORTER_OTLP_ENDPOINT\n"
         "names it. Signals and the program's exit status are passed on."
     )
-    parser.epilog = overlay_list()
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--collector",
-        metavar="URL",
-        help="send to this Collector, such as http://localhost:4318, and start none",
+        "--trace",
+        action="store_true",
+        help="put the whole program into one trace, as an execution, and say how it ended",
     )
-    parser.add_argument(
-        "--with",
-        dest="overlays",
-        action="append",
-        metavar="OVERLAY",
-        help="an overlay or a YAML file for the Collector; may be repeated (default: local)",
-    )
-    add_data_to(parser)
-    add_ports_to(parser, free=True)
+    add_destination_to(parser)
     parser.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="PROGRAM", help="the program and its arguments"
     )
@@ -52,16 +45,35 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _settings.check()
     command = instrumented(command)
-    with destination(arguments) as environment:
-        environment["PYTHONPATH"] = python_path_with_sandscope(environment.get("PYTHONPATH", ""))
-        try:
-            program = Program(command, environment)
-        except OSError as error:
-            raise SandscopeError(
-                f"Cannot start {command[0]!r}: {error.strerror}. Check its permissions."
-            ) from error
-        status = program.wait()
+    try:
+        status = _run_traced(arguments, command) if arguments.trace else _run(arguments, command)
+    except OSError as error:
+        raise SandscopeError(
+            f"Cannot start {command[0]!r}: {error.strerror}. Check its permissions."
+        ) from error
     return exit_as(status)
+
+
+def _run(arguments: argparse.Namespace, command: list[str]) -> int:
+    with destination(arguments) as environment:
+        return Program(command, _instrumenting(environment)).wait()
+
+
+def _run_traced(arguments: argparse.Namespace, command: list[str]) -> int:
+    from sandscope._cli import _report
+    from sandscope._cli._traced_run import run_traced
+
+    return run_traced(
+        arguments,
+        command,
+        lambda execution, ended: say(f"sandscope: {_report.line(execution, ended)}"),
+        variables=_instrumenting,
+    )
+
+
+def _instrumenting(environment: Mapping[str, str]) -> dict[str, str]:
+    path = python_path_with_sandscope(environment.get("PYTHONPATH", ""))
+    return {**environment, "PYTHONPATH": path}
 
 
 def instrumented(command: list[str]) -> list[str]:

@@ -1,0 +1,84 @@
+"""``sandscope exec`` in a terminal: the command has its input, its signals and its job control."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from harness import BIN, PATIENCE, OtlpSink, clean_environment
+
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, lambda *_: print("INT" + "ERRUPT", flush=True))
+print("rea" + "dy", flush=True)
+while line := sys.stdin.readline():
+    print("<" + line.strip() + ">", flush=True)
+sys.exit(7)
+"""
+
+
+class Terminal:
+    """A terminal in which an interactive shell runs."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.output = ""
+        self._pid, self._descriptor = os.forkpty()
+        if self._pid == 0:
+            bash = ["bash", "--norc", "--noprofile", "-i"]
+            os.execvpe("bash", bash, environment)  # noqa: S606 -- it is the shell
+
+    def type(self, text: str) -> None:
+        """Write to the terminal, and forget what it has shown."""
+        self.output = ""
+        os.write(self._descriptor, text.encode())
+
+    def shows(self, text: str) -> bool:
+        """Wait until the terminal shows a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.output and time.monotonic() < deadline:
+            if select.select([self._descriptor], [], [], 0.1)[0]:
+                self.output += os.read(self._descriptor, 4096).decode(errors="replace")
+        return text in self.output
+
+    def close(self) -> None:
+        """End the shell and what runs in it."""
+        os.close(self._descriptor)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+@pytest.mark.parametrize("wall", ["", "--wall 1000"])
+def test_job_control(wall: str, default_signals: None) -> None:
+    """Ctrl-Z stops the command, `fg` continues it, it reads from the terminal, and Ctrl-C reaches it once."""
+    with OtlpSink() as sink:
+        terminal = Terminal(clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, PROGRAM=PROGRAM))
+        try:
+            _use(terminal, f'{BIN}/sandscope exec {wall} -- {sys.executable} -c "$PROGRAM"')
+        finally:
+            terminal.close()
+    assert len(sink.spans) == 1
+
+
+def _use(terminal: Terminal, command: str) -> None:
+    for typed, shown in (
+        (f"{command}\n", "ready"),
+        ("one\n", "<one>"),
+        ("\x1a", "Stopped"),
+        ("fg\n", command[-10:]),
+        ("two\n", "<two>"),
+        ("\x03", "INTERRUPT"),
+        ("three\n", "<three>"),
+    ):
+        terminal.type(typed)
+        assert terminal.shows(shown), (typed, terminal.output)
+    assert "INTERRUPT" not in terminal.output, "a second one"
+    terminal.type("\x04")
+    assert terminal.shows("exit code 7"), terminal.output
+    terminal.type("echo code=$?\n")
+    assert terminal.shows("code=7"), terminal.output
