@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sandscope.instrumentation import Execution
 
 if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._backends import PidfdMode
     from sandscope_instrumentation_subprocess._samples import Samples
 
 _REACTION_TIME = 1_000_000_000
@@ -53,6 +54,7 @@ class Child:
         exit_time: nanoseconds since 1970, set when its exit is first observed.
         memory_limit: its limit of address space in bytes, or None.
         memory_peak: the last sampled peak of its address space in bytes, or None.
+        pidfd: how its exit is observed; None if the program waits for it from the start.
         samples: what the user's settings ask to observe of it.
         sent_signals: the first signal of each number that this program sent to it, in that order.
         timeouts: the waits of this program that have timed out and took most of the child's life, at most 16.
@@ -70,6 +72,7 @@ class Child:
         "memory_limit",
         "memory_peak",
         "pid",
+        "pidfd",
         "samples",
         "sent_signals",
         "timeouts",
@@ -82,6 +85,7 @@ class Child:
         self.exit_time: int | None = None
         self.memory_limit: int | None = None
         self.memory_peak: int | None = None
+        self.pidfd: PidfdMode | None = None
         self.samples: Samples | None = None
         self.sent_signals: dict[int, SentSignal] = {}
         self.timeouts: list[Timeout] = []

@@ -63,6 +63,7 @@ class ExitWatcher:
             pidfd = move_up(os.pidfd_open(child.pid))
         except OSError:
             return
+        child.pidfd = "native"
         self._children[pidfd] = child
         self._pidfds[child] = pidfd
         try:

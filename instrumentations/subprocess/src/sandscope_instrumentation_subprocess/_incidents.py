@@ -16,6 +16,7 @@ from sandscope.instrumentation import (
     limit_attributes,
     report_incident,
 )
+from sandscope_instrumentation_subprocess._backends import PIDFD_COUNTS
 from sandscope_instrumentation_subprocess._child import Child
 
 SIGNAL = "sandbox.process.signal"
@@ -31,6 +32,8 @@ def conclude(child: Child, verdict: Verdict, recorder: Recorder) -> Verdict:
     """
     _report_timeouts(child)
     _report_signals(child)
+    if child.pidfd is not None:
+        recorder.measure_all(PIDFD_COUNTS[child.pidfd])
     if child.samples is not None:
         verdict = child.samples.report(child, verdict, recorder)
     if verdict.limit is not None:

@@ -177,6 +177,7 @@ class Registry:
 
     def watch(self, child: Child) -> None:
         """Have the watcher observe the exit of a child, from now on."""
+        child.pidfd = child.pidfd or "fallback"  # unless the watcher can open one
         try:
             # Started by the first child: a program that starts none keeps its file descriptors as they are.
             with self._watcher_lock:
