@@ -18,13 +18,14 @@ import atexit
 import inspect
 import logging
 import sys
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
 from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 
 if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
     from sandscope_instrumentation_subprocess._cold_start import ColdStarts
     from sandscope_instrumentation_subprocess._registry import Registry
 
@@ -57,7 +58,6 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         import os
 
         from sandscope_instrumentation_subprocess import _asyncio_waits, _patch, _reaping
-        from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
         from sandscope_instrumentation_subprocess._cold_start import ColdStarts
         from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
@@ -83,8 +83,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         patches.replace(popen, "_get_handles", _patch.get_handles(recorder))
         if environment.patches_fork_exec:
             patches.replace(module, "_fork_exec", environment.fork_exec)
-        recorded = self._settings.output
-        output = None if recorded == "off" else CapturedOutput(recorded, waiting)
+        output = self._captured_output(waiting)
         patch_asyncio = _asyncio_waits.patch_when_imported(patches, registry, output)
         cold_starts = self._cold_starts = ColdStarts(recorder)
         execute_child = _patch.execute_child(
@@ -107,6 +106,13 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
             rebind = _reaping.rebind_default(os.waitpid, poll_waitpid(os.waitpid))
             patches.replace(popen, "_internal_poll", rebind)
         self._patch_builtins(patches, registry)
+
+    def _captured_output(self, waiting: set[CodeType]) -> CapturedOutput | None:
+        if self._settings.output == "off":
+            return None
+        from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
+
+        return CapturedOutput(self._settings.output, waiting)
 
     @staticmethod
     def _patch_builtins(patches: Patches, registry: Registry) -> None:

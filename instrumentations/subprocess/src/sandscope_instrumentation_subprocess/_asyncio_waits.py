@@ -6,11 +6,13 @@ import functools
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandscope.instrumentation import Patches
-from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
 from sandscope_instrumentation_subprocess._registry import Registry
+
+if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
 
 _MODULE = "asyncio.subprocess"
 

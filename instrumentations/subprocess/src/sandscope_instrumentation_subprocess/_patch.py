@@ -8,14 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, report_error
-from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
 from sandscope_instrumentation_subprocess._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, site_of
+
+if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
 
 # Not `Popen.__init__`: an additional frame between it and its caller would change the line that its
 # EncodingWarning names. `__init__` calls this method once for each child, with positional arguments.

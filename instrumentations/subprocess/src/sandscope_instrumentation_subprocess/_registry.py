@@ -6,7 +6,7 @@ import os
 import resource
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXIT_CODE, PROCESS_PID
 
@@ -35,11 +35,13 @@ from sandscope_instrumentation_subprocess._evidence import (
 )
 from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
 from sandscope_instrumentation_subprocess._incidents import SIGNAL, conclude, signal_name
-from sandscope_instrumentation_subprocess._samples import Samples
-from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 from sandscope_instrumentation_subprocess._verdicts import STILL_RUNNING, verdict_of
 
 BASIS = "sandbox.verdict.basis"
+
+if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._samples import Samples
+    from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 
 
 class Registry:
@@ -85,9 +87,8 @@ class Registry:
             execution.set_attributes({PROCESS_PID: pid})
             child = self._children[pid] = Child(pid, execution)
             child.memory_limit = read_limits(pid).memory
-            if Samples.asked_for(self._settings):
-                child.samples = Samples(self._settings, execution.site.name)
-                child.samples.take(pid, at_start=True)
+            if self._settings.ask_for_samples:
+                child.samples = _first_samples(pid, execution.site.name, self._settings)
             if child.is_sampled or not caller_waits:
                 self.watch(child)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -237,3 +238,12 @@ class Registry:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.end", error)
         child.execution.finish(verdict, end_time=child.exit_time)
+
+
+def _first_samples(pid: int, program: str, settings: SubprocessSettings) -> Samples:
+    # Not imported before: most programs do not ask for samples.
+    from sandscope_instrumentation_subprocess._samples import Samples
+
+    samples = Samples(settings, program)
+    samples.take(pid, at_start=True)
+    return samples

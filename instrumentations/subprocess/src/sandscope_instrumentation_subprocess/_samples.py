@@ -36,11 +36,6 @@ class Samples:
         self._controls = Controls(program, settings.controls)
         self._abuse = Abuse(settings.abuse_processes, settings.abuse_descriptors)
 
-    @staticmethod
-    def asked_for(settings: SubprocessSettings) -> bool:
-        """Return whether anything is to be observed."""
-        return bool(settings.controls or settings.abuse_processes or settings.abuse_descriptors)
-
     def take(self, pid: int, *, at_start: bool = False) -> None:
         """Observe a running child. Never raises.
 

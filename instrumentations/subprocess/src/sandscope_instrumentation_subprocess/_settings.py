@@ -25,3 +25,8 @@ class SubprocessSettings(Settings):
     )
     abuse_processes: int | None = threshold("SANDSCOPE_SUBPROCESS_ABUSE_PROCESSES")
     abuse_descriptors: int | None = threshold("SANDSCOPE_SUBPROCESS_ABUSE_DESCRIPTORS")
+
+    @property
+    def ask_for_samples(self) -> bool:
+        """Whether children are observed while they run, for more than their verdict."""
+        return bool(self.controls or self.abuse_processes or self.abuse_descriptors)
