@@ -74,6 +74,14 @@ RECORDS = Metric(
 GUEST_COUNT = Metric("sandbox.guest.count", "counter", "{count}", "Counts that guests reported")
 GUEST_REFUSED = Metric("sandbox.guest.refused", "counter", "{record}", "Telemetry of guests that was refused")
 
+HEALTH_STATUS = Metric(
+    "health.check.status",
+    "gauge",
+    "",
+    "Status of a health check: 1 healthy, 0.5 degraded, 0 unhealthy; none if it is not known",
+)
+HEALTH_DURATION = Metric("health.check.duration", "histogram", "s", "Time that a health check took", _SECONDS)
+
 COMMON = (
     EXECUTIONS,
     DURATION,
@@ -88,4 +96,6 @@ COMMON = (
     RECORDS,
     GUEST_COUNT,
     GUEST_REFUSED,
+    HEALTH_STATUS,
+    HEALTH_DURATION,
 )

@@ -1,0 +1,127 @@
+"""Checks of the machine, the Collector and the stores."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from types import ModuleType
+
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
+
+from sandscope._errors import SandscopeError
+from sandscope.health._check import Check
+from sandscope.health._result import Result, degraded, healthy, unhealthy, unknown
+
+
+def disk(path: str = "/", *, warn: float = 80.0, limit: float = 95.0, critical: bool = True) -> Check:
+    """Check how full the file system of a path is.
+
+    Args:
+        path: a path on it.
+        warn: from this percentage on, degraded.
+        limit: from this percentage on, unhealthy.
+        critical: see `Check`.
+    """
+
+    def used() -> float:
+        usage = shutil.disk_usage(path)
+        return 100 * usage.used / (usage.used + usage.free)  # without what is reserved, as df counts
+
+    return Check("disk", _percentage("disk", used, warn, limit), critical)
+
+
+def memory(*, warn: float = 85.0, limit: float = 95.0, critical: bool = False) -> Check:
+    """Check how much of the machine's memory is in use, in percent as for `disk`; needs psutil."""
+    psutil = _psutil("memory")
+    return Check(
+        "memory", _percentage("memory", lambda: psutil.virtual_memory().percent, warn, limit), critical
+    )
+
+
+def cpu(*, warn: float = 80.0, limit: float = 95.0, critical: bool = False) -> Check:
+    """Check how busy the processors have been since the last round, in percent as for `disk`; needs psutil."""
+    psutil = _psutil("cpu")
+    psutil.cpu_percent()  # the first call has nothing to compare with
+    return Check("cpu", _percentage("CPU", psutil.cpu_percent, warn, limit), critical)
+
+
+def network(*, critical: bool = False) -> Check:
+    """Check whether an interface other than loopback is up; needs psutil."""
+    psutil = _psutil("network")
+
+    def interfaces() -> Result:
+        up = [
+            name for name, each in psutil.net_if_stats().items() if each.isup and "loopback" not in each.flags
+        ]
+        return healthy(f"up: {', '.join(up)}", interfaces=len(up)) if up else unhealthy("no interface is up")
+
+    return Check("network", interfaces, critical)
+
+
+def collector(url: str | None = None, *, critical: bool = False) -> Check:
+    """Check whether the Collector says that it is healthy.
+
+    Args:
+        url: of its health check; by default, port ``SANDSCOPE_HEALTH_PORT``, else 13133, of this machine.
+        critical: see `Check`.
+    """
+    address = url or f"http://127.0.0.1:{os.environ.get('SANDSCOPE_HEALTH_PORT') or 13133}"
+    return Check("collector", lambda: _answers(address), critical)
+
+
+def stores(*, critical: bool = False, **urls: str) -> Check:
+    """Check whether stores are ready.
+
+    Args:
+        critical: see `Check`.
+        urls: the address that answers 200 when a store is ready, by the name of the store, such as
+            ``prometheus="http://127.0.0.1:9090/-/ready"``.
+    """
+
+    def ready() -> Result:
+        found = {name: _answers(url).status for name, url in urls.items()}
+        away = sorted(name for name, status in found.items() if status != "healthy")
+        if not found:
+            return unknown("no store is named")
+        if not away:
+            return healthy("all are ready", **found)
+        result = unhealthy if len(away) == len(found) else degraded
+        return result(f"not ready: {', '.join(away)}", **found)
+
+    return Check("stores", ready, critical)
+
+
+def _percentage(what: str, measure: Callable[[], float], warn: float, limit: float) -> Callable[[], Result]:
+    def check() -> Result:
+        used = measure()
+        result = unhealthy if used >= limit else degraded if used >= warn else healthy
+        return result(f"{used:.0f} % of {what} in use", percent=round(used, 1), warn=warn, limit=limit)
+
+    return check
+
+
+def _answers(url: str) -> Result:
+    # Ignores proxy settings: a proxy cannot reach this machine's loopback interface.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with suppress_http_instrumentation(), opener.open(url, timeout=3) as response:
+            return healthy("it answers", code=response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return unhealthy(f"it answers {error.code}", code=error.code)
+    except OSError as error:
+        return unhealthy(f"it does not answer: {getattr(error, 'reason', error)}")
+
+
+def _psutil(name: str) -> ModuleType:
+    try:
+        import psutil
+    except ImportError as error:
+        raise SandscopeError(
+            f"Cannot check {name!r}: psutil is not installed. Run `pip install 'sandscope[health]'`."
+        ) from error
+    module: ModuleType = psutil
+    return module
