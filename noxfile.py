@@ -93,6 +93,13 @@ def newest(session: nox.Session) -> None:
     run_tests(session, *ALL, "-m", QUICK)
 
 
+@nox.session(python=HERE, default=False)
+def stdlib(session: nox.Session) -> None:
+    """Run CPython's own tests of what is patched, with and without instrumentation: half an hour for each Python."""
+    install(session)
+    run_tests(session, "tests/ways/test_stdlib_suite.py", SANDSCOPE_TEST_STDLIB="1")
+
+
 @nox.session(venv_backend="none")
 def uncompiled(session: nox.Session) -> None:
     """Run the deferred recorder's tests in `.venv` with the Python code in place of the compiled code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import signal
@@ -95,6 +96,37 @@ def test_nothing_else_of_the_command_changes(sink: OtlpSink) -> None:
     command = [sys.executable, "-c", PLAIN, "an argument"]
     plain = subprocess.run(command, env=_environment(sink), capture_output=True, text=True, check=True)
     assert _exec(sink, "--", *command).stdout == plain.stdout
+
+
+def test_descriptors_and_the_missing_locale_are_the_commands(sink: OtlpSink) -> None:
+    """GNU make passes its job server on by descriptors. Python sets LC_CTYPE where no locale is set."""
+    environment = {
+        name: value for name, value in _environment(sink).items() if not name.startswith(("LC_", "LANG"))
+    }
+    readable, writable = os.pipe()
+    os.write(writable, b"token")
+    command = [*EXEC, "--", "sh", "-c", f"env | grep LC_; exec head -c 5 /dev/fd/{readable}"]
+    run = subprocess.run(
+        command,
+        env=environment,
+        pass_fds=[readable],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    os.close(readable)
+    os.close(writable)
+    assert run.stdout == b"token"
+
+
+def test_a_limit_of_processes_is_refused_where_it_has_no_effect(sink: OtlpSink) -> None:
+    program = "import resource; print(resource.getrlimit(resource.RLIMIT_NPROC)[0])"
+    run = _exec(sink, "--processes", "1000", "--", sys.executable, "-c", program)
+    if run.returncode:
+        assert (os.geteuid(), run.returncode) == (0, 2)
+        assert "Cannot limit --processes: the kernel does not apply this limit to this user" in run.stderr
+    else:
+        assert run.stdout == "1000\n"
 
 
 def test_exec_itself_is_not_recorded_in_an_instrumented_program(sink: OtlpSink) -> None:

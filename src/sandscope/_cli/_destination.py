@@ -15,9 +15,11 @@ from sandscope._collector import CollectorProcess
 from sandscope._collector._log_lines import problems
 from sandscope._collector._ports import HOST, variable
 from sandscope._errors import SandscopeError
+from sandscope._inherited import set_by_program
 from sandscope._say import say
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_LOCALE = "LC_CTYPE"
 _SIGNALS = ("TRACES", "METRICS", "LOGS")
 
 
@@ -32,7 +34,7 @@ def destination(arguments: argparse.Namespace, *, announces: bool = True) -> Ite
     Raises:
         SandscopeError: if the Collector cannot be started, or if the address of another is not a URL.
     """
-    environment = dict(os.environ)
+    environment = _environment()
     announce = say if announces else _say_nothing
     if _settings.sdk_disabled():
         announce("sandscope: nothing is recorded and no Collector is started: OTEL_SDK_DISABLED is true")
@@ -91,6 +93,15 @@ def _sending_to(
         direct = environment.get("no_proxy") or environment.get("NO_PROXY")
         added["no_proxy"] = f"{direct},{HOST}" if direct else HOST
     return {**environment, **added}
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment, without the locale that Python sets if there is none."""
+    environment = dict(os.environ)
+    locale = environment.get(_LOCALE)
+    if locale is not None and set_by_program(_LOCALE, locale):
+        del environment[_LOCALE]
+    return environment
 
 
 def _say_nothing(_text: str) -> None:

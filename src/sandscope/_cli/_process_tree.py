@@ -40,7 +40,7 @@ class Descendants:
             for descendant in _descendants(pid):
                 self._known.setdefault(descendant, _start_time(descendant))
         found = False
-        for pid, started in self._known.items():
+        for pid, started in list(self._known.items()):
             if started is not None and _start_time(pid) == started:  # no other process with the same number
                 with suppress(OSError):
                     os.kill(pid, number)

@@ -69,8 +69,9 @@ class TracedProgram:
             if set_limits is not None:
                 set_limits()
 
-        # `prepare` takes no lock that a thread of this process may hold.
-        self._process = subprocess.Popen(command, env=environment, preexec_fn=prepare)  # noqa: PLW1509 -- see above
+        # `prepare` takes no lock that a thread of this process may hold. Descriptors that this process has inherited,
+        # such as those of make, are the command's; its own are closed when the command starts.
+        self._process = subprocess.Popen(command, env=environment, preexec_fn=prepare, close_fds=False)  # noqa: PLW1509
         pid = self._process.pid
         self._processes = OwnGroup(pid) if own_group else Descendants(pid)
         self._out_of_time: float | None = None

@@ -1,4 +1,4 @@
-"""Run CPython's test_subprocess, or some of its tests, and write the outcomes to a file."""
+"""Run tests of CPython and write the outcomes to a file: REPORT [--instrument] TEST ..."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from pathlib import Path
 os.environ.pop("PYTHONPATH", None)
 
 report, *names = sys.argv[1:]
-suite = unittest.defaultTestLoader.loadTestsFromNames(names or ["test.test_subprocess"])
+if names[0] == "--instrument":
+    import sandscope.auto  # noqa: F401 -- instruments this process
+
+    del names[0]
+suite = unittest.defaultTestLoader.loadTestsFromNames(names)
 result = unittest.TextTestRunner().run(suite)
 outcomes = {
     "ran": result.testsRun,
