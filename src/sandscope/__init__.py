@@ -6,6 +6,7 @@ This package is for authors of programs; `sandscope.instrumentation` is for auth
         code = subprocess.run(command, env=run.environment()).returncode
         run.finish(sandscope.OK if code == 0 else sandscope.Verdict("RE", "guest", "re_nonzero_exit"))
 
+`queue` reports the length of a queue of executions, and `worker` the health of a worker that runs them.
 `current_execution` returns the execution that runs in the current context. A `Metric` declares a metric of the
 program.
 """
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from sandscope._execution import Execution, current_execution
     from sandscope._manual import execution
     from sandscope._metric import Metric
+    from sandscope._queue import queue
     from sandscope._verdict import OK, Actor, Limit, Status, Verdict
     from sandscope._version import __version__
+    from sandscope._worker import worker
 
 _MODULES = {
     "OK": "_verdict",
@@ -35,6 +38,8 @@ _MODULES = {
     "child_environment": "_child_environment",
     "current_execution": "_execution",
     "execution": "_manual",
+    "queue": "_queue",
+    "worker": "_worker",
 }
 """The modules of the public names. Imported on first use: `sandscope.auto` needs none of them."""
 
@@ -51,6 +56,8 @@ __all__ = [
     "child_environment",
     "current_execution",
     "execution",
+    "queue",
+    "worker",
 ]
 
 

@@ -66,10 +66,10 @@ def execution(
     """
     for what, text in (("runtime", runtime), ("operation", operation), ("name", name)):
         if what != "name" or text is not None:
-            _check_text(what, text)
+            check_text(what, text)
     own = {} if attributes is None else dict(attributes)
     for key in own:
-        _check_text("attribute name", key)
+        check_text("attribute name", key)
     return ManualExecution(_site(runtime, operation, name), own)
 
 
@@ -133,8 +133,12 @@ class ManualExecution:
 
     def _begin(self, site: Site) -> Execution | None:
         try:
-            recorder = _get_recorder()
+            recorder = get_recorder()
             run = None if recorder is None else recorder.begin(site)
+            if run is not None:
+                from sandscope._recording._executors import note_execution
+
+                note_execution()
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.begin", error)
             return None
@@ -148,7 +152,7 @@ def verdict_of(error: BaseException) -> Verdict:
     return EXCEPTION if isinstance(error, Exception) else INTERRUPTED
 
 
-def _check_text(what: str, text: object) -> None:
+def check_text(what: str, text: object) -> None:
     if not isinstance(text, str):
         raise TypeError(
             f"Cannot record an execution: {what} is {text!r}, not a string. Name it in one or two words."
@@ -182,13 +186,13 @@ def _site(runtime: str, operation: str, name: str | None) -> Site:
     return Site(*kind, name, verdict_of=verdict_of)
 
 
-def _get_recorder() -> Recorder | None:
+def get_recorder() -> Recorder | None:
     """Return the recorder, or None if the SDK is disabled."""
     global _recorder  # noqa: PLW0603 -- one recorder for the process
     if _recorder is None and not _settings.sdk_disabled():
-        from sandscope._recording._choice import get_recorder
+        from sandscope._recording import _choice
 
         with _lock:
             if _recorder is None:
-                _recorder = get_recorder(SCOPE)
+                _recorder = _choice.get_recorder(SCOPE)
     return _recorder

@@ -34,6 +34,8 @@ DURATION = Metric(
     "sandbox.execution.duration", "histogram", "s", "Time from the start of an execution to its end", _SECONDS
 )
 ACTIVE = Metric("sandbox.execution.active", "updowncounter", "{execution}", "Executions that are running")
+QUEUED = Metric("sandbox.execution.queued", "updowncounter", "{execution}", "Executions that wait in a queue")
+WORKERS = Metric("sandbox.workers", "updowncounter", "{worker}", "Workers that run executions, by state")
 LIMIT_VIOLATIONS = Metric(
     "sandbox.limit.violations", "counter", "{violation}", "Resource limits that were reached"
 )
@@ -86,6 +88,8 @@ COMMON = (
     EXECUTIONS,
     DURATION,
     ACTIVE,
+    QUEUED,
+    WORKERS,
     LIMIT_VIOLATIONS,
     SECURITY_VIOLATIONS,
     CAPABILITY_REQUESTS,

@@ -33,6 +33,7 @@ class DeferredRecorder(HotPath, Emitter):
     def __init__(self, scope: Scope, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.fallback: DirectRecorder | None = None
+        self._has_changed = False
         Emitter.__init__(
             self, scope, pipeline.tracer_provider, pipeline.meter_provider, pipeline.logger_provider
         )
@@ -76,6 +77,17 @@ class DeferredRecorder(HotPath, Emitter):
                 self._pending_values.append(value)
         if len(self._pending_groups) > MAX_PENDING:
             self._split_groups()
+
+    def export_soon(self) -> None:
+        """See `Recorder.export_soon`."""
+        self._has_changed = True
+        if self.pipeline.idle:
+            self.pipeline.wake()
+
+    def settle(self) -> bool:
+        """See `Emitter.settle`."""
+        has_changed, self._has_changed = self._has_changed, False
+        return super().settle() or has_changed
 
     def _write_values(self) -> None:
         """See `Emitter`. The values of a histogram are written together, as the durations of executions are."""

@@ -127,6 +127,9 @@ class Emitter:
             sums[key] = metric, value if previous is None else previous[1] + value, attributes
         self._pending_sums.extend(sums.values())
 
+    def export_soon(self) -> None:
+        """See `Recorder.export_soon`. Here, the SDK's interval decides."""
+
     def settle(self) -> bool:
         """Write the pending measurements, and return whether there were any.
 

@@ -23,6 +23,7 @@ from sandscope import _guard
 from sandscope._locks import new_lock
 from sandscope._metric import TELEMETRY_ERRORS, Metric
 from sandscope._recording import _mapping
+from sandscope._recording._observed import create_observed
 from sandscope._version import __version__
 
 Instrument: TypeAlias = "Counter | UpDownCounter | Histogram | _Gauge"
@@ -63,7 +64,7 @@ _settlers: list[tuple[ref[MeterProvider], WeakSet[Settler]]] = []
 def settle_before_collection(provider: MeterProvider, settler: Settler) -> None:
     """Call ``settler.settle()`` before each metric collection of a provider. The settler is referenced weakly.
 
-    This also registers the metric of Sandscope's internal errors with the provider.
+    This also registers the metrics that are observed, and that of Sandscope's internal errors, with the provider.
     """
     with _lock:
         _settlers[:] = [entry for entry in _settlers if entry[0]() is not None]
@@ -74,6 +75,7 @@ def settle_before_collection(provider: MeterProvider, settler: Settler) -> None:
             meter = provider.get_meter("sandscope", __version__)
             name, _, unit, description, _ = TELEMETRY_ERRORS
             meter.create_observable_counter(name, [_observer_of(settlers)], unit, description)
+            create_observed(meter)
         settlers.add(settler)
 
 

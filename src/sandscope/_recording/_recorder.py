@@ -76,6 +76,9 @@ class Recorder(Logs, Protocol):
             value: one measurement of a histogram, which is written soon.
         """
 
+    def export_soon(self) -> None:
+        """Export metrics soon, because a value that is observed has changed."""
+
     def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
         """Start a span that is not an execution's span. The caller ends it.
 

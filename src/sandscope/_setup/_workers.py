@@ -1,4 +1,7 @@
-"""Workers of multiprocessing: they report the parent's service, and a pool flushes its workers before it ends them."""
+"""Workers of multiprocessing: they report the parent's service, and a pool flushes its workers before it ends them.
+
+Those of ``concurrent.futures`` tell whether executions run in them.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ def prepare_workers() -> None:
         _prepared = True
         _first_use.after_import("multiprocessing.util", _pass_program_name)
         _first_use.after_import("multiprocessing.pool", _flush_workers)
+        _first_use.after_import("concurrent.futures.process", _watch_executors)
 
 
 def _pass_program_name(util: Any) -> None:
@@ -34,6 +38,12 @@ def _pass_program_name(util: Any) -> None:
         return original() if name is None else [*original(), "-X", f"{WORKER_OF}={name}"]
 
     util._args_from_interpreter_flags = _args_from_interpreter_flags
+
+
+def _watch_executors(process: Any) -> None:
+    from sandscope._setup._process_pools import watch_process_pools
+
+    watch_process_pools(process.ProcessPoolExecutor)
 
 
 def _flush_workers(pool: Any) -> None:

@@ -13,6 +13,7 @@ an instrumentation" in ``docs/``.
   the names of the variables. `children_continue_trace`, `python_path_of_child` and `instruments_python` say what
   ``SANDSCOPE_CHILDREN`` asks for. `COLD_START_VARIABLE` asks a Python child when its interpreter is ready.
   `entries_at_start` returns the environment that this process inherited.
+- `note_execution` notes the executor in whose worker an execution begins, so that its queue is reported.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
@@ -55,6 +56,7 @@ from sandscope._metric import (
 )
 from sandscope._propagation import environment_names, inject_environment
 from sandscope._recording._choice import get_recorder
+from sandscope._recording._executors import note_execution
 from sandscope._recording._incidents import RESOURCE, SECURITY, limit_attributes, report_incident
 from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
@@ -105,6 +107,7 @@ __all__ = [
     "instruments_python",
     "limit_attributes",
     "new_lock",
+    "note_execution",
     "python_path_of_child",
     "record_call",
     "report_error",

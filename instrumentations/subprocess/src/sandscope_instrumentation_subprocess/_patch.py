@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from sandscope.instrumentation import Execution, Recorder, Site, report_error
+from sandscope.instrumentation import Execution, Recorder, Site, note_execution, report_error
 from sandscope_instrumentation_subprocess._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
@@ -68,6 +68,7 @@ def execute_child(
             execution = recorder.begin(_site(given))
             if execution is None:
                 return original(self, *given)
+            note_execution()
             patch_asyncio()
             added = cold_starts.ask(execution)
             spawned = time.perf_counter_ns()
