@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet, ref
 
 from sandscope import _guard, _pool_worker
 from sandscope._metric import QUEUED, WORKERS
@@ -22,8 +22,7 @@ _PROCESS_POOL = {QUEUE: "process_pool"}
 _HEALTHY = {STATE: "healthy"}
 _UNHEALTHY = {STATE: "unhealthy"}
 
-_thread_pools: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-"""The queues of thread pools, with weak references to their executors."""
+_thread_pools: WeakSet[Any] = WeakSet()
 _process_pools: WeakSet[Any] = WeakSet()
 
 if hasattr(os, "register_at_fork"):
@@ -35,12 +34,13 @@ def note_execution() -> None:
     """Note that an execution begins on this thread, which may be the worker of an executor. Never raises."""
     try:
         _pool_worker.on_execution()
-        module = sys.modules.get("concurrent.futures.thread")
-        thread = None if module is None else threading.current_thread()
-        queue = getattr(module, "_threads_queues", {}).get(thread)
-        if queue is not None and queue not in _thread_pools:
-            _thread_pools[queue] = getattr(thread, "_args", (None,))[0]
-            observe(QUEUED, _thread_pool_queues)
+        module: Any = sys.modules.get("concurrent.futures.thread")
+        arguments = () if module is None else getattr(threading.current_thread(), "_args", ())
+        if arguments and type(arguments[0]) is ref:  # of a worker: a reference to its executor comes first
+            executor = arguments[0]()
+            if isinstance(executor, module.ThreadPoolExecutor) and executor not in _thread_pools:
+                _thread_pools.add(executor)
+                observe(QUEUED, _thread_pool_queues)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         _guard.report("executors", error)
 
@@ -53,12 +53,10 @@ def note_process_pool(executor: Any) -> None:
 
 
 def _thread_pool_queues() -> Iterator[tuple[Mapping[str, str], int]]:
-    for queue, reference in list(_thread_pools.items()):
-        executor = reference() if callable(reference) else None
-        if executor is None or not any(thread.is_alive() for thread in executor._threads):
-            continue
-        # After its shutdown, an item without work tells the workers to end.
-        yield _THREAD_POOL, max(0, queue.qsize() - bool(executor._shutdown))
+    for executor in list(_thread_pools):
+        if any(thread.is_alive() for thread in list(executor._threads)):
+            # After its shutdown, an item without work tells the workers to end.
+            yield _THREAD_POOL, max(0, executor._work_queue.qsize() - bool(executor._shutdown))
 
 
 def _process_pool_queues() -> Iterator[tuple[Mapping[str, str], int]]:
