@@ -155,11 +155,14 @@ def test_status_and_duration_are_metrics_and_changes_are_log_records(
     ]
 
 
-def test_the_machine_has_a_disk_a_memory_and_processors(start: Start) -> None:
+def test_the_machine_has_a_disk_a_memory_and_processors(start: Start, telemetry: Telemetry) -> None:
     monitor = start(health.disk(limit=100.1), health.memory(limit=100.1), health.cpu(limit=100.1))
     assert wait_until(lambda: all(c["latest"] != "unknown" for c in monitor.report()["checks"].values()))
     for found in monitor.report()["checks"].values():
         assert 0 <= found["details"]["percent"] <= 100
+    assert wait_until(lambda: len(telemetry.points("health.check.usage")) == 3)
+    names = {attributes["check.name"] for attributes, _ in telemetry.points("health.check.usage")}
+    assert names == {"disk", "memory", "cpu"}
     assert health.disk(warn=0, limit=0).run().status == "unhealthy"
     assert health.disk(warn=0, limit=100.1).run().status == "degraded"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandscope import _guard
 from sandscope._execution import Severity
-from sandscope._metric import HEALTH_DURATION, HEALTH_STATUS
+from sandscope._metric import HEALTH_DURATION, HEALTH_STATUS, HEALTH_USAGE
 from sandscope._recording._choice import get_recorder
 from sandscope._scope import Scope
 from sandscope._settings import sdk_disabled
@@ -29,12 +29,15 @@ class HealthTelemetry:
         self._recorder = None if sdk_disabled() else get_recorder(Scope("sandscope.health", __version__))
 
     def measured(self, state: State) -> None:
-        """Record the status and the duration of a check; no status while it is unknown."""
+        """Record the status, the duration and the detail ``percent`` of a check; no status while it is unknown."""
         if self._recorder is None:
             return
         attributes = {"check.name": state.check.name}
         if state.status in _VALUES:
             self._recorder.measure(HEALTH_STATUS, _VALUES[state.status], attributes)
+        used = state.latest.details.get("percent")
+        if isinstance(used, (int, float)):
+            self._recorder.measure(HEALTH_USAGE, used, attributes)
         self._recorder.measure(HEALTH_DURATION, state.duration, attributes)
 
     def check_changed(self, state: State) -> None:
