@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,71 +32,19 @@ def with_wasi(store: wasmtime.Store) -> wasmtime.Store:
     return store
 
 
-def limited(**limits: int) -> wasmtime.Store:
-    """Return a store with limits."""
-    store = with_wasi(wasmtime.Store())
-    store.set_limits(**limits)
-    return store
-
-
-@pytest.mark.parametrize("limit", ["instances", "tables", "memories"])
-def test_a_limit_on_what_the_probe_would_take(
-    instrumented: Telemetry, start: Start, said: Callable[[], list[str]], limit: str
-) -> None:
-    store = limited(**{limit: 1})
-    guest = start(store=store, engine=store.engine)
-    assert guest.write(1, b"x") == 0
-    assert store_probe(store) is None
-    (message,) = said()
-    assert message.startswith(f"The probe skips a guest: {_skip_reasons.LIMITED}. ")
-    other = limited(**{limit: 1})
-    start(store=other, engine=other.engine)
-    assert len(said()) == 1
-
-
-def test_a_limit_on_sizes_only_if_it_is_small(instrumented: Telemetry, start: Start) -> None:
-    small, large = limited(memory_size=131072), limited(memory_size=1 << 20, table_elements=1000)
-    start(store=small, engine=small.engine)
-    start(store=large, engine=large.engine)
-    assert store_probe(small) is None
-    assert store_probe(large) is not None
-
-
-def test_a_limit_that_was_lifted(instrumented: Telemetry, start: Start) -> None:
-    store = limited(instances=1)
-    store.set_limits(memory_size=1 << 20)
-    start(store=store, engine=store.engine)
-    assert store_probe(store) is not None
-
-
-def test_a_limit_that_is_set_later_counts_only_the_guests(
-    instrumented: Telemetry, start: Start, text: Text
-) -> None:
-    store = with_wasi(wasmtime.Store())
-    start(store=store, engine=store.engine)
-    store.set_limits(-1, -1, instances=2, tables=0, memories=2)
-    module = wasmtime.Module(store.engine, "(module (memory 1))")
-    wasmtime.Instance(store, module, [])
-    with pytest.raises(wasmtime.WasmtimeError, match="count too high"):
-        wasmtime.Instance(store, module, [])
-    for wrong in ({"instances": "x"}, {"unknown": 1}):
-        with pytest.raises((TypeError, ctypes.ArgumentError)):
-            store.set_limits(**wrong)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("meter", ["consume_fuel", "epoch_interruption"])
-def test_an_engine_that_counts_the_guests_steps(
-    instrumented: Telemetry, start: Start, said: Callable[[], list[str]], meter: str
+def test_an_engine_that_counts_the_guests_steps_and_is_older(
+    telemetry: Telemetry, start: Start, said: Callable[[], list[str]], meter: str
 ) -> None:
     config = wasmtime.Config()
     setattr(config, meter, True)
-    store = with_wasi(wasmtime.Store(wasmtime.Engine(config)))
-    if meter == "consume_fuel":
-        store.set_fuel(1000)
-    else:
-        store.set_epoch_deadline(1)
-    guest = start(store=store, engine=store.engine)
-    assert guest.write(1, b"x") == 0
+    WasmtimeInstrumentor().instrument(**telemetry.providers, probe=True)
+    try:
+        store = with_wasi(wasmtime.Store(wasmtime.Engine(config)))
+        store.set_fuel(1000) if meter == "consume_fuel" else store.set_epoch_deadline(1)
+        assert start(store=store, engine=store.engine).write(1, b"x") == 0
+    finally:
+        WasmtimeInstrumentor().uninstrument()
     assert store_probe(store) is None
     assert _skip_reasons.METERED in said()[0]
 

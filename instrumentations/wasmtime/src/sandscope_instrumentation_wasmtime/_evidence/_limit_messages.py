@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from sandscope.instrumentation import Limit
+from sandscope_instrumentation_wasmtime._evidence._engine_messages import engine_message
 
 PAGE = 65536
 """Bytes of a page of memory."""
@@ -45,3 +46,9 @@ LIMIT_MESSAGES = (
     ),
     LimitMessage(re.compile(r"resource limit exceeded: table count too high at (\d+)"), "table", "tables"),
 )
+
+
+def is_limit_message(error: BaseException) -> bool:
+    """Return whether an exception says that an instantiation exceeds a limit of the store."""
+    message = engine_message(error)
+    return any(each.pattern.match(message) for each in LIMIT_MESSAGES)

@@ -190,8 +190,11 @@ def _limit_attributes(limit: str, store: Any, message: str) -> dict[str, Value]:
     for each in LIMIT_MESSAGES:
         found = each.pattern.match(message)
         if found:
-            given = None if state is None else state.limits.get(each.argument)
-            return limit_attributes(limit, int(found.group(1)) * each.unit, given)
+            wanted = int(found.group(1)) * each.unit
+            if state is None:
+                return limit_attributes(limit, wanted)
+            wanted -= state.probe_made.get(each.argument, 0)
+            return limit_attributes(limit, wanted, state.limits.get(each.argument))
     return limit_attributes(limit)
 
 

@@ -50,6 +50,7 @@ class StoreState(SharedDetails):
         sized: the details of calls after which the memories had the size that was read last.
         maxima: bytes that each may grow to by its own declaration, None where there is no maximum.
         limits: that were set, by the names of the arguments of ``set_limits``.
+        probe_made: what the probe has made of what limits count, by the names of the arguments of ``set_limits``.
         reported_limit: bytes that the limits of its memories add to the metric.
         exported: exports that the guest or host may hand out, each with the sites of its functions by position.
         functions: the sites of such functions by the engine's id, of exports that are no longer in `exported`.
@@ -67,6 +68,7 @@ class StoreState(SharedDetails):
     memories: tuple[Any, ...] = ()
     maxima: tuple[int | None, ...] = ()
     limits: Mapping[str, int] = MappingProxyType({})
+    probe_made: Mapping[str, int] = MappingProxyType({})
     sized: _SizedDetails | None = None
     exported: tuple[tuple[Sequence[Any], Functions], ...] = ()
     functions: Mapping[int, Site] = MappingProxyType({})

@@ -16,7 +16,12 @@ from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_wasmtime._after_call import after_success
-from sandscope_instrumentation_wasmtime._probe import _module_inspection, _preconditions, _uncached
+from sandscope_instrumentation_wasmtime._probe import (
+    _module_inspection,
+    _preconditions,
+    _store_limits,
+    _uncached,
+)
 from sandscope_instrumentation_wasmtime._probe._insertion import Insertion
 from sandscope_instrumentation_wasmtime._probe._skip_reasons import PLACE
 from sandscope_instrumentation_wasmtime._probe._store_probe import reading, store_probe
@@ -35,6 +40,7 @@ def patch(wasmtime: Any, patches: Patches, recorder: Recorder, *, output: bool) 
     insertion = Insertion(Unpatched(wasmtime), recorder, output=output)
     _module_inspection.patch(wasmtime, patches)
     _preconditions.patch(wasmtime, patches)
+    _store_limits.patch(wasmtime, patches)
     _uncached.patch(wasmtime, patches)
     patches.replace(wasmtime.Store, "set_wasi", after_success(PLACE, _wasi_set))
     patches.replace(wasmtime.Linker, "instantiate", insertion.wrap)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandscope_instrumentation_wasmtime._probe._uncached import compile_uncached
+from sandscope_instrumentation_wasmtime._probe._unmetered import compile_unmetered
 from sandscope_instrumentation_wasmtime._probe._unpatched import Unpatched
 from sandscope_instrumentation_wasmtime._probe._wasm_modules import counting_module, trampolines
 
@@ -21,18 +22,24 @@ class CompiledModules:
     """The modules of one engine.
 
     Attributes:
-        is_metered: the engine counts fuel or checks epochs, which the probe's code would consume.
+        is_metered: the probe's code would consume the guest's fuel, or be interrupted.
     """
 
     def __init__(self, unpatched: Unpatched, engine: Any) -> None:
         self._unpatched = unpatched
         self._pairs: dict[tuple[str, ...], tuple[Any, Any]] = {}
-        self.is_metered = False
+        self._compile = compile_uncached
+        if not self._starts(engine):
+            self._compile = compile_unmetered
+        self.is_metered = self._compile is compile_unmetered and not self._starts(engine)
+
+    def _starts(self, engine: Any) -> bool:
+        unpatched = self._unpatched
         try:
-            module = compile_uncached(unpatched, engine, _STARTS)
-            unpatched.instance(unpatched.store(engine), module, [])
+            unpatched.instance(unpatched.store(engine), self._compile(unpatched, engine, _STARTS), [])
         except (unpatched.wasmtime.Trap, unpatched.wasmtime.WasmtimeError):
-            self.is_metered = True
+            return False
+        return True
 
     def pair(self, engine: Any, names: tuple[str, ...]) -> tuple[Any, Any]:
         """Return the trampolines and the counting module for a set of functions.
@@ -43,7 +50,7 @@ class CompiledModules:
         pair = self._pairs.get(names)
         if pair is None:
             texts = trampolines(names), counting_module(names)
-            before, behind = [compile_uncached(self._unpatched, engine, text) for text in texts]
+            before, behind = [self._compile(self._unpatched, engine, text) for text in texts]
             pair = before, behind
             if len(self._pairs) >= _MOST:
                 self._pairs.clear()

@@ -25,10 +25,12 @@ class Imports(NamedTuple):
     Attributes:
         names: of the functions that the probe replaces, each once.
         all: module and name of each import, in the module's order.
+        may_start: it may have a start function: its binary is not known.
     """
 
     names: tuple[str, ...]
     all: tuple[tuple[str, str], ...]
+    may_start: bool = False
 
 
 def patch(wasmtime: Any, patches: Patches) -> None:
@@ -67,7 +69,9 @@ def _inspect(wasmtime: Any, module: Any, binary: bytes | bytearray | None) -> Im
         # If it does start by itself, its first call of WASI traps, and it is started again without the probe.
         # That harms nobody unless it has called something else before.
         return (
-            Imports(names, imports) if all(owner == WASI for owner, _ in imports) else _skip_reasons.UNKNOWN
+            Imports(names, imports, may_start=True)
+            if all(owner == WASI for owner, _ in imports)
+            else _skip_reasons.UNKNOWN
         )
     functions = sum(isinstance(each.type, wasmtime.FuncType) for each in module.imports)
     for section, start, _ in sections(binary):

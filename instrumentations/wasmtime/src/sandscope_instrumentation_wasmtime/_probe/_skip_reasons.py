@@ -7,8 +7,7 @@ import logging
 PLACE = "wasmtime.probe"
 """The component under which the probe's own errors are counted."""
 
-METERED = "its engine counts fuel or checks epochs, which the probe would consume"
-LIMITED = "its store limits instances, tables, memories or their size, and the probe needs some"
+METERED = "its engine counts fuel or checks epochs, and its configuration is not known or allows no exception"
 OLDER_STORE = "its store is older than the instrumentation, and may have limits"
 FULL = "its store has had a thousand guests"
 ADDRESS_SPACE = "address space is limited (RLIMIT_AS), or 4096 stores have the probe"
@@ -18,7 +17,9 @@ REFUSED = "wasmtime does not instantiate it with the probe"
 NO_MEMORY = "it exports no memory, or one that is shared or has 64-bit addresses or pages of another size"
 STARTS = "it has a start function"
 EXPORTS_IMPORT = "it exports a function that it imports"
-UNKNOWN = "it was deserialized, so that it may have a start function"
+UNKNOWN = (
+    "it was deserialized, so that it may have a start function that calls more than WASI, or meets limits"
+)
 
 _logger = logging.getLogger("sandscope")
 

@@ -40,10 +40,6 @@ class StoreProbe:
         self._output = output
         self._denials_left = _DENIALS
 
-    def made(self) -> dict[str, int]:
-        """Return how much of what `Store.set_limits` limits the probe has made."""
-        return {"instances": 2 * self.guests, "tables": self.guests, "memories": 1}
-
     def enter(self, store: Any, outer: Context | None) -> None:
         """Begin a call. Never raises.
 

@@ -19,6 +19,7 @@ class Unpatched:
         self._instance = wasmtime.Instance.__init__
         self._exports = self._exports_class.__init__
         self._store = wasmtime.Store.__init__
+        self._set_limits = wasmtime.Store.set_limits
         self._get = wasmtime.Linker.get
         self._deserialize = wasmtime.Module.deserialize
 
@@ -45,6 +46,10 @@ class Unpatched:
     def store(self, engine: Any) -> Any:
         """Make a store."""
         return _make(self.wasmtime.Store, self._store, engine)
+
+    def set_limits(self, store: Any, **limits: int) -> None:
+        """Set a store's limits; those that are not given are lifted."""
+        self._set_limits(store, **limits)
 
     def linked(self, linker: Any, store: Any, module: str, name: str) -> Any:
         """Return what a linker has under a name.
