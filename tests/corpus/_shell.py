@@ -7,7 +7,7 @@ from corpus._submission import CPU, FAULT, OK, OUTPUT, RE, UNKNOWN, WALL, Submis
 SHELL = (
     Submission("echo", "echo 42", OK),
     Submission("exit 3", "exit 3", RE),
-    Submission("no such program", "no-such-program", RE),
+    Submission("a program that is missing", "no-such-program || exit 3", RE),
     Submission("its last program faults", "sh -c 'kill -SEGV $$'", FAULT),
     Submission("its last program is killed", "sh -c 'kill -KILL $$'", UNKNOWN),
     Submission("kills itself", "kill -KILL $$", UNKNOWN),
