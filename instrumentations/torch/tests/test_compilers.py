@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from harness import ROOT, Contract, Telemetry, lacking
+from harness import ROOT, Contract, Telemetry, clean_environment, lacking
 
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")
 pytestmark = [
@@ -143,6 +146,81 @@ def test_a_compiled_model_that_fails_raises_as_before(
         "OK",
         "RE",
     ]
+
+
+_MODELS_WITH_BREAKS = """
+import json, sys
+if "instrumented" in sys.argv:
+    from sandscope_instrumentation_torch import TorchInstrumentor
+    TorchInstrumentor().instrument()
+import torch
+import torch._dynamo
+from torch._dynamo.testing import CompileCounter
+from torch._dynamo.utils import counters
+
+LAYER = '''
+class Layer{number}(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 4)
+    def forward(self, batch):
+        batch = self.linear(batch)
+        torch._dynamo.graph_break()
+        return batch * {number}
+'''
+names = {"torch": torch}
+for number in range(12):
+    exec(LAYER.format(number=number), names)
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList(names[f"Layer{number}"]() for number in range(12))
+    def forward(self, batch):
+        for layer in self.layers:
+            batch = layer(batch)
+        return batch
+
+def one_function(batch):  # an outermost call of a module after each break
+    for layer in net.layers:
+        torch._dynamo.graph_break()
+        batch = layer(batch)
+    return batch
+
+torch.manual_seed(0)
+net, batch = Net(), torch.ones(1, 4)
+for case in (net, one_function):
+    torch._dynamo.reset()
+    counters.clear()
+    backend = CompileCounter()
+    compiled = torch.compile(case, backend=backend)
+    results = [compiled(batch).tolist() for _ in range(2)]
+    frames = {name: dict(counters[name]) for name in ("frames", "stats", "recompiles")}
+    breaks = [reason.splitlines()[0] for reason in counters["graph_break"]]
+    print(json.dumps([backend.frame_count, backend.op_count, frames, breaks, results]))
+"""
+
+
+def test_a_model_with_graph_breaks_and_many_classes_compiles_as_without_instrumentation(torch: Any) -> None:
+    """The same graphs, breaks, frames and recompiles: torch's compiler does not see our frames."""
+    environment = clean_environment()
+    if environment.get("SANDSCOPE_RECORDER") is None:
+        environment["SANDSCOPE_RECORDER"] = "python"
+    plain, instrumented = (
+        subprocess.run(
+            [sys.executable, "-c", _MODELS_WITH_BREAKS, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        for arguments in ([], ["instrumented"])
+    )
+    assert plain.returncode == 0, plain.stderr
+    assert json.loads(plain.stdout.splitlines()[0])[0] == 24
+    assert instrumented.stdout == plain.stdout, instrumented.stderr
+    assert "sandscope" not in instrumented.stderr
 
 
 def test_a_load_in_a_compiled_function_breaks_the_graph_where_it_did(

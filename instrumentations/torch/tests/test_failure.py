@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import traceback
 import weakref
@@ -104,9 +105,12 @@ def test_an_error_whose_message_only_mentions_memory_is_an_error(
     assert _verdicts(instrumented) == [("RE", "guest", "re_python_exception")] * 2
 
 
-def test_an_interrupt_ends_the_call_by_the_host(instrumented: Telemetry, torch: Any, calling: Any) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        calling(lambda: _raise(KeyboardInterrupt()))()
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_an_interrupt_ends_the_call_by_the_host(
+    instrumented: Telemetry, torch: Any, calling: Any, interrupt: type[BaseException]
+) -> None:
+    with pytest.raises(interrupt):
+        calling(lambda: _raise(interrupt()))()
     assert _verdicts(instrumented) == [("IE", "host", "ie_interrupted")]
     assert CONTRACT.violations(instrumented) == []
 

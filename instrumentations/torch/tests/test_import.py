@@ -116,3 +116,49 @@ def test_instrumented_before_the_program_imports_torch(torch: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["['inference Linear', 'load torch']", "['nn.Module: Linear_0']"]
+
+
+_PROFILES = """
+import itertools, sys
+from sandscope_instrumentation_torch import TorchInstrumentor
+instrumentor = TorchInstrumentor()
+steps = sys.argv[1:]
+if steps[0] == "instrument before":
+    instrumentor.instrument()
+import torch
+net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+for step in steps:
+    if step == "instrument":
+        instrumentor.instrument()
+    elif step == "uninstrument":
+        instrumentor.uninstrument()
+    elif step == "profile":
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        with torch.profiler.profile(activities=activities, with_stack=True) as profile:
+            net(torch.ones(1, 2))
+        names = [event.name for event in profile.events() if event.name.startswith("nn.Module")]
+        print([name.split()[1].rpartition("_")[0] for name in names])
+"""
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["instrument before", "profile", "uninstrument", "profile", "instrument", "profile"],
+        ["instrument", "profile", "uninstrument", "profile"],
+        ["profile", "instrument", "profile", "uninstrument", "profile"],
+    ],
+    ids=" ".join,
+)
+def test_the_profiler_names_modules_in_any_order(torch: Any, steps: list[str]) -> None:
+    """It looks for the frames of the code that `Module.__call__` had when the program first profiled."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROFILES, *steps],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["['Sequential', 'Linear', 'ReLU']"] * steps.count("profile")

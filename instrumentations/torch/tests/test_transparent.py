@@ -8,6 +8,7 @@ import gc
 import inspect
 import itertools
 import pickle
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -34,14 +35,15 @@ def _look_up(torch: Any, path: str) -> Any:
 
 
 def test_uninstrument_restores_everything_exactly(torch: Any, telemetry: Telemetry, net: Any) -> None:
-    call = vars(torch.nn.Module)["__call__"]
+    call, compiled = torch.nn.Module.__call__, vars(torch.nn.Module)["_compiled_call_impl"]
     loads = [_look_up(torch, path) for path in _PATCHED]
     for _ in range(2):
         TorchInstrumentor().instrument(recorder=telemetry.recorder(TorchInstrumentor.scope))
-        assert vars(torch.nn.Module)["__call__"] is not call
+        assert torch.nn.Module.__call__ is call
+        assert vars(torch.nn.Module)["_compiled_call_impl"] is not compiled
         assert all(_look_up(torch, path) is not load for path, load in zip(_PATCHED, loads, strict=True))
         TorchInstrumentor().uninstrument()
-        assert vars(torch.nn.Module)["__call__"] is call
+        assert vars(torch.nn.Module)["_compiled_call_impl"] is compiled
         assert all(_look_up(torch, path) is load for path, load in zip(_PATCHED, loads, strict=True))
     net(torch.ones(1, 4))
     assert telemetry.spans() == []
@@ -150,7 +152,43 @@ def test_parameters_can_still_be_swapped(instrumented: Telemetry, torch: Any, ne
 def test_functional_call_uses_the_given_parameters(instrumented: Telemetry, torch: Any, net: Any) -> None:
     zeros = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
     assert torch.func.functional_call(net, zeros, (torch.ones(1, 4),)).abs().sum() == 0
-    assert [span.name for span in instrumented.spans()] == ["training Net"]
+    for zero in zeros.values():
+        zero.requires_grad_()
+    torch.func.functional_call(net, zeros, (torch.ones(1, 4),))
+    assert [span.name for span in instrumented.spans()] == ["inference Net", "training Net"]
+
+
+def test_a_program_reads_whether_a_module_is_compiled_as_before(
+    instrumented: Telemetry, torch: Any, net: Any
+) -> None:
+    assert torch.nn.Module._compiled_call_impl is None
+    assert net._compiled_call_impl is None
+    net._compiled_call_impl = called = lambda batch: batch
+    assert net._compiled_call_impl is called
+    del net._compiled_call_impl
+    assert net._compiled_call_impl is None
+    with pytest.raises(AttributeError):
+        del net._compiled_call_impl
+
+
+def test_layers_find_the_frames_that_they_find_without_instrumentation(
+    torch: Any, instrument: Any, net: Any
+) -> None:
+    """Those that read ``sys._getframe`` or warn with a ``stacklevel``."""
+    found: list[list[str]] = []
+
+    class Looking(torch.nn.Module):
+        def forward(self, batch: Any) -> Any:
+            frames = [sys._getframe(depth) for depth in range(7)]
+            found.append([frame.f_code.co_name for frame in frames])
+            return batch
+
+    net.layers.append(Looking())
+    net(torch.ones(1, 4))
+    with instrument():
+        net(torch.ones(1, 4))
+    assert found[1] == found[0]
+    assert found[0].count("_wrapped_call_impl") == 2
 
 
 _WRAPPED: dict[str, Callable[[Any, Any], Any]] = {

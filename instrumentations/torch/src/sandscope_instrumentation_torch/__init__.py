@@ -22,12 +22,10 @@ other options.
 
 from __future__ import annotations
 
-import sys
 from types import ModuleType
-from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
-from sandscope_instrumentation_torch._patch import wrap_call, wrap_load
+from sandscope_instrumentation_torch._patch import patch_torch
 
 __all__ = ["TorchInstrumentor", "__version__"]
 
@@ -41,21 +39,5 @@ class TorchInstrumentor(RuntimeInstrumentor):
     scope = Scope(__name__, __version__)
     supported = ("torch >= 2.4, < 3",)
 
-    _before_import = False
-
-    def _instrument(self, **kwargs: Any) -> None:
-        self._before_import = self.runtime not in sys.modules
-        super()._instrument(**kwargs)
-
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
-        torch = module
-        patches.replace(
-            torch.nn.Module, "__call__", wrap_call(torch, recorder, before_import=self._before_import)
-        )
-        wrapper_of = wrap_load(torch, recorder)
-        patches.replace(torch.serialization, "load", wrapper_of("torch"))
-        patches.replace(torch.jit._serialization, "load", wrapper_of("torch.jit"))
-        patches.replace(torch.export, "load", wrapper_of("torch.export"))
-        # The same function under its public name, so that it still pickles by reference.
-        patches.replace(torch, "load", lambda _original: torch.serialization.load)
-        patches.replace(torch.jit, "load", lambda _original: torch.jit._serialization.load)
+        patch_torch(module, patches, recorder)

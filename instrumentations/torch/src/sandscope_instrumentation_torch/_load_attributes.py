@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def load_attributes(torch: Any, api: str, args: tuple[Any, ...], kwargs: dict[st
         if isinstance(source, (str, os.PathLike)):
             path = os.fsdecode(source)
             attributes["torch.model.file"] = Path(path).name
-            attributes["torch.model.size"] = Path(path).stat().st_size
+            status = Path(path).stat()
+            if stat.S_ISREG(status.st_mode):
+                attributes["torch.model.size"] = status.st_size
         elif isinstance(source, (io.BufferedReader, io.FileIO)):
             if isinstance(source.name, (str, bytes)):
                 attributes["torch.model.file"] = Path(os.fsdecode(source.name)).name
@@ -39,6 +42,14 @@ def load_attributes(torch: Any, api: str, args: tuple[Any, ...], kwargs: dict[st
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("torch.load_attributes", error)
     return attributes
+
+
+def path_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """Return the path that a load was given, if it was given one."""
+    source = args[0] if args else kwargs.get("f")
+    if isinstance(source, (io.BufferedReader, io.FileIO)):
+        source = source.name
+    return [os.fsdecode(source)] if isinstance(source, (str, bytes, os.PathLike)) else []
 
 
 def _weights_only(torch: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sandscope.instrumentation import Site, report_error
+from sandscope.instrumentation import report_error
+from sandscope_instrumentation_torch._dynamo import skip_frames
+from sandscope_instrumentation_torch._inputs import input_finder
 from sandscope_instrumentation_torch._models import Found, Models
-from sandscope_instrumentation_torch._verdicts import load_verdict
 
 _Find: TypeAlias = "Callable[[Any, tuple[Any, ...], dict[str, Any]], Found | None]"
-
-
-def load_site(api: str) -> Site:
-    """Return the site of a load function."""
-    return Site("torch", "load", f"load {api}", attributes={"torch.load.api": api}, verdict_of=load_verdict)
 
 
 def site_finder(torch: Any) -> _Find:
@@ -29,6 +25,9 @@ def site_finder(torch: Any) -> _Find:
     # While gradients are computed, activation checkpointing calls modules again: the program did not.
     backward = torch._C._current_graph_task_id
     is_overridden = torch.overrides.has_torch_function_unary
+    find_input = input_finder(torch)
+    fx = torch.fx._symbolic_trace
+    is_symbolically_traced = getattr(fx, "is_fx_symbolic_tracing", None) or fx.is_fx_tracing
 
     def find(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Found | None:
         try:
@@ -37,32 +36,54 @@ def site_finder(torch: Any) -> _Find:
                 return None
             try:
                 model = known[id(module)]
-                weight = model.owner()._parameters[model.parameter]
-            except (AttributeError, KeyError):
-                weight = None  # The model is new, or the module that held its first parameter has gone.
+                weight = model.owner()._parameters[model.parameter]  # type: ignore[misc] # or TypeError
+            except (AttributeError, KeyError, TypeError):
+                weight = None  # The model is new, has no parameters, or what held the first one has gone.
             if weight is None:
                 learnt = models.learn(module)
                 if learnt is None:
                     return None
                 model, weight = learnt
-            if is_overridden(weight):
+            if weight is not None and is_overridden(weight):
                 # The program's tensor subclasses and modes must not see what is read from a tensor here.
                 with torch._C.DisableTorchFunction():
                     return find(module, args, kwargs)
-            # Asking the device for its type creates a device object, which is slow.
-            device = "cpu" if weight.is_cpu else weight.device.type
-            sites = (model.training if module.training and is_grad_enabled() else model.inference)[device]
-            # Only plain tensors: the shape of a subclass may be symbolic, or computed by the program's code.
             batch = args[0] if args else None
             if type(batch) is not tensor:
-                batch = next((value for value in (*args, *kwargs.values()) if type(value) is tensor), None)
+                if is_symbolically_traced():
+                    return None
+                batch = find_input(args, kwargs)
+            # Asking the device for its type creates a device object, which is slow.
+            if weight is not None and weight.is_cpu:
+                place: Any = weight.dtype
+            else:
+                place = _place(weight, batch)
+            trained = (
+                is_grad_enabled()
+                and model.trains
+                and module.training
+                and weight is not None
+                and (weight.requires_grad or model.is_trained(module))
+            )
             try:
                 shape = None if batch is None else batch.shape
             except RuntimeError:
                 shape = None  # A nested tensor has no shape; testing for one takes as long as the exception.
-            return sites[shape]
+            return (model.training if trained else model.inference)[place][shape]
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("torch.site", error)
             return None
 
+    skip_frames(torch, find)
     return find
+
+
+def _place(weight: Any, batch: Any) -> tuple[str, Any]:
+    """Return the device and the dtype of weights that are not on the CPU, or of the input if there are no weights."""
+    found = batch if weight is None else weight
+    if found is None:
+        return "", None
+    device = found.device.type
+    if device == "meta" and batch is not None:  # The weights are elsewhere until they are needed.
+        device = batch.device.type
+    return device, found.dtype

@@ -38,8 +38,8 @@ _UNREADABLE_MESSAGES = (
 
 def call_verdict(error: BaseException) -> Verdict:
     """Return the verdict for an exception out of a module call."""
-    if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED
+    if not isinstance(error, Exception):
+        return _INTERRUPTED  # KeyboardInterrupt, SystemExit, a cancelled task
     if isinstance(error, MemoryError):
         return _PYTHON_MEMORY
     if isinstance(error, sys.modules["torch"].cuda.OutOfMemoryError):

@@ -1,0 +1,119 @@
+"""The outermost call of a module in a thread is an execution.
+
+Torch's own ``Module.__call__`` stays. It asks each module whether it has a compiled version, and calls that instead:
+for the outermost module of a thread, the answer is a function that records the call.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+from sandscope.instrumentation import Execution, Recorder
+from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
+from sandscope_instrumentation_torch._followed import follow
+from sandscope_instrumentation_torch._messages import message_without_folders
+from sandscope_instrumentation_torch._sites import site_finder
+
+COMPILED = "_compiled_call_impl"
+"""The attribute of `Module` that torch's call reads: None by default, and set on modules by ``Module.compile``."""
+
+
+class ThreadState(threading.local):
+    """Whether this thread is inside an execution. A forked child keeps the state of its own thread only."""
+
+    inside = False
+
+
+def record_calls(torch: Any, recorder: Recorder, state: ThreadState) -> Callable[[Any], Any]:
+    """Return what replaces ``torch.nn.Module._compiled_call_impl``.
+
+    Args:
+        torch: the package.
+        recorder: gets an execution for each outermost call.
+        state: the calls inside an execution are not executions.
+    """
+    call = _recording_call(torch, recorder, state)
+    # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
+    is_compiled = torch.compiler.is_dynamo_compiling
+    frame_of, torchs_call = sys._getframe, torch.nn.Module._wrapped_call_impl.__code__
+
+    class CompiledCall:
+        """An attribute as torch's own, except for ``Module.__call__``, and there only for outermost calls."""
+
+        __slots__ = ()
+
+        def __get__(self, module: Any, owner: Any = None) -> Any:
+            if is_compiled() or module is None or state.inside or frame_of(1).f_code is not torchs_call:
+                return None if module is None else module.__dict__.get(COMPILED)
+            return MethodType(call, module)
+
+        def __set__(self, module: Any, value: Any) -> None:
+            module.__dict__[COMPILED] = value
+
+        def __delete__(self, module: Any) -> None:
+            try:
+                del module.__dict__[COMPILED]
+            except KeyError:
+                raise AttributeError(COMPILED) from None
+
+    skip_frames(torch, call, *(vars(CompiledCall)[name] for name in ("__get__", "__set__", "__delete__")))
+    return lambda _default: CompiledCall()
+
+
+def _recording_call(torch: Any, recorder: Recorder, state: ThreadState) -> Callable[..., Any]:
+    find, begin, outside_of_compilers = site_finder(torch), recorder.begin, uncompiled(torch)
+    # None unless the call is made by a function that torch.compile has compiled in part.
+    compiler: Callable[[], Any] = getattr(
+        torch._C._dynamo.eval_frame,
+        "get_eval_frame_callback",
+        lambda: None,  # torch before 2.6
+    )
+
+    def open_call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        found = find(module, args, kwargs)
+        if found is None or not found[0].current:
+            return found
+        execution = begin(found[0])
+        if execution is not None and found[1] is not None:
+            execution.set_attributes(found[1])
+        return execution
+
+    def close(execution: Execution, error: BaseException) -> None:
+        execution.fail(error, message=message_without_folders(error))
+
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        own = self.__dict__.get(COMPILED)
+        function = self._call_impl if own is None else own
+        compiling = compiler() is not None
+        execution = (
+            outside_of_compilers(open_call, self, args, kwargs)
+            if compiling
+            else open_call(self, args, kwargs)
+        )
+        if execution is None:
+            return function(*args, **kwargs)
+        if type(execution) is tuple:
+            return follow(execution, begin, function(*args, **kwargs), state)
+        state.inside = True
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            state.inside = False
+            if compiling:
+                outside_of_compilers(close, execution, error)
+            else:
+                close(execution, error)
+            raise
+        state.inside = False
+        if compiling:
+            outside_of_compilers(execution.finish)
+        else:
+            execution.finish()
+        return result
+
+    skip_frames(torch, open_call, close)
+    return call
