@@ -1,4 +1,4 @@
-"""Children that end in seven ways, and one execution that the limiter of an engine ended."""
+"""Children that end in seven ways, one execution that the limiter of an engine ended, a queue and two workers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import sandscope
 from sandscope import Verdict
 from sandscope.instrumentation import Scope, Site, get_recorder
 
 USE_CPU_TIME = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 3))\nwhile True: pass"
 
+sandscope.queue("judge", lambda: 3)
+sandscope.worker()
+sandscope.worker().state = "quarantined"
 subprocess.run(["true"], check=True)
 subprocess.run(["false"], check=False)
 subprocess.run([sys.executable, "-c", USE_CPU_TIME], check=False)
