@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from corpus._submission import CPU, FAULT, OK, OUTPUT, RE, UNKNOWN, WALL, Submission
+from corpus._submission import (
+    CPU,
+    FAULT,
+    NOT_STARTED,
+    OK,
+    OUTPUT,
+    RE,
+    UNKNOWN,
+    WALL,
+    Submission,
+)
 
 SHELL = (
     Submission("echo", "echo 42", OK),
     Submission("exit 3", "exit 3", RE),
     Submission("a program that is missing", "no-such-program || exit 3", RE),
+    Submission("no such program", "no-such-program", NOT_STARTED),
     Submission("its last program faults", "sh -c 'kill -SEGV $$'", FAULT),
     Submission("its last program is killed", "sh -c 'kill -KILL $$'", UNKNOWN),
     Submission("kills itself", "kill -KILL $$", UNKNOWN),

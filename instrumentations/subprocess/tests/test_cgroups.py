@@ -148,6 +148,6 @@ def test_own_cgroup() -> None:
     assert cgroup.memory is None or _cgroup.exists(cgroup.memory)
 
 
-def test_of_a_zombie_only_version_2_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_zombie_only_version_2_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cgroup, "read_file", lambda _path: b"4:memory:/\n0::/judge/box\n")
-    assert read_membership(1, exited=True) == b"0::/judge/box\n"
+    assert read_membership(1) == b"0::/judge/box\n"

@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import gc
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -23,8 +24,9 @@ import pytest
 
 from harness import wait_until
 from sandscope_instrumentation_subprocess import _exit_watcher, _reaping, _wait_functions
-from sandscope_instrumentation_subprocess._evidence import wait_without_reaping
+from sandscope_instrumentation_subprocess._evidence import _pidfd_info, wait_without_reaping
 from sandscope_instrumentation_subprocess._exit_watcher import GRACE_PERIOD
+from sandscope_instrumentation_subprocess._observed_wait import wait_observed
 
 CLOCK_TOLERANCE = 1_000_000
 """Nanoseconds: durations are measured with another clock than the one that tests compare them with."""
@@ -51,7 +53,16 @@ def _pidfds() -> int:
 def _main_thread_waits() -> bool:
     """Return whether the main thread is inside the blocking wait for a child."""
     frame = sys._current_frames()[threading.main_thread().ident or 0]
-    return frame.f_code is wait_without_reaping.__code__
+    return frame.f_code in {wait_observed.__code__, wait_without_reaping.__code__}
+
+
+def _watched(ended: Any) -> int:
+    """Return the number of children that the watcher's thread watches."""
+    return len(ended.registry._watcher._pidfds)
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(number) for number in platform.release().split("-")[0].split(".")[:2])
 
 
 @contextmanager
@@ -280,20 +291,43 @@ def test_waitid_that_leaves_a_zombie_and_the_execution_goes_on(ended: Any) -> No
     assert ended.one()["process.exit.code"] == 1
 
 
-def test_a_child_reaped_by_c_code_lacks_evidence(ended: Any) -> None:
+@pytest.mark.parametrize("kernel_tells", [True, False])
+def test_a_child_reaped_by_c_code(ended: Any, monkeypatch: pytest.MonkeyPatch, kernel_tells: bool) -> None:
+    if not kernel_tells:
+        monkeypatch.setattr(_pidfd_info, "_PIDFD_GET_INFO", 0)
     process = subprocess.Popen(["false"])
     ctypes.CDLL(None).waitpid(process.pid, None, 0)
     assert process.wait() == 0
-    assert ended.verdict() == ("IE", "unknown", "ie_missing_evidence", None)
+    if kernel_tells and _kernel() >= (6, 15):
+        assert ended.verdict() == ("RE", "guest", "re_nonzero_exit", None)
+    else:
+        assert ended.verdict() == ("IE", "unknown", "ie_missing_evidence", None)
 
 
-def test_an_ignored_sigchld_lacks_evidence_and_nothing_else_changes(ended: Any) -> None:
+@pytest.mark.parametrize("how", [subprocess.run, lambda command: subprocess.Popen(command).wait()])
+def test_an_ignored_sigchld(ended: Any, monkeypatch: pytest.MonkeyPatch, how: Callable[[Any], Any]) -> None:
+    """The program learns nothing of such a child, and the instrumentation only what its pidfd says."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        how(["/bin/sh", "-c", "sleep 0.2; exit 7"])
+        attributes = ended.one()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    if _kernel() < (6, 15):
+        assert ended.verdict() == ("IE", "unknown", "ie_missing_evidence", None)
+    else:
+        assert ended.verdict() == ("RE", "guest", "re_nonzero_exit", None)
+        assert attributes["process.exit.code"] == 7
+
+
+def test_an_ignored_sigchld_and_an_older_kernel(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pidfd_info, "_PIDFD_GET_INFO", 0)
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         assert subprocess.run(["/bin/sh", "-c", "exit 7"], check=False).returncode == 0
     finally:
         signal.signal(signal.SIGCHLD, before)
-    assert ended.verdict()[2] == "ie_missing_evidence"
+    assert ended.verdict() == ("IE", "unknown", "ie_missing_evidence", None)
 
 
 @pytest.mark.parametrize("waits_again", [True, False])
@@ -334,9 +368,9 @@ def test_a_child_that_the_program_blocks_on_is_not_watched(
 ) -> None:
     def observe() -> None:
         if watched:
-            found.append(wait_until(lambda: _pidfds() > before, timeout=60))
+            found.append(wait_until(lambda: _watched(ended) > 0, timeout=60))
         else:
-            found.append(not wait_until(_main_thread_waits, timeout=60) or _pidfds() > before)
+            found.append(not wait_until(_main_thread_waits, timeout=60) or _watched(ended) > 0)
         gate.open()
 
     before = _pidfds()

@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandscope.instrumentation import Execution
+from sandscope_instrumentation_subprocess._timers import sends_by_timer
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._backends import PidfdMode
+    from sandscope_instrumentation_subprocess._evidence import ExitStatus, Observations
     from sandscope_instrumentation_subprocess._samples import Samples
 
 _REACTION_TIME = 1_000_000_000
@@ -25,11 +27,13 @@ class SentSignal(NamedTuple):
         number: of the signal.
         after_timeout: whether it was sent because a wait for the child had timed out.
         time: nanoseconds since 1970.
+        by_timer: whether a timer of the program sent it.
     """
 
     number: int
     after_timeout: bool
     time: int = 0
+    by_timer: bool = False
 
 
 class Timeout(NamedTuple):
@@ -48,12 +52,14 @@ class Child:
     """A child process and what the parent has observed of it.
 
     Attributes:
+        contradictory: whether two sources disagree on how it ended.
         being_reaped: whether the program reaps it now: it then ends the execution as well.
         pid: its process id.
         execution: begun before the child was spawned.
         exit_time: nanoseconds since 1970, set when its exit is first observed.
-        memory_limit: its limit of address space in bytes, or None.
-        memory_peak: the last sampled peak of its address space in bytes, or None.
+        lost_status: how it ended, if other code has reaped it and the kernel still says it.
+        meta_file: where ``isolate`` writes how its own child ended, or None.
+        observed: what was read of it while it ran.
         pidfd: how its exit is observed; None if the program waits for it from the start.
         samples: what the user's settings ask to observe of it.
         sent_signals: the first signal of each number that this program sent to it, in that order.
@@ -67,10 +73,12 @@ class Child:
         "_timed_out_until",
         "_wait_started",
         "being_reaped",
+        "contradictory",
         "execution",
         "exit_time",
-        "memory_limit",
-        "memory_peak",
+        "lost_status",
+        "meta_file",
+        "observed",
         "pid",
         "pidfd",
         "samples",
@@ -78,13 +86,14 @@ class Child:
         "timeouts",
     )
 
-    def __init__(self, pid: int, execution: Execution) -> None:
+    def __init__(self, pid: int, execution: Execution, observed: Observations) -> None:
         self.pid = pid
         self.execution = execution
-        self.being_reaped = False
+        self.being_reaped = self.contradictory = False
         self.exit_time: int | None = None
-        self.memory_limit: int | None = None
-        self.memory_peak: int | None = None
+        self.lost_status: ExitStatus | None = None
+        self.meta_file: str | None = None
+        self.observed = observed
         self.pidfd: PidfdMode | None = None
         self.samples: Samples | None = None
         self.sent_signals: dict[int, SentSignal] = {}
@@ -92,11 +101,6 @@ class Child:
         self._started = time.perf_counter_ns()
         self._clock_offset = time.time_ns() - self._started
         self._timed_out_until = self._cancelled_until = self._wait_started = 0
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether it is observed while it runs."""
-        return self.memory_limit is not None or self.samples is not None
 
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
@@ -127,7 +131,7 @@ class Child:
         self._wait_started = wait_started
 
     def note_cancelled_wait(self, wait_started: int) -> None:
-        """Note that a wait for the child was cancelled, which asyncio does when a timeout is over.
+        """Note that an exception has ended a wait for the child, as asyncio's does when a timeout is over.
 
         Args:
             wait_started: as returned by `time.perf_counter_ns`.
@@ -140,7 +144,8 @@ class Child:
             return False
         now = time.perf_counter_ns()
         after_timeout = now <= self._timed_out_until or (now <= self._cancelled_until and _handles_timeout())
-        self.sent_signals[number] = SentSignal(number, after_timeout, time=self.now())
+        by_timer = not after_timeout and sends_by_timer((now - self._started) / 1e9)
+        self.sent_signals[number] = SentSignal(number, after_timeout, self.now(), by_timer)
         return True
 
     def _end_of_reaction(self, wait_started: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import signal
@@ -14,14 +15,17 @@ from queue import Empty, SimpleQueue
 
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._evidence import read_memory_peaks, wait_without_reaping
+from sandscope_instrumentation_subprocess._evidence import ExitStatus, exit_status_of, wait_without_reaping
 from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, may_open, move_up
 
 GRACE_PERIOD = 0.25
 """Seconds from a child's exit until its execution ends if nobody reaps it."""
 
+_LATE = 0.02
+"""Seconds by which the first reading of a child may be late rather than wake the thread up."""
+
 _SAMPLE_INTERVAL = 0.01
-"""Seconds between two readings of a child with a memory limit, or with samples."""
+"""Seconds between two observations of a child with samples."""
 
 _OWN_DESCRIPTORS = 2
 """Of the watcher itself: one of its epoll instance, and one to wake its thread up."""
@@ -54,6 +58,7 @@ class ExitWatcher:
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._next_wake = math.inf
 
     def add(self, child: Child) -> None:
         """Watch a child from now on, unless the instrumentation has its share of file descriptors."""
@@ -72,7 +77,7 @@ class ExitWatcher:
             del self._children[pidfd], self._pidfds[child]
             os.close(pidfd)
             return
-        if not self._start() and child.is_sampled:
+        if not self._start() and self._next_wake > child.observed.due + _LATE:
             self._wake_up()
 
     def remove(self, child: Child) -> None:
@@ -81,6 +86,11 @@ class ExitWatcher:
         if pidfd is not None:
             self._children.pop(pidfd, None)
             self._close(pidfd)
+
+    def lost_status(self, child: Child) -> ExitStatus | None:
+        """Return how a child ended that other code has reaped, if the kernel still says it."""
+        pidfd = self._pidfds.get(child)
+        return None if pidfd is None else exit_status_of(pidfd)
 
     def submit(self, task: Callable[[], None]) -> None:
         """Call something on the watcher's thread, soon."""
@@ -157,15 +167,18 @@ class ExitWatcher:
                 os.eventfd_read(descriptor)
             else:
                 self._on_exit(descriptor)
-        self._sample()
+        self._observe()
         self._run_due()
         return self._run_tasks()
 
     def _timeout(self) -> float | None:
-        timeouts = [deadline - time.monotonic() for deadline, _ in self._due[:1]]
-        if self._sampled_children():
-            timeouts.append(_SAMPLE_INTERVAL)
-        return max(0.0, min(timeouts)) if timeouts else None
+        running = self._running()
+        due = [deadline for deadline, _ in self._due[:1]]
+        due += [child.observed.due for child in running]
+        if any(child.samples is not None for child in running):
+            due.append(time.monotonic() + _SAMPLE_INTERVAL)
+        self._next_wake = min(due, default=math.inf)
+        return max(0.0, self._next_wake - time.monotonic()) if due else None
 
     def _on_exit(self, pidfd: int) -> None:
         child = self._children.get(pidfd)
@@ -179,17 +192,16 @@ class ExitWatcher:
         child.mark_exited()
         self._postpone(partial(self._end_if_exited, child))
 
-    def _sample(self) -> None:
-        for child in self._sampled_children():
-            if child.memory_limit is not None:
-                child.memory_peak = read_memory_peaks(child.pid).address_space or child.memory_peak
+    def _observe(self) -> None:
+        now = time.monotonic()
+        for child in self._running():
+            if child.observed.due <= now:
+                child.observed.take(child.pid)
             if child.samples is not None:
                 child.samples.take(child.pid)
 
-    def _sampled_children(self) -> list[Child]:
-        return [
-            child for child in list(self._children.values()) if child.is_sampled and child.exit_time is None
-        ]
+    def _running(self) -> list[Child]:
+        return [child for child in list(self._children.values()) if child.exit_time is None]
 
     def _run_due(self) -> None:
         while self._due and self._due[0][0] <= time.monotonic():

@@ -34,9 +34,11 @@ PARAMETERS = (
     "creationflags",
     "shell",
 )
-_ARGS, _EXECUTABLE, _PREEXEC_FN, _CLOSE_FDS, _ENV, _SHELL = (
-    PARAMETERS.index(name) - 1 for name in ("args", "executable", "preexec_fn", "close_fds", "env", "shell")
+_ARGS, _EXECUTABLE, _PREEXEC_FN, _CLOSE_FDS, _CWD, _ENV, _SHELL = (
+    PARAMETERS.index(name) - 1
+    for name in ("args", "executable", "preexec_fn", "close_fds", "cwd", "env", "shell")
 )
+_ISOLATE = "isolate"
 _CALLER_DEPTH = 3  # frames above `_caller_waits`: the wrapper, `Popen.__init__`, its caller
 
 
@@ -82,7 +84,13 @@ def execute_child(
             cold_starts.on_exec(execution.site, spawned)
             if output is not None:
                 output.remember(self, execution)
-            registry.add(getattr(self, "pid", None), execution, caller_waits=_caller_waits(self, waiting))
+            registry.add(
+                getattr(self, "pid", None),
+                execution,
+                caller_waits=_caller_waits(self, waiting),
+                prepared=given[_PREEXEC_FN] is not None,
+                meta_file=_meta_file(given, execution),
+            )
             return None
 
         return _execute_child
@@ -123,6 +131,11 @@ def wait(registry: Registry, timeout_expired: type[Exception]) -> Callable[[Call
                 if child is not None:
                     child.note_timeout(started)
                 raise
+            except BaseException:  # a handler of SIGALRM may raise TimeoutError
+                child = registry.get(getattr(self, "pid", None))
+                if child is not None:
+                    child.note_cancelled_wait(started)
+                raise
 
         return wait
 
@@ -134,6 +147,18 @@ def _site(given: Sequence[Any]) -> Site:
         return site_of(given[_ARGS], given[_EXECUTABLE], shell=bool(given[_SHELL]))
     except Exception:  # noqa: BLE001 -- the arguments are not valid, and Popen raises the error
         return UNKNOWN
+
+
+def _meta_file(given: Sequence[Any], execution: Execution) -> str | None:
+    if execution.site.name != _ISOLATE:
+        return None
+    from sandscope_instrumentation_subprocess._evidence._isolate_meta import meta_file_of
+
+    try:
+        return meta_file_of(given[_ARGS], given[_CWD])
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("subprocess.meta_file", error)
+        return None
 
 
 def _caller_waits(popen: Any, waiting: Set[CodeType]) -> bool:

@@ -11,12 +11,12 @@ from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
     NOT_INSPECTED,
-    SUCCESS,
     ExitStatus,
     decode_status,
     inspect_zombie,
     wait_without_reaping,
 )
+from sandscope_instrumentation_subprocess._observed_wait import wait_observed
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._wait_functions import end, look
 
@@ -42,7 +42,7 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
                 reaped, status = original(pid, options)
                 end(registry, reaped, status, looked=looked, on_watcher_thread=on_watcher_thread)
                 return reaped, status
-            zombie = NOT_INSPECTED
+            zombie, exited = NOT_INSPECTED, None
             if CAN_INSPECT_ZOMBIES and options in (0, os.WNOHANG):
                 try:
                     exited = _poll(registry, child) if options else _wait(registry, child)
@@ -53,14 +53,11 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
                     return 0, 0
                 child.mark_exited()
                 child.being_reaped = True
-                if exited == SUCCESS:
-                    result = original(pid, options)
-                    registry.on_reaped(child, exited, None, on_watcher_thread=on_watcher_thread)
-                    return result
                 zombie = inspect_zombie(pid, exited)
             reaped, status, usage = _wait4(pid, options)
             exit_status = decode_status(status) if reaped else None
             if exit_status is not None:
+                child.contradictory = exited is not None and exited != exit_status
                 registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)
             return reaped, status
 
@@ -77,9 +74,10 @@ def _poll(registry: Registry, child: Child) -> ExitStatus | None:
 
 def _wait(registry: Registry, child: Child) -> ExitStatus | None:
     """Wait for a child's exit without the watcher: waking two threads for one exit slows both down."""
-    registry.unwatch(child)
     try:
-        return wait_without_reaping(child.pid)
+        return wait_observed(child, registry.unwatch)
+    except ChildProcessError:
+        raise
     except BaseException:
         registry.watch(child)
         raise

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXIT_CODE, PROCESS_PID
+from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_PID
 
 from sandscope.instrumentation import (
     MISSING_EVIDENCE,
-    OK,
     Execution,
     Recorder,
     Verdict,
@@ -20,24 +20,24 @@ from sandscope.instrumentation import (
     report_error,
     watch_forks,
 )
+from sandscope_instrumentation_subprocess import _observed_wait
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._cleanup import Cleanups
+from sandscope_instrumentation_subprocess._ends import end_execution, finish
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
     NOT_INSPECTED,
-    SUCCESS,
+    NOT_MEASURED,
     ExitStatus,
+    Observations,
+    Usage,
     Zombie,
-    collect_evidence,
     inspect_zombie,
-    read_limits,
+    usage_of,
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
-from sandscope_instrumentation_subprocess._incidents import SIGNAL, conclude, signal_name
-from sandscope_instrumentation_subprocess._verdicts import STILL_RUNNING, verdict_of
-
-BASIS = "sandbox.verdict.basis"
+from sandscope_instrumentation_subprocess._sites import STILL_RUNNING
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._samples import Samples
@@ -68,13 +68,23 @@ class Registry:
         """Return all registered children."""
         return list(self._children.values())
 
-    def add(self, pid: Any, execution: Execution, *, caller_waits: bool = False) -> None:
+    def add(
+        self,
+        pid: Any,
+        execution: Execution,
+        *,
+        caller_waits: bool = False,
+        prepared: bool = False,
+        meta_file: str | None = None,
+    ) -> None:
         """Register a child that has been spawned.
 
         Args:
             pid: of the child.
             execution: begun before.
             caller_waits: whether the program waits for it next: then it is not watched, unless it is polled.
+            prepared: whether code of the program ran in the child before it executed another program.
+            meta_file: where ``isolate`` writes how its own child ended.
         """
         if not isinstance(pid, int) or pid <= 0:
             execution.finish(MISSING_EVIDENCE)
@@ -85,11 +95,13 @@ class Registry:
         self.cleanups.on_reused(pid)
         try:
             execution.set_attributes({PROCESS_PID: pid})
-            child = self._children[pid] = Child(pid, execution)
-            child.memory_limit = read_limits(pid).memory
+            child = self._children[pid] = Child(pid, execution, Observations(pid, prepared=prepared))
+            child.meta_file = meta_file
             if self._settings.ask_for_samples:
                 child.samples = _first_samples(pid, execution.site.name, self._settings)
-            if child.is_sampled or not caller_waits:
+            # Nobody can reap a child if SIGCHLD is ignored; only its pidfd then says how it ended.
+            lost = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+            if lost or child.samples is not None or not caller_waits:
                 self.watch(child)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.spawn", error)
@@ -116,16 +128,24 @@ class Registry:
             self.cleanups.on_late_reap(child.pid)
             return
         self.cleanups.on_reaped(child)
+        used = _usage(usage, zombie)
         if on_watcher_thread and self._watcher is not None:
-            self._watcher.submit(partial(self._end, child, exit_status, zombie, usage))
+            self._watcher.submit(partial(end_execution, child, exit_status, zombie, used, self._recorder))
         else:
-            self._end(child, exit_status, zombie, usage)
+            end_execution(child, exit_status, zombie, used, self._recorder)
 
     def on_status_lost(self, child: Child) -> None:
         """End the execution of a child whose exit status was collected by other code."""
-        if self._remove(child):
-            self.cleanups.on_lost(child)
-            self._finish(child, MISSING_EVIDENCE)
+        status = child.lost_status
+        if status is None and self._watcher is not None:
+            status = self._watcher.lost_status(child)
+        if not self._remove(child):
+            return
+        self.cleanups.on_lost(child)
+        if status is None:
+            finish(child, MISSING_EVIDENCE, self._recorder)
+        else:
+            end_execution(child, status, NOT_INSPECTED, NOT_MEASURED, self._recorder)
 
     def end_if_exited(self, child: Child, verdict_if_running: Verdict | None = None) -> None:
         """End the execution of a child that has exited, and leave the zombie for the program to reap.
@@ -151,9 +171,9 @@ class Registry:
         if not self._remove(child):
             self.cleanups.forget(child)
         elif exited is not None:
-            self._end(child, exited, zombie, None)
+            end_execution(child, exited, zombie, _usage(None, zombie), self._recorder)
         elif verdict_if_running is not None:
-            self._finish(child, verdict_if_running)
+            finish(child, verdict_if_running, self._recorder)
 
     def close(self, *, at_exit: bool = False) -> None:
         """End all open executions, when the program ends or instrumentation is removed.
@@ -173,6 +193,7 @@ class Registry:
         watcher, self._watcher = self._watcher, None
         self._children.clear()
         self.cleanups.after_fork_in_child()
+        _observed_wait.after_fork_in_child()
         if watcher is not None:
             watcher.abandon()
 
@@ -190,7 +211,7 @@ class Registry:
 
     def unwatch(self, child: Child) -> None:
         """Stop watching a child while the program itself waits for it, unless it is sampled."""
-        if self._watcher is not None and not child.is_sampled:
+        if self._watcher is not None and child.samples is None:
             self._watcher.remove(child)
 
     def _later(self, task: Callable[[], None]) -> None:
@@ -213,31 +234,11 @@ class Registry:
             self._watcher.remove(child)
         return True
 
-    def _end(
-        self, child: Child, exit_status: ExitStatus, zombie: Zombie, usage: resource.struct_rusage | None
-    ) -> None:
-        execution, verdict = child.execution, MISSING_EVIDENCE
-        try:
-            if exit_status.signal is not None:
-                execution.set_attributes({SIGNAL: signal_name(exit_status.signal)})
-            elif exit_status.exit_code is not None:
-                execution.set_attributes({PROCESS_EXIT_CODE: exit_status.exit_code})
-            if exit_status == SUCCESS:
-                verdict = OK
-            else:
-                verdict, basis = verdict_of(collect_evidence(child, exit_status, zombie, usage))
-                if basis is not None:
-                    execution.set_attributes({BASIS: basis})
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("subprocess.end", error)
-        self._finish(child, verdict)
 
-    def _finish(self, child: Child, verdict: Verdict) -> None:
-        try:
-            verdict = conclude(child, verdict, self._recorder)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("subprocess.end", error)
-        child.execution.finish(verdict, end_time=child.exit_time)
+def _usage(reported: resource.struct_rusage | None, zombie: Zombie) -> Usage:
+    if reported is not None:
+        return usage_of(reported)
+    return NOT_MEASURED._replace(user_time=zombie.user_time, system_time=zombie.system_time)
 
 
 def _first_samples(pid: int, program: str, settings: SubprocessSettings) -> Samples:

@@ -15,6 +15,7 @@ from sandscope_instrumentation_subprocess._languages import LANGUAGE, language_o
 
 SHELL = "sandbox.process.shell"
 SPAWN_FAILED = Verdict("IE", "host", "ie_supervisor_failure")
+STILL_RUNNING = Verdict("IE", "unknown", "ie_still_running")
 
 _SHELL_NAME = "sh"
 _UNKNOWN_NAME = "process"

@@ -35,17 +35,16 @@ class Cgroup(NamedTuple):
     unified: str | None = None
 
 
-def read_membership(pid: int | Literal["self"], *, exited: bool = False) -> bytes:
-    """Return the text of ``/proc/<pid>/cgroup``; empty if it cannot be read.
+def read_membership(pid: int | Literal["self"]) -> bytes:
+    """Return the text of ``/proc/<pid>/cgroup``, without the roots of version 1; empty if it cannot be read.
+
+    A root has no limits and counts nothing, and a zombie is in all of those of version 1.
 
     Args:
-        pid: of the process.
-        exited: whether it is a zombie: then only version 2 still knows its cgroup.
+        pid: of the process, which may be a zombie.
     """
     text = read_file(f"/proc/{pid}/cgroup")
-    if not exited:
-        return text
-    return b"".join(line for line in text.splitlines(keepends=True) if line.startswith(b"0::"))
+    return b"".join(line for line in text.splitlines(keepends=True) if not _is_root(line))
 
 
 def differs_from_own(membership: bytes) -> bool:
@@ -55,10 +54,23 @@ def differs_from_own(membership: bytes) -> bool:
         membership: as `read_membership` returns it.
     """
     global _own_membership  # noqa: PLW0603 -- read again only where it differs: almost never
-    if not membership or _contains(_own_membership, membership):
+    if not membership or contains(_own_membership, membership):
         return False
     _own_membership = read_membership("self")
-    return bool(_own_membership) and not _contains(_own_membership, membership)
+    return not contains(_own_membership, membership)
+
+
+def own_folders_of(membership: bytes) -> Cgroup:
+    """Return the folders of another process's cgroup, without those that it shares with this process.
+
+    Args:
+        membership: as `read_membership` returns it.
+    """
+    version, *folders = locate(membership)
+    _, *shared = locate(read_membership("self"))
+    return Cgroup(
+        version, *(None if one == other else one for one, other in zip(folders, shared, strict=True))
+    )
 
 
 def locate(membership: bytes, mountinfo: bytes | None = None) -> Cgroup:
@@ -82,8 +94,13 @@ def locate(membership: bytes, mountinfo: bytes | None = None) -> Cgroup:
     return Cgroup(version, memory, pids, cpu, unified)
 
 
-def _contains(own: bytes, membership: bytes) -> bool:
-    return own == membership or (bool(membership) and set(membership.splitlines()) <= set(own.splitlines()))
+def _is_root(line: bytes) -> bool:
+    return line.endswith(b":/\n") and not line.startswith(b"0::")
+
+
+def contains(one: bytes, other: bytes) -> bool:
+    """Return whether each of the cgroups in one membership is in another one."""
+    return one == other or set(other.splitlines()) <= set(one.splitlines())
 
 
 def _folder(mount: tuple[str, str] | None, path: str) -> str | None:

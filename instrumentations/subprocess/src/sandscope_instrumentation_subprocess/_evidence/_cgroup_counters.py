@@ -27,6 +27,9 @@ class Counters(NamedTuple):
         return Counters(*(None if a is None or b is None else max(0, a - b) for a, b in pairs))
 
 
+NOT_COUNTED = Counters()
+
+
 class CgroupUsage(NamedTuple):
     """What the processes of a cgroup have used; None means not known.
 
@@ -37,6 +40,18 @@ class CgroupUsage(NamedTuple):
 
     memory_peak: int | None = None
     cpu_time: float | None = None
+
+    def since(self, earlier: CgroupUsage) -> CgroupUsage:
+        """Return what was used between an earlier reading and this one.
+
+        A peak is known only if it has grown: otherwise it may be that of earlier processes.
+        """
+        grown = self.memory_peak is not None and self.memory_peak > (earlier.memory_peak or 0)
+        known = self.cpu_time is not None and earlier.cpu_time is not None
+        return CgroupUsage(
+            self.memory_peak if grown else None,
+            (self.cpu_time or 0.0) - (earlier.cpu_time or 0.0) if known else None,
+        )
 
 
 def read_counters(cgroup: Cgroup) -> Counters:

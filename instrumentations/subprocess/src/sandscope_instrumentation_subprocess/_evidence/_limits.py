@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 from typing import NamedTuple
 
+from sandscope_instrumentation_subprocess._evidence._proc import read_file
+
 
 class Limits(NamedTuple):
     """Limits in force, which a process may have set itself; None means unlimited, or not known.
@@ -36,12 +38,33 @@ _ONE_VALUE = [
     getattr(resource, name, None)
     for name in ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NPROC", "RLIMIT_NOFILE")
 ]
+_TITLES = (
+    b"Max cpu time",
+    b"Max address space",
+    b"Max data size",
+    b"Max file size",
+    b"Max processes",
+    b"Max open files",
+)
+"""The lines of ``/proc/<pid>/limits``, in the same order."""
 
 
 def read_limits(pid: int) -> Limits:
     """Return the limits of a process, also of a zombie; those that cannot be read are None."""
-    soft, hard = _read(pid, resource.RLIMIT_CPU)
-    return Limits(soft, hard, *(_read(pid, which)[0] for which in _ONE_VALUE))
+    try:
+        soft, hard = _read(pid, resource.RLIMIT_CPU)
+        return Limits(soft, hard, *(_read(pid, which)[0] for which in _ONE_VALUE))
+    except PermissionError:
+        return _parse(read_file(f"/proc/{pid}/limits"))  # of another user: slower, and anybody may read it
+
+
+def has_memory_limit(pid: int) -> bool:
+    """Return whether the address space or the private data of a process is limited."""
+    try:
+        return any(_read(pid, which)[0] is not None for which in _ONE_VALUE[:2])
+    except PermissionError:
+        limits = read_limits(pid)
+        return limits.memory is not None or limits.data is not None
 
 
 def own_limits() -> Limits:
@@ -54,9 +77,25 @@ def _read(pid: int, which: int | None) -> tuple[int | None, int | None]:
         return None, None
     try:
         soft, hard = _prlimit(pid, which)
+    except PermissionError:
+        raise
     except OSError:
         return None, None
     return _finite(soft), _finite(hard)
+
+
+def _parse(text: bytes) -> Limits:
+    lines = text.splitlines()
+    rows = [
+        next((line[len(title) :].split() for line in lines if line.startswith(title)), [])
+        for title in _TITLES
+    ]
+    soft, hard = ([_number(row[position : position + 1]) for row in rows] for position in (0, 1))
+    return Limits(soft[0], hard[0], *soft[1:])
+
+
+def _number(field: list[bytes]) -> int | None:
+    return int(field[0]) if field and field[0].isdigit() else None
 
 
 def _finite(value: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sandscope.instrumentation import report_error
+from sandscope_instrumentation_subprocess._evidence._cgroup import read_membership
 from sandscope_instrumentation_subprocess._evidence._exit_status import SUCCESS, ExitStatus
 from sandscope_instrumentation_subprocess._evidence._limits import UNLIMITED, Limits, read_limits
 from sandscope_instrumentation_subprocess._evidence._proc import (
@@ -23,6 +24,7 @@ class Zombie(NamedTuple):
         limits: in force at its end.
         seccomp_killed: whether a seccomp filter killed it.
         bytes_written: to files, pipes and terminals.
+        membership: the cgroups that it was in, of version 2.
     """
 
     user_time: float | None = None
@@ -30,6 +32,7 @@ class Zombie(NamedTuple):
     limits: Limits = UNLIMITED
     seccomp_killed: bool = False
     bytes_written: int | None = None
+    membership: bytes = b""
 
     @property
     def cpu_time(self) -> float | None:
@@ -48,7 +51,14 @@ def inspect_zombie(pid: int, exit_status: ExitStatus) -> Zombie:
         return NOT_INSPECTED
     try:
         user, system = read_cpu_time(pid) or (None, None)
-        return Zombie(user, system, read_limits(pid), killed_by_seccomp(pid), read_bytes_written(pid))
+        return Zombie(
+            user,
+            system,
+            read_limits(pid),
+            killed_by_seccomp(pid),
+            read_bytes_written(pid),
+            read_membership(pid),
+        )
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.end", error)
         return NOT_INSPECTED

@@ -1,0 +1,1 @@
+"""Conditions on the evidence, for the rules of the verdicts."""

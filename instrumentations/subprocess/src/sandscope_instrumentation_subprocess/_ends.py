@@ -1,0 +1,76 @@
+"""The end of an execution: the verdict, how it follows, and what the child has used."""
+
+from __future__ import annotations
+
+from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXIT_CODE
+
+from sandscope.instrumentation import MISSING_EVIDENCE, OK, Recorder, Verdict, report_error
+from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._evidence import (
+    SUCCESS,
+    Evidence,
+    ExitStatus,
+    Usage,
+    Zombie,
+    collect_evidence,
+    needs_evidence,
+)
+from sandscope_instrumentation_subprocess._incidents import SIGNAL, conclude, signal_name
+from sandscope_instrumentation_subprocess._resource_use import record_evidence, record_usage
+
+BASIS = "sandbox.verdict.basis"
+
+
+def end_execution(
+    child: Child, exit_status: ExitStatus, zombie: Zombie, usage: Usage, recorder: Recorder
+) -> None:
+    """End the execution of a child that has ended.
+
+    Args:
+        child: with what was observed while it ran.
+        exit_status: how it ended.
+        zombie: what was read before it was reaped.
+        usage: what it has used.
+        recorder: counts what happened to it.
+    """
+    execution, verdict = child.execution, MISSING_EVIDENCE
+    try:
+        if exit_status.signal is not None:
+            execution.set_attributes({SIGNAL: signal_name(exit_status.signal)})
+        elif exit_status.exit_code is not None:
+            execution.set_attributes({PROCESS_EXIT_CODE: exit_status.exit_code})
+        verdict = OK if exit_status == SUCCESS else MISSING_EVIDENCE
+        record_usage(execution, usage, child.observed)
+        if needs_evidence(child, exit_status):
+            verdict = _judge(child, collect_evidence(child, exit_status, zombie, usage), recorder)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("subprocess.end", error)
+    finish(child, verdict, recorder)
+
+
+def _judge(child: Child, evidence: Evidence, recorder: Recorder) -> Verdict:
+    # Not imported before: most children succeed.
+    from sandscope_instrumentation_subprocess._survived import report_survived
+    from sandscope_instrumentation_subprocess._verdicts import verdict_of
+
+    verdict, basis = verdict_of(evidence)
+    record_evidence(child.execution, evidence)
+    report_survived(child.execution, evidence, verdict, recorder)
+    if basis is not None:
+        child.execution.set_attributes({BASIS: basis})
+    return verdict
+
+
+def finish(child: Child, verdict: Verdict, recorder: Recorder) -> None:
+    """Report what happened to a child, and finish its execution.
+
+    Args:
+        child: has ended, or is no longer observed.
+        verdict: on the child, by the evidence of its end.
+        recorder: counts what happened to it.
+    """
+    try:
+        verdict = conclude(child, verdict, recorder)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("subprocess.end", error)
+    child.execution.finish(verdict, end_time=child.exit_time)

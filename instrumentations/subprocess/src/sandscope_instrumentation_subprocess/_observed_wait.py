@@ -1,0 +1,63 @@
+"""Waiting for a child while observing it: on the program's own thread, which has nothing else to do."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._evidence import ExitStatus, exit_status_of, wait_without_reaping
+from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, may_open, move_up
+
+_open: set[int] = set()
+
+
+def wait_observed(child: Child, observes: Callable[[Child], None]) -> ExitStatus | None:
+    """Wait for a child's exit, observe it until then, and leave it as a zombie.
+
+    Args:
+        child: to wait for.
+        observes: is called if nobody else has to observe the child.
+
+    Raises:
+        ChildProcessError: if it has been reaped already.
+    """
+    pidfd = _open_pidfd(child.pid)
+    if pidfd is None:
+        return wait_without_reaping(child.pid)
+    try:
+        observes(child)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        while not poll.poll(max(0.0, child.observed.due - time.monotonic()) * 1000):
+            child.observed.take(child.pid)
+        try:
+            return wait_without_reaping(child.pid)
+        except ChildProcessError:
+            child.lost_status = exit_status_of(pidfd)
+            raise
+    finally:
+        _open.discard(pidfd)
+        with suppress(OSError):  # the program may have closed it
+            os.close(pidfd)
+
+
+def after_fork_in_child() -> None:
+    """Close the file descriptors of threads that wait in the parent."""
+    for pidfd in _open:
+        close_if_still("pidfd", pidfd)
+    _open.clear()
+
+
+def _open_pidfd(pid: int) -> int | None:
+    if not may_open(len(_open)):
+        return None
+    try:
+        pidfd = move_up(os.pidfd_open(pid))
+    except (AttributeError, OSError):
+        return None
+    _open.add(pidfd)
+    return pidfd

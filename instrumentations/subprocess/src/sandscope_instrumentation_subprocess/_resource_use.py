@@ -1,0 +1,106 @@
+"""What a child has used: attributes of its execution, and histograms."""
+
+from __future__ import annotations
+
+from sandscope.instrumentation import Execution, Metric, Value
+from sandscope_instrumentation_subprocess._evidence import Evidence, Observations, Usage, own_limits
+
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_MIB = 1 << 20
+_BYTES = tuple(float(size * _MIB) for size in (1, 4, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384))
+_SWITCHES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 100_000.0)
+
+CPU_USER = Metric("sandbox.process.cpu.user", "histogram", "s", "CPU time of children in user mode", _SECONDS)
+CPU_SYSTEM = Metric(
+    "sandbox.process.cpu.system", "histogram", "s", "CPU time of children in the kernel", _SECONDS
+)
+MEMORY_PEAK = Metric(
+    "sandbox.process.memory.peak", "histogram", "By", "Peak of children's resident memory", _BYTES
+)
+DISK_WRITTEN = Metric(
+    "sandbox.process.disk.written",
+    "histogram",
+    "By",
+    "Bytes that children have written to disks",
+    (0.0, *_BYTES),
+)
+VOLUNTARY_SWITCHES = Metric(
+    "sandbox.process.context_switches.voluntary",
+    "histogram",
+    "{context_switch}",
+    "Times that children have waited",
+    _SWITCHES,
+)
+INVOLUNTARY_SWITCHES = Metric(
+    "sandbox.process.context_switches.involuntary",
+    "histogram",
+    "{context_switch}",
+    "Times that children had to leave their processor to others",
+    _SWITCHES,
+)
+CGROUP_MEMORY_PEAK = Metric(
+    "sandbox.cgroup.memory.peak", "histogram", "By", "Peak of memory of children's own cgroups", _BYTES
+)
+CGROUP_CPU_TIME = Metric(
+    "sandbox.cgroup.cpu.time", "histogram", "s", "CPU time of children's own cgroups", _SECONDS
+)
+
+MEMORY_SOURCE = "sandbox.process.memory.source"
+BYTES_WRITTEN = "sandbox.process.output.written"
+_LIMIT = "sandbox.process.limit."
+
+
+def record_usage(execution: Execution, usage: Usage, observed: Observations) -> None:
+    """Record what a child has used, as far as it is known.
+
+    Args:
+        execution: of the child.
+        usage: as the kernel reported it.
+        observed: while the child ran.
+    """
+    peak, source = usage.memory_peak, "exit"
+    if peak is None and observed.memory.resident is not None:
+        peak, source = observed.memory.resident, "sampled"
+    if peak is not None:
+        execution.set_attributes({MEMORY_SOURCE: source})
+    _record(
+        execution,
+        {
+            CPU_USER: usage.user_time,
+            CPU_SYSTEM: usage.system_time,
+            MEMORY_PEAK: peak,
+            DISK_WRITTEN: usage.disk_written,
+            VOLUNTARY_SWITCHES: usage.voluntary_switches,
+            INVOLUNTARY_SWITCHES: usage.involuntary_switches,
+        },
+    )
+
+
+def record_evidence(execution: Execution, evidence: Evidence) -> None:
+    """Record what is only looked for if a child has failed, or has a cgroup of its own.
+
+    Args:
+        execution: of the child.
+        evidence: of how the child ended.
+    """
+    own = own_limits()._asdict()
+    limits: dict[str, Value] = {
+        _LIMIT + name: value
+        for name, value in evidence.zombie.limits._asdict().items()
+        if value is not None and value != own[name]
+    }
+    if evidence.zombie.bytes_written is not None:
+        limits[BYTES_WRITTEN] = evidence.zombie.bytes_written
+    execution.set_attributes(limits)
+    cgroup = evidence.cgroup
+    if cgroup is not None and cgroup.own:
+        _record(
+            execution, {CGROUP_MEMORY_PEAK: cgroup.usage.memory_peak, CGROUP_CPU_TIME: cgroup.usage.cpu_time}
+        )
+
+
+def _record(execution: Execution, values: dict[Metric, float | None]) -> None:
+    known = {metric: value for metric, value in values.items() if value is not None}
+    execution.set_attributes({metric.name: value for metric, value in known.items()})
+    for metric, value in known.items():
+        execution.measure(metric, value)
