@@ -10,23 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import ROOT, Contract, lacking
-from harness._promql import labels_of, metrics_of, prometheus_names
+from harness import ROOT, lacking
+from harness._promql import labels_of, metrics_of
+from harness._rules import ALERTS, FILES, FOLDER, RULES, TESTS, declared_labels, declared_series
 from harness._stores import CONFIGURATION
 from sandscope_collector.stores import STORES, find_binary
 
-FOLDER = CONFIGURATION / "prometheus"
-FILES = sorted((FOLDER / "rules").glob("*.yaml"))
-TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
-RULES = [
-    rule for file in FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
-]
-ALERTS = [rule for rule in RULES if "alert" in rule]
 RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
 each_alert = pytest.mark.parametrize(
     "rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}"
 )
-OWN_LABELS = {"job", "instance", "le", "slo", "alertname", "alertstate", "severity", "unresolved"}
 
 
 def promtool() -> Path:
@@ -89,19 +82,10 @@ def test_the_runbooks_are_about_alerts_that_exist() -> None:
     assert set(re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE)) == {rule["alert"] for rule in ALERTS}
 
 
-def known() -> set[str]:
-    declared = [prometheus_names(metric) for metric in Contract.whole().metrics.values()]
-    return {"up", "ALERTS"}.union(*declared, (rule["record"] for rule in RULES if "record" in rule))
-
-
-def known_labels() -> set[str]:
-    return OWN_LABELS | {name.replace(".", "_") for name in Contract.whole().attributes}
-
-
 @pytest.mark.parametrize("expression", sorted({rule["expr"] for rule in RULES}))
 def test_a_rule_uses_declared_metrics_and_labels(expression: str) -> None:
-    assert metrics_of(expression) <= known()
-    assert labels_of(expression) <= known_labels()
+    assert metrics_of(expression) <= declared_series()
+    assert labels_of(expression) <= declared_labels()
 
 
 def test_the_queries_of_the_runbooks_use_declared_metrics_and_labels() -> None:
@@ -109,8 +93,8 @@ def test_the_queries_of_the_runbooks_use_declared_metrics_and_labels() -> None:
     promql = [query for query in queries if not query.startswith(("{", "sandscope ", "curl ", "amtool "))]
     assert len(promql) >= len({rule["alert"] for rule in ALERTS}) - 3
     for query in promql:
-        assert metrics_of(query) <= known(), query
-        assert labels_of(query) <= known_labels(), query
+        assert metrics_of(query) <= declared_series(), query
+        assert labels_of(query) <= declared_labels(), query
 
 
 def test_what_an_undeclared_name_looks_like() -> None:

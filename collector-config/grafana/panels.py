@@ -1,0 +1,336 @@
+"""What the dashboards show: for each its rows, for each row its panels, for each panel its queries by legend."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Panel(NamedTuple):
+    """A panel.
+
+    Attributes:
+        title: its title.
+        unit: Grafana's name of the unit.
+        queries: PromQL by legend.
+        kind: a graph over time, or the latest value.
+    """
+
+    title: str
+    unit: str
+    queries: dict[str, str]
+    kind: Literal["graph", "stat"] = "graph"
+
+
+def quantiles(title: str, bucket: str, matchers: str = "") -> Panel:
+    """Return a panel with the p50, p95 and p99 of a histogram."""
+    rate = f'sum by (job, le) (rate({bucket}{{job=~"$job"{matchers}}}[5m]))'
+    return Panel(
+        title,
+        "s",
+        {f"{{{{job}}}} p{number}": f"histogram_quantile(0.{number}, {rate})" for number in (50, 95, 99)},
+    )
+
+
+def executions(runtime: str) -> list[Panel]:
+    """Return the panels that every runtime has."""
+    own = f'job=~"$job", sandbox_runtime="{runtime}"'
+    return [
+        Panel(
+            "Executions by status",
+            "ops",
+            {
+                "{{sandbox_verdict_status}}": f"sum by (sandbox_verdict_status) (sandbox:executions:rate5m{{{own}}})"
+            },
+        ),
+        Panel(
+            "Success",
+            "percentunit",
+            {"{{job}} {{sandbox_operation}}": f"sandbox:success:ratio_rate5m{{{own}}}"},
+        ),
+        quantiles("Duration", "sandbox_execution_duration_seconds_bucket", f', sandbox_runtime="{runtime}"'),
+    ]
+
+
+OVERVIEW = {
+    "Now": [
+        Panel("Executions", "ops", {"": 'sum(sandbox:executions:rate5m{job=~"$job"})'}, "stat"),
+        Panel(
+            "Not OK",
+            "percentunit",
+            {
+                "": 'sum(sandbox:executions:rate5m{job=~"$job", sandbox_verdict_status!="OK"}) / sum(sandbox:executions:rate5m{job=~"$job"})'
+            },
+            "stat",
+        ),
+        Panel("Running", "short", {"": 'sum(sandbox_execution_active{job=~"$job"})'}, "stat"),
+        Panel("Waiting", "short", {"": 'sum(sandbox_execution_queued{job=~"$job"})'}, "stat"),
+        Panel(
+            "Alerts",
+            "short",
+            {"{{severity}}": 'count by (severity) (ALERTS{alertstate="firing"})'},
+            "stat",
+        ),
+    ],
+    "Executions": [
+        Panel(
+            "By status",
+            "ops",
+            {
+                "{{sandbox_verdict_status}}": 'sum by (sandbox_verdict_status) (sandbox:executions:rate5m{job=~"$job"})'
+            },
+        ),
+        Panel(
+            "By runtime",
+            "ops",
+            {"{{sandbox_runtime}}": 'sum by (sandbox_runtime) (sandbox:executions:rate5m{job=~"$job"})'},
+        ),
+        Panel(
+            "By cause, if not OK",
+            "ops",
+            {
+                "{{sandbox_verdict_cause}}": 'topk(10, sum by (sandbox_verdict_cause) (sandbox:executions:rate5m{job=~"$job", sandbox_verdict_status!="OK"}))'
+            },
+        ),
+    ],
+    "Resources": [
+        quantiles("Duration", "sandbox_execution_duration_seconds_bucket"),
+        Panel(
+            "Limits reached",
+            "ops",
+            {
+                "{{sandbox_limit}}": 'sum by (sandbox_limit) (rate(sandbox_limit_violations_total{job=~"$job"}[5m]))'
+            },
+        ),
+        Panel(
+            "Running, and the peak of the hour",
+            "short",
+            {
+                "{{job}}": 'sum by (job) (sandbox:active:sum{job=~"$job"})',
+                "{{job}} peak": 'sum by (job) (sandbox:active:max1h{job=~"$job"})',
+            },
+        ),
+        Panel(
+            "Longer than 1 s",
+            "short",
+            {"{{job}} {{sandbox_operation}}": 'sandbox:hotspots:increase5m{job=~"$job"}'},
+        ),
+    ],
+    "Health": [
+        Panel(
+            "Health checks (1 is healthy)",
+            "short",
+            {"{{job}} {{check_name}}": 'health_check_status{job=~"$job"}'},
+        ),
+        Panel("In use", "percent", {"{{job}} {{check_name}}": 'health_check_usage_percent{job=~"$job"}'}),
+        Panel(
+            "Workers",
+            "short",
+            {"{{sandbox_worker_state}}": 'sum by (sandbox_worker_state) (sandbox_workers{job=~"$job"})'},
+        ),
+    ],
+}
+
+WASM = {
+    "Calls": executions("wasmtime"),
+    "Memory and instances": [
+        Panel(
+            "Memory",
+            "bytes",
+            {
+                "{{job}} used": 'sum by (job) (wasm_memory_usage_bytes{job=~"$job"})',
+                "{{job}} limit": 'sum by (job) (wasm_memory_limit_bytes{job=~"$job"})',
+            },
+        ),
+        Panel("Instances", "short", {"{{job}}": 'sum by (job) (wasm_active_instances{job=~"$job"})'}),
+        quantiles("Creation of an instance", "wasm_instance_creation_duration_seconds_bucket"),
+    ],
+    "Work": [
+        Panel("Fuel", "short", {"{{job}}": 'sum by (job) (rate(wasm_fuel_consumed_total{job=~"$job"}[5m]))'}),
+        Panel(
+            "CPU time", "s", {"{{job}}": 'sum by (job) (rate(wasm_cpu_time_seconds_total{job=~"$job"}[5m]))'}
+        ),
+        Panel(
+            "Module cache",
+            "ops",
+            {
+                "{{job}} hits": 'sum by (job) (rate(wasm_module_cache_hits_total{job=~"$job"}[5m]))',
+                "{{job}} misses": 'sum by (job) (rate(wasm_module_cache_misses_total{job=~"$job"}[5m]))',
+            },
+        ),
+        Panel(
+            "Files and sockets",
+            "ops",
+            {
+                "{{job}} files": 'sum by (job) (rate(wasm_file_operations_total{job=~"$job"}[5m]))',
+                "{{job}} sockets": 'sum by (job) (rate(wasm_network_requests_total{job=~"$job"}[5m]))',
+            },
+        ),
+    ],
+}
+
+SUBPROCESS = {
+    "Children": executions("subprocess"),
+    "Starts and ends": [
+        Panel(
+            "Cold start",
+            "s",
+            {
+                "{{job}} {{sandbox_language}} p50": 'sandbox:cold_start_seconds:p50_rate5m{job=~"$job"}',
+                "{{job}} {{sandbox_language}} p95": 'sandbox:cold_start_seconds:p95_rate5m{job=~"$job"}',
+            },
+        ),
+        quantiles("Cleanup", "sandbox_cleanup_duration_seconds_bucket"),
+        Panel(
+            "Cleanups by outcome",
+            "ops",
+            {
+                "{{sandbox_cleanup_outcome}}": 'sum by (sandbox_cleanup_outcome) (rate(sandbox_cleanups_total{job=~"$job"}[5m]))'
+            },
+        ),
+    ],
+    "Load": [
+        Panel(
+            "Queues",
+            "short",
+            {"{{sandbox_queue}}": 'sum by (sandbox_queue) (sandbox_execution_queued{job=~"$job"})'},
+        ),
+        Panel("Quarantined workers", "percentunit", {"{{job}}": 'sandbox:quarantined:ratio{job=~"$job"}'}),
+        Panel(
+            "Endings that are not known",
+            "percentunit",
+            {"{{job}} {{sandbox_verdict_cause}}": 'sandbox:unknown:ratio_rate5m{job=~"$job"}'},
+        ),
+    ],
+}
+
+TORCH = {
+    "Models": executions("torch"),
+    "By operation": [
+        Panel(
+            "p95",
+            "s",
+            {
+                "{{job}} {{sandbox_operation}}": 'sandbox:duration_seconds:p95_rate5m{job=~"$job", sandbox_runtime="torch"}'
+            },
+        ),
+        Panel(
+            "p99 of inference",
+            "s",
+            {"{{job}}": 'sandbox:duration_seconds:p99_rate5m{job=~"$job", sandbox_operation="inference"}'},
+            "stat",
+        ),
+        Panel(
+            "p95 of loading",
+            "s",
+            {"{{job}}": 'sandbox:duration_seconds:p95_rate5m{job=~"$job", sandbox_operation="load"}'},
+            "stat",
+        ),
+    ],
+}
+
+SECURITY = {
+    "Refusals": [
+        Panel(
+            "Violations",
+            "ops",
+            {
+                "{{sandbox_runtime}} {{sandbox_verdict_cause}}": 'sum by (sandbox_runtime, sandbox_verdict_cause) (sandbox:security_violations:rate5m{job=~"$job"})'
+            },
+        ),
+        Panel(
+            "Capabilities that were not granted",
+            "ops",
+            {
+                "{{sandbox_capability}}": 'sum by (sandbox_capability) (rate(sandbox_capability_requests_total{job=~"$job", sandbox_capability_granted="false"}[5m]))'
+            },
+        ),
+    ],
+    "Controls and abuse": [
+        Panel(
+            "Controls that are missing",
+            "ops",
+            {
+                "{{sandbox_control}}": 'sum by (sandbox_control) (rate(sandbox_control_degraded_total{job=~"$job"}[5m]))'
+            },
+        ),
+        Panel(
+            "Abuse",
+            "ops",
+            {
+                "{{sandbox_abuse_pattern}}": 'sum by (sandbox_abuse_pattern) (rate(sandbox_abuse_patterns_total{job=~"$job"}[5m]))'
+            },
+        ),
+        Panel(
+            "Telemetry of guests that was refused",
+            "ops",
+            {
+                "{{sandbox_guest_reason}}": 'sum by (sandbox_guest_reason) (rate(sandbox_guest_refused_total{job=~"$job"}[5m]))'
+            },
+        ),
+    ],
+}
+
+SLO = {
+    "Error budgets": [
+        Panel(
+            "Left of 14 days",
+            "percentunit",
+            {"{{job}} {{slo}}": 'slo:error_budget_remaining:ratio14d{job=~"$job"}'},
+        ),
+        Panel(
+            "Left in three days, if it goes on like this",
+            "percentunit",
+            {
+                "{{job}} {{slo}}": 'predict_linear(slo:error_budget_remaining:ratio14d{job=~"$job"}[6h], 259200)'
+            },
+        ),
+    ],
+    "Burn rates": [
+        Panel(
+            f"Over {window} (1 spends the budget in 14 days)",
+            "short",
+            {
+                "{{job}} {{slo}}": f'slo:error_ratio:rate{window}{{job=~"$job"}} / on (slo) group_left () slo:error_budget:ratio'
+            },
+        )
+        for window in ("5m", "1h", "6h")
+    ],
+    "Anomalies, in standard deviations of the last day": [
+        Panel("Slow", "short", {"{{job}} {{sandbox_operation}}": 'anomaly:slow:zscore1d{job=~"$job"}'}),
+        Panel(
+            "Unsteady", "short", {"{{job}} {{sandbox_operation}}": 'anomaly:unstable:zscore1d{job=~"$job"}'}
+        ),
+        Panel("Failing", "short", {"{{job}} {{sandbox_operation}}": 'anomaly:failing:zscore1d{job=~"$job"}'}),
+    ],
+}
+
+TELEMETRY = {
+    "Collector": [Panel("Answers Prometheus", "short", {"{{instance}}": 'up{job="collector"}'}, "stat")],
+    "Programs": [
+        Panel(
+            "Records by outcome",
+            "ops",
+            {
+                "{{sandscope_signal}} {{sandscope_outcome}}": 'sum by (sandscope_signal, sandscope_outcome) (rate(sandscope_recorder_records_total{job=~"$job"}[5m]))'
+            },
+        ),
+        Panel(
+            "Errors of Sandscope",
+            "ops",
+            {
+                "{{sandscope_component}}": 'sum by (sandscope_component) (rate(sandscope_errors_total{job=~"$job"}[5m]))'
+            },
+        ),
+        quantiles("Health checks", "health_check_duration_seconds_bucket"),
+    ],
+}
+
+DASHBOARDS: dict[str, tuple[str, dict[str, list[Panel]]]] = {
+    "overview": ("Sandscope: overview", OVERVIEW),
+    "wasm": ("Sandscope: WebAssembly", WASM),
+    "subprocess": ("Sandscope: child processes", SUBPROCESS),
+    "torch": ("Sandscope: models", TORCH),
+    "security": ("Sandscope: security", SECURITY),
+    "slo": ("Sandscope: objectives", SLO),
+    "telemetry": ("Sandscope: the telemetry itself", TELEMETRY),
+}

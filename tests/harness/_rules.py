@@ -1,0 +1,29 @@
+"""The rules of Prometheus, and what queries may use."""
+
+from __future__ import annotations
+
+import yaml
+
+from harness._contract import Contract
+from harness._promql import prometheus_names
+from harness._stores import CONFIGURATION
+
+FOLDER = CONFIGURATION / "prometheus"
+FILES = sorted((FOLDER / "rules").glob("*.yaml"))
+TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
+RULES = [
+    rule for file in FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
+]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+OWN_LABELS = {"job", "instance", "le", "slo", "alertname", "alertstate", "severity", "unresolved"}
+
+
+def declared_series() -> set[str]:
+    """Return the names of all series that Prometheus has: of declared metrics, of rules, and its own."""
+    declared = [prometheus_names(metric) for metric in Contract.whole().metrics.values()]
+    return {"up", "ALERTS"}.union(*declared, (rule["record"] for rule in RULES if "record" in rule))
+
+
+def declared_labels() -> set[str]:
+    """Return the names of all labels that these series can have."""
+    return OWN_LABELS | {name.replace(".", "_") for name in Contract.whole().attributes}
