@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collector._prometheus_page import Samples, samples, wait_for_page
-from harness import PATIENCE, ROOT, clean_environment, run_program
+from harness import PATIENCE, ROOT, clean_environment, lacking, run_program
 from sandscope._collector import CollectorProcess
 
 Start = Callable[..., CollectorProcess]
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.collector
 
 PAGE = ROOT / "docs" / "names-rustbox.md"
 PROGRAM = Path(__file__).parent / "programs" / "children.py"
+CONFINED = Path(__file__).parent / "programs" / "confined.py"
 DURATION = "rustbox_execution_duration_seconds"
 COLD_START = "rustbox_cold_start_latency_seconds"
 CLEANUP_DURATION = "rustbox_cleanup_duration_seconds"
@@ -63,6 +64,7 @@ LABELS = {
     "rustbox_cleanup_total": ["outcome"],
     "rustbox_control_degraded": ["control"],
     "rustbox_abuse_pattern": ["pattern"],
+    "rustbox_backend_cgroup": ["version"],
     "rustbox_backend_pidfd": ["mode"],
     "rustbox_worker_health": ["status"],
 }
@@ -106,6 +108,16 @@ def test_the_names_the_labels_and_the_actors_are_those_of_the_document(start: St
     assert sum(value for _, value in found["sandbox_executions_total"]) == 8
 
 
+def test_the_version_of_a_cgroup_that_confines_a_child(start: Start) -> None:
+    found = run(start, CONFINED, "names-rustbox")
+    ((version,), count) = next(iter(values(found, "rustbox_backend_cgroup").items()), ((None,), 0.0))
+    if version is None:
+        lacking("no cgroup can be made here: run as root, or delegate one")
+    assert version in {"v1", "v2"}
+    assert count == 1
+    assert values(found, "rustbox_executions_total") == {(): 2.0}, "the other one is in the program's cgroup"
+
+
 def test_without_overlay_prometheus_only_the_copies_are_there(start: Start) -> None:
     found = run(start, "import subprocess; subprocess.run(['true'], check=True)", "names-rustbox")
     assert {name for name in found if name.startswith("sandbox_")} == set()
@@ -113,9 +125,8 @@ def test_without_overlay_prometheus_only_the_copies_are_there(start: Start) -> N
 
 
 def test_the_documentation_names_each_metric_of_the_document() -> None:
-    present, _, missing = PAGE.read_text().partition("## Without a source")
-    row = re.compile(r"`(rustbox_\w+)(?:\{\w+\})?`[,|` ]", re.MULTILINE)
-    assert set(row.findall(present)) == {name.removesuffix("_count") for name in EXPECTED}
-    assert set(row.findall(missing)) == {
-        "rustbox_backend_cgroup",
+    row = re.compile(r"`(rustbox_\w+)(?:\{\w+\})?` \|", re.MULTILINE)
+    assert set(row.findall(PAGE.read_text())) == {
+        *LABELS,
+        *(name.removesuffix("_count") for name in EXPECTED),
     }

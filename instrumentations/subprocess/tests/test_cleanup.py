@@ -158,3 +158,48 @@ def test_one_cleanup_a_child_with_many_threads(ended: Any) -> None:
     ended.all(60)
     wait_until(lambda: sum(outcomes(ended).values()) >= 60)
     assert outcomes(ended) == {"success": 60}
+
+
+LEFT_OUTSIDE_THE_GROUP = (
+    "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3).pid)"
+)
+
+
+def test_processes_left_in_the_childs_own_cgroup_are_partial(
+    ended: Any, python: Python, own_cgroup: Any
+) -> None:
+    done = subprocess.run(
+        python(LEFT_OUTSIDE_THE_GROUP),
+        preexec_fn=own_cgroup.enter,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    try:
+        wait_until(lambda: incidents(ended) != [])
+        assert outcomes(ended) == {"partial": 1}
+        assert incidents(ended)[0]["sandbox.cleanup.processes"] == 1
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def test_another_child_in_the_same_cgroup_is_not_left(ended: Any, own_cgroup: Any) -> None:
+    with subprocess.Popen(["sleep", "600"], preexec_fn=own_cgroup.enter) as other:  # noqa: PLW1509
+        subprocess.run(["true"], preexec_fn=own_cgroup.enter, check=True)
+        ended.one()
+        assert outcomes(ended) == {"success": 1}
+        other.kill()
+    wait_until(lambda: outcomes(ended) == {"success": 2})
+
+
+def test_a_cgroup_that_the_program_removes_at_once(ended: Any, own_cgroup: Any) -> None:
+    folder = own_cgroup.folder / "inside"
+    folder.mkdir()
+
+    def enter() -> None:
+        (folder / "cgroup.procs").write_text("0")
+
+    with subprocess.Popen(["true"], preexec_fn=enter):  # noqa: PLW1509
+        pass
+    folder.rmdir()
+    ended.one()
+    assert outcomes(ended) == {"success": 1}

@@ -146,3 +146,42 @@ def test_no_text_of_the_user_is_told(ended: Any) -> None:
         )
     ended.one()
     assert canary not in repr(incidents(ended))
+
+
+def test_a_limit_that_the_child_has_survived(ended: Any, python: Python, own_cgroup: Any) -> None:
+    own_cgroup.limit(3)
+    code = (
+        "import os, sys\n"
+        "try:\n"
+        "    for _ in range(5):\n"
+        "        if not os.fork(): os.read(0, 1); os._exit(0)\n"
+        "except OSError: sys.exit(0)\n"
+        "sys.exit(9)"
+    )
+    with subprocess.Popen(python(code), preexec_fn=own_cgroup.enter, stdin=subprocess.PIPE) as child:  # noqa: PLW1509
+        child.wait()
+    assert ended.verdict() == ("OK", "guest", "normal_exit", None)
+    found = [attributes for name, _, attributes in incidents(ended) if name == "sandbox.resource"]
+    assert [attributes["sandbox.limit"] for attributes in found] == ["process"]
+    points = ended.telemetry.points("sandbox.limit.violations")
+    assert [(a["sandbox.limit"], count) for a, count in points] == [("process", 1)]
+
+
+def test_a_second_child_does_not_answer_for_the_first(ended: Any, python: Python, own_cgroup: Any) -> None:
+    own_cgroup.limit(1)
+    code = "import os\ntry: os.fork()\nexcept OSError: pass"
+    subprocess.run(python(code), preexec_fn=own_cgroup.enter, check=True)
+    subprocess.run(["true"], preexec_fn=own_cgroup.enter, check=True)
+    ended.all(2)
+    points = ended.telemetry.points("sandbox.limit.violations")
+    assert [(a["sandbox.limit"], count) for a, count in points] == [("process", 1)]
+
+
+def test_the_numbers_of_a_limit(ended: Any, python: Python) -> None:
+    code = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 3))\nwhile True: pass"
+    subprocess.run(python(code), check=False)
+    assert ended.verdict()[2] == "tle_cpu_kernel"
+    ((_, _, attributes),) = incidents(ended)
+    assert attributes["sandbox.resource.limit"] == 1000
+    assert attributes["sandbox.resource.usage"] >= 800
+    assert attributes["sandbox.resource.percentage"] >= 80

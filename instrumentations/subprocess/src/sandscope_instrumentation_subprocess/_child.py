@@ -60,7 +60,7 @@ class Child:
         lost_status: how it ended, if other code has reaped it and the kernel still says it.
         meta_file: where ``isolate`` writes how its own child ended, or None.
         observed: what was read of it while it ran.
-        pidfd: how its exit is observed; None if the program waits for it from the start.
+        pidfd: how its exit is observed; None if that was not tried.
         samples: what the user's settings ask to observe of it.
         sent_signals: the first signal of each number that this program sent to it, in that order.
         timeouts: the waits of this program that have timed out and took most of the child's life, at most 16.

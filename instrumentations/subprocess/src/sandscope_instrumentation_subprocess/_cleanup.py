@@ -16,6 +16,7 @@ from sandscope.instrumentation import (
     report_error,
     report_incident,
 )
+from sandscope_instrumentation_subprocess._cgroup_members import count_cgroup_members, own_folder
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import CAN_INSPECT_ZOMBIES, wait_without_reaping
 from sandscope_instrumentation_subprocess._process_groups import count_members, group_exists
@@ -38,29 +39,36 @@ _MOST_UNREAPED = 10_000
 class Cleanups:
     """Records one cleanup for each child.
 
-    Success is a child that the program has reaped, and whose own process group, if it had one, is empty. Partial is
-    one of which processes of its group still run, or that other code has reaped. Failure is one that the program has
-    not reaped until its own end.
+    Success is a child that the program has reaped, and whose own process group and cgroup, if it had them, are empty.
+    Partial is one of which processes there still run, or that other code has reaped. Failure is one that the program
+    has not reaped until its own end.
     """
 
-    def __init__(self, recorder: Recorder, later: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        later: Callable[[Callable[[], None]], None],
+        running: Callable[[], list[Child]],
+    ) -> None:
         """Begin without a child.
 
         Args:
             recorder: takes the measurements.
             later: calls something on another thread after a short time.
+            running: returns the children that run.
         """
         self._recorder = recorder
         self._later = later
+        self._running = running
         self._unreaped: dict[int, Child] = {}
 
     def on_reaped(self, child: Child) -> None:
         """Record the cleanup of a child that the program has reaped just now."""
         try:
             reaped = child.now()
-            if group_exists(child.pid):
+            if group_exists(child.pid) or self._count_in_cgroup(child):
                 # Processes that were killed together do not all end at once.
-                self._later(partial(self._check_group, child, reaped))
+                self._later(partial(self._check, child, reaped))
             else:
                 self._record(child, "success", reaped)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -124,12 +132,18 @@ class Cleanups:
                 lost.append(child)
         return lost
 
-    def _check_group(self, child: Child, reaped: int) -> None:
-        members = count_members(child.pid)
+    def _check(self, child: Child, reaped: int) -> None:
+        members = max(count_members(child.pid), self._count_in_cgroup(child))
         if members:
             self._record(child, "partial", reaped, "processes", members)
         else:
             self._record(child, "success", reaped)
+
+    def _count_in_cgroup(self, child: Child) -> int:
+        folder = own_folder(child)
+        if folder is None or any(own_folder(other) == folder for other in self._running()):
+            return 0  # the members may be those of another child
+        return count_cgroup_members(folder)
 
     def _record(
         self,

@@ -33,7 +33,7 @@ def end_execution(
         usage: what it has used.
         recorder: counts what happened to it.
     """
-    execution, verdict = child.execution, MISSING_EVIDENCE
+    execution, verdict, evidence = child.execution, MISSING_EVIDENCE, None
     try:
         if exit_status.signal is not None:
             execution.set_attributes({SIGNAL: signal_name(exit_status.signal)})
@@ -42,10 +42,11 @@ def end_execution(
         verdict = OK if exit_status == SUCCESS else MISSING_EVIDENCE
         record_usage(execution, usage, child.observed)
         if needs_evidence(child, exit_status):
-            verdict = _judge(child, collect_evidence(child, exit_status, zombie, usage), recorder)
+            evidence = collect_evidence(child, exit_status, zombie, usage)
+            verdict = _judge(child, evidence, recorder)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.end", error)
-    finish(child, verdict, recorder)
+    finish(child, verdict, recorder, evidence)
 
 
 def _judge(child: Child, evidence: Evidence, recorder: Recorder) -> Verdict:
@@ -61,16 +62,17 @@ def _judge(child: Child, evidence: Evidence, recorder: Recorder) -> Verdict:
     return verdict
 
 
-def finish(child: Child, verdict: Verdict, recorder: Recorder) -> None:
+def finish(child: Child, verdict: Verdict, recorder: Recorder, evidence: Evidence | None = None) -> None:
     """Report what happened to a child, and finish its execution.
 
     Args:
         child: has ended, or is no longer observed.
         verdict: on the child, by the evidence of its end.
         recorder: counts what happened to it.
+        evidence: of the end; None if none was collected.
     """
     try:
-        verdict = conclude(child, verdict, recorder)
+        verdict = conclude(child, verdict, recorder, evidence)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.end", error)
     child.execution.finish(verdict, end_time=child.exit_time)

@@ -6,6 +6,7 @@ Not at once: a signal may be sent by a signal handler, which must not wait for t
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 from sandscope.instrumentation import (
     RESOURCE,
@@ -13,31 +14,35 @@ from sandscope.instrumentation import (
     Recorder,
     Value,
     Verdict,
-    limit_attributes,
     report_incident,
 )
-from sandscope_instrumentation_subprocess._backends import PIDFD_COUNTS
+from sandscope_instrumentation_subprocess._backends import count_backends
 from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._limit_numbers import attributes_of
+
+if TYPE_CHECKING:
+    from sandscope_instrumentation_subprocess._evidence import Evidence
 
 SIGNAL = "sandbox.process.signal"
 
 
-def conclude(child: Child, verdict: Verdict, recorder: Recorder) -> Verdict:
+def conclude(child: Child, verdict: Verdict, recorder: Recorder, evidence: Evidence | None = None) -> Verdict:
     """Report what happened to a child, and return the verdict with what the user's settings ask for.
 
     Args:
         child: has ended.
         verdict: on the child, by the evidence of its end.
         recorder: counts what is reported.
+        evidence: of the end; None if none was collected.
     """
     _report_timeouts(child)
     _report_signals(child)
-    if child.pidfd is not None:
-        recorder.measure_all(PIDFD_COUNTS[child.pidfd])
+    count_backends(child, recorder)
     if child.samples is not None:
         verdict = child.samples.report(child, verdict, recorder)
     if verdict.limit is not None:
-        report_incident(child.execution, RESOURCE, verdict.cause, limit_attributes(verdict.limit))
+        attributes = attributes_of(verdict.limit, child, evidence)
+        report_incident(child.execution, RESOURCE, verdict.cause, attributes)
     if verdict.status == "SV":
         attributes = {"sandbox.violation.type": verdict.cause, "sandbox.violation.action": "trapped"}
         report_incident(child.execution, SECURITY, verdict.cause, attributes)

@@ -26,6 +26,7 @@ def wait_observed(child: Child, observes: Callable[[Child], None]) -> ExitStatus
         ChildProcessError: if it has been reaped already.
     """
     pidfd = _open_pidfd(child.pid)
+    child.pidfd = child.pidfd or ("fallback" if pidfd is None else "native")
     if pidfd is None:
         return wait_without_reaping(child.pid)
     try:

@@ -54,7 +54,7 @@ class Registry:
     def __init__(self, recorder: Recorder, settings: SubprocessSettings) -> None:
         self._recorder = recorder
         self._settings = settings
-        self.cleanups = Cleanups(recorder, self._later)
+        self.cleanups = Cleanups(recorder, self._later, self.children)
         self._children: dict[int, Child] = {}
         self._watcher: ExitWatcher | None = None
         self._watcher_lock = new_lock()

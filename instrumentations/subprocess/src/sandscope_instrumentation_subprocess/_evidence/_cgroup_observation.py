@@ -20,6 +20,7 @@ from sandscope_instrumentation_subprocess._evidence._cgroup_counters import (
     read_counters,
     read_usage,
 )
+from sandscope_instrumentation_subprocess._evidence._proc import has_exited
 
 _SHARED_FOR = 1.0
 """Seconds for which one reading of this program's own cgroup serves all children in it."""
@@ -77,7 +78,11 @@ def observe(pid: int, earlier: CgroupObservation | None) -> CgroupObservation | 
     # A zombie seems to have left its cgroups of version 1, and is no reason to count anew.
     if not membership or (earlier is not None and contains(earlier.membership, membership)):
         return earlier
-    return _observe(membership, own=True) if differs_from_own(membership) else earlier or _observe_shared()
+    if differs_from_own(membership):
+        return _observe(membership, own=True)
+    if earlier is None and has_exited(pid):
+        return None  # of version 1, it may have been in any cgroup
+    return earlier or _observe_shared()
 
 
 def conclude(observed: CgroupObservation | None, zombie_membership: bytes) -> CgroupEvidence:

@@ -43,6 +43,11 @@ def read_file(path: str) -> bytes:
         os.close(descriptor)
 
 
+def has_exited(pid: int) -> bool:
+    """Return whether a process is a zombie, or is gone."""
+    return read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"], [])
+
+
 def read_memory_peaks(pid: int) -> MemoryPeaks:
     """Return how much memory a running process has used; nothing is known of a zombie."""
     fields = _fields(read_file(f"/proc/{pid}/status"))
