@@ -66,9 +66,10 @@ RECORDERS = {
 }
 
 
-def _levels(*arguments: str, recorder: str = "compiled") -> int:
+def _levels(*arguments: str, recorder: str = "compiled", **settings: str) -> int:
     environment = clean_environment(
         **RECORDERS[recorder],
+        **settings,
         OTEL_TRACES_EXPORTER="none",
         OTEL_METRICS_EXPORTER="none",
         OTEL_LOGS_EXPORTER="none",
@@ -86,6 +87,16 @@ def test_a_program_reaches_nearly_as_many_levels_as_without_instrumentation(stac
     assert lost["compiled"] <= (0.05 if _compiled.python_reason == "" else 0.4)
     assert lost["python"] <= 0.4
     assert lost["direct"] <= 0.5
+
+
+@pytest.mark.skipif(_compiled.python_reason != "", reason="there is no compiled code here")
+@pytest.mark.parametrize(
+    ("setting", "most"), [("HOST_SPANS=true", 0.05), ("PROBE=true", 0.05), ("SPANS=outer", 0.1)]
+)
+def test_settings_take_little_of_the_stack(setting: str, most: float) -> None:
+    name, value = setting.split("=")
+    levels = _levels("instrumented", **{f"SANDSCOPE_WASMTIME_{name}": value})
+    assert 1 - levels / _levels("plain") <= most
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)

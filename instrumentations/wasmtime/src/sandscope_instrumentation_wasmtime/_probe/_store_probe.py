@@ -130,10 +130,14 @@ def reading(original: Any) -> Any:
         store = args[1] if len(args) > 1 else kwargs.get("store")
         probe = store_probe(store)
         if probe is None:
-            return original(*args, **kwargs)
+            return original(args[0], store) if len(args) == 2 and not kwargs else original(*args, **kwargs)
         outer = probe.context
         try:
             probe.enter(store, outer)
+            if (
+                len(args) == 2 and not kwargs
+            ):  # takes less of the stack, which guests and host functions share
+                return original(args[0], store)
             return original(*args, **kwargs)
         finally:  # even if the handler of a signal has raised in `enter`
             probe.leave(store, outer)
