@@ -44,7 +44,7 @@ def one(instrumented: Telemetry) -> Any:
 
     def attributes() -> dict[str, Any]:
         (span,) = instrumented.spans()
-        assert len(instrumented.logs()) == 1
+        assert len(instrumented.logs("sandbox.execution")) == 1
         assert CONTRACT.violations(instrumented) == []
         found = {name.rsplit(".", 1)[-1]: value for name, value in (span.attributes or {}).items()}
         return {"name": span.name, **found}
@@ -64,6 +64,7 @@ def test_load_from_a_path(torch: Any, saved: Path, one: Any) -> None:
         "weights_only": True,
         "file": "net.pt",
         "size": saved.stat().st_size,
+        "format": "zip",
         "status": "OK",
         "actor": "guest",
         "cause": "normal_exit",

@@ -16,16 +16,19 @@ Only the outermost module call of a thread is an execution; calls of the layers 
 operation is ``training`` if the module is in training mode and gradients are enabled, else ``inference``.
 Modules without parameters, such as losses and activations, are not models and are not recorded.
 
-``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``; there are no
-other options.
+``instrument()`` takes ``tracer_provider``, ``meter_provider`` and ``logger_provider``, and each setting of
+`TorchSettings` by its name; by default, environment variables such as ``SANDSCOPE_TORCH_DIGEST`` are read.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
-from sandscope_instrumentation_torch._patch import patch_torch
+from sandscope_instrumentation_torch._loads import Loads
+from sandscope_instrumentation_torch._patch import patch_loads, patch_torch
+from sandscope_instrumentation_torch._settings import TorchSettings
 
 __all__ = ["TorchInstrumentor", "__version__"]
 
@@ -39,5 +42,19 @@ class TorchInstrumentor(RuntimeInstrumentor):
     scope = Scope(__name__, __version__)
     supported = ("torch >= 2.4, < 3",)
 
+    submodules = ("safetensors", "safetensors.torch", "transformers.modeling_utils")
+    _settings = TorchSettings()
+    _loads: Loads | None = None
+
+    def _instrument(self, **kwargs: Any) -> None:
+        self._settings = TorchSettings.read(kwargs)
+        self._loads = None
+        super()._instrument(**kwargs)
+
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
-        patch_torch(module, patches, recorder)
+        # One object for all modules: a load of transformers reads files with the functions of the others.
+        self._loads = self._loads or Loads(recorder, sha256=self._settings.digest)
+        if module.__name__ == self.runtime:
+            patch_torch(module, patches, recorder, self._loads)
+        else:
+            patch_loads(module, patches, self._loads)

@@ -2,57 +2,80 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
-from sandscope.instrumentation import Value, report_error
+from sandscope.instrumentation import Site, Value
+from sandscope_instrumentation_torch._messages import last_part
 
 _TRUE = {"1", "y", "yes", "true"}
+_CHUNK = 1 << 20
+_PARAMETERS = {
+    "safetensors": "filename",
+    "transformers": "pretrained_model_name_or_path",
+}
+"""The name of the parameter that is the source; `f` for torch's own functions."""
+_POSITIONS = {"transformers": 1}  # after the class
 
 
-def load_attributes(torch: Any, api: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Value]:
-    """Return the attributes of a load, from its arguments.
+def source_of(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what a load reads: a path as a string, an open file, or None.
 
     Args:
-        torch: the module.
-        api: the function that loads, a value of ``torch.load.api``.
+        site: of the load.
         args: of the load.
         kwargs: of the load.
     """
-    attributes: dict[str, Value] = {}
-    try:
-        if api == "torch":
-            attributes["torch.load.weights_only"] = _weights_only(torch, args, kwargs)
-        source = args[0] if args else kwargs.get("f")
-        if isinstance(source, (str, os.PathLike)):
-            path = os.fsdecode(source)
-            attributes["torch.model.file"] = Path(path).name
-            status = Path(path).stat()
-            if stat.S_ISREG(status.st_mode):
-                attributes["torch.model.size"] = status.st_size
-        elif isinstance(source, (io.BufferedReader, io.FileIO)):
-            if isinstance(source.name, (str, bytes)):
-                attributes["torch.model.file"] = Path(os.fsdecode(source.name)).name
-            attributes["torch.model.size"] = os.fstat(source.fileno()).st_size
-    except (OSError, ValueError):
-        pass  # The file does not exist or is closed: torch is about to raise an error that says so.
-    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        report_error("torch.load_attributes", error)
-    return attributes
+    api = str(site.attributes["torch.load.api"])
+    at = _POSITIONS.get(api, 0)
+    source = args[at] if len(args) > at else kwargs.get(_PARAMETERS.get(api, "f"))
+    return os.fsdecode(source) if isinstance(source, (str, bytes, os.PathLike)) else source
 
 
-def path_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
-    """Return the path that a load was given, if it was given one."""
-    source = args[0] if args else kwargs.get("f")
-    if isinstance(source, (io.BufferedReader, io.FileIO)):
-        source = source.name
-    return [os.fsdecode(source)] if isinstance(source, (str, bytes, os.PathLike)) else []
+def file_attributes(api: Value, source: Any, *, sha256: bool) -> dict[str, Value]:
+    """Return the attributes of the file that is loaded.
+
+    Args:
+        api: the function that loads, a value of ``torch.load.api``.
+        source: what it reads.
+        sha256: whether a regular file is hashed.
+    """
+    found: dict[str, Value] = {}
+    if api == "safetensors":
+        found["torch.model.format"] = "safetensors"
+    if isinstance(source, str):
+        found["torch.model.file"] = last_part(source)
+        try:
+            status = Path(source).stat()
+        except OSError:
+            return found  # The load is about to say so; or it is a name in the hub of transformers.
+        if stat.S_ISREG(status.st_mode):
+            found["torch.model.size"] = status.st_size
+            if sha256:
+                found["torch.model.sha256"] = _sha256(source)
+    elif isinstance(source, (io.BufferedReader, io.FileIO)):
+        if isinstance(source.name, (str, bytes)):
+            found["torch.model.file"] = last_part(os.fsdecode(source.name))
+        status = os.fstat(source.fileno())
+        if stat.S_ISREG(status.st_mode):
+            found["torch.model.size"] = status.st_size
+    return found
 
 
-def _weights_only(torch: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def weights_only(torch: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether ``torch.load`` accepts only weights: by its argument, the environment or the default."""
     if _is_set("TORCH_FORCE_WEIGHTS_ONLY_LOAD"):
         return True
     given = kwargs.get("weights_only")

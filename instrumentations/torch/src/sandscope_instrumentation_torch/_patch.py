@@ -6,16 +6,25 @@ from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_torch._call import COMPILED, ThreadState, record_calls
-from sandscope_instrumentation_torch._loads import wrap_load
+from sandscope_instrumentation_torch._loads import Loads
 
 
-def patch_torch(torch: Any, patches: Patches, recorder: Recorder) -> None:
+def patch_torch(torch: Any, patches: Patches, recorder: Recorder, loads: Loads) -> None:
     """Record the calls of modules, and the loads by torch's own functions."""
     patches.replace(torch.nn.Module, COMPILED, record_calls(torch, recorder, ThreadState()))
-    wrapper_of = wrap_load(torch, recorder)
-    patches.replace(torch.serialization, "load", wrapper_of("torch"))
-    patches.replace(torch.jit._serialization, "load", wrapper_of("torch.jit"))
-    patches.replace(torch.export, "load", wrapper_of("torch.export"))
+    patches.replace(torch.serialization, "load", loads.wrapper_of("torch"))
+    patches.replace(torch.jit._serialization, "load", loads.wrapper_of("torch.jit"))
+    patches.replace(torch.export, "load", loads.wrapper_of("torch.export"))
     # The same function under its public name, so that it still pickles by reference.
     patches.replace(torch, "load", lambda _original: torch.serialization.load)
     patches.replace(torch.jit, "load", lambda _original: torch.jit._serialization.load)
+
+
+def patch_loads(module: Any, patches: Patches, loads: Loads) -> None:
+    """Record the loads by another library's functions."""
+    if module.__name__ == "safetensors":
+        patches.replace(module, "safe_open", loads.wrap_class("safetensors"))
+    elif module.__name__ == "safetensors.torch":
+        patches.replace(module, "load_file", loads.wrapper_of("safetensors"))
+    elif module.__name__ == "transformers.modeling_utils":
+        patches.replace(module.PreTrainedModel, "from_pretrained", loads.wrap_class_method("transformers"))

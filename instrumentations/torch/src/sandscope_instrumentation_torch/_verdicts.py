@@ -15,7 +15,7 @@ _INTERRUPTED = Verdict("IE", "host", "ie_interrupted")
 _CUDA_MEMORY = Verdict("MLE", "engine", "mle_cuda_oom", "memory")
 _CPU_MEMORY = Verdict("MLE", "engine", "mle_cpu_allocator", "memory")
 _PYTHON_MEMORY = Verdict("MLE", "engine", "mle_memory_error", "memory")
-_UNSAFE_PICKLE = Verdict("SV", "engine", "sv_unsafe_pickle")
+UNSAFE_PICKLE = Verdict("SV", "engine", "sv_unsafe_pickle")
 _UNSAFE_SCRIPT = Verdict("SV", "engine", "sv_unsafe_script")
 
 _CPU_MESSAGES = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
@@ -60,8 +60,8 @@ def load_verdict(error: BaseException) -> Verdict:
         return verdict
     message = str(error)
     if isinstance(error, pickle.UnpicklingError):
-        refused = _PICKLE_MESSAGE in message and _has(message, _REFUSALS)
-        return _UNSAFE_PICKLE if refused else _FILE_UNREADABLE
+        refused = is_refusal(error) and _has(message, _REFUSALS)
+        return UNSAFE_PICKLE if refused else _FILE_UNREADABLE
     if isinstance(error, RuntimeError) and _SCRIPT_MESSAGE in message:
         return _UNSAFE_SCRIPT
     if isinstance(error, FileNotFoundError) or (
@@ -70,11 +70,18 @@ def load_verdict(error: BaseException) -> Verdict:
         and message.endswith("does not exist")
     ):
         return _FILE_MISSING
-    if isinstance(error, (EOFError, zipfile.BadZipFile)) or (
-        isinstance(error, RuntimeError) and _has(message, _UNREADABLE_MESSAGES)
+    if (
+        isinstance(error, (EOFError, zipfile.BadZipFile))
+        or type(error).__name__ == "SafetensorError"
+        or (isinstance(error, RuntimeError) and _has(message, _UNREADABLE_MESSAGES))
     ):
         return _FILE_UNREADABLE
     return _EXCEPTION
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether torch did not unpickle a file because it accepts only weights, or because it is unreadable."""
+    return _PICKLE_MESSAGE in str(error)
 
 
 def _has(message: str, parts: tuple[str, ...]) -> bool:
