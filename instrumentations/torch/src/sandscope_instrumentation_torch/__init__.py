@@ -27,7 +27,7 @@ from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
 from sandscope_instrumentation_torch._loads import Loads
-from sandscope_instrumentation_torch._patch import patch_loads, patch_torch
+from sandscope_instrumentation_torch._patch import patch_compiler, patch_loads, patch_torch
 from sandscope_instrumentation_torch._settings import TorchSettings
 
 __all__ = ["TorchInstrumentor", "__version__"]
@@ -42,7 +42,12 @@ class TorchInstrumentor(RuntimeInstrumentor):
     scope = Scope(__name__, __version__)
     supported = ("torch >= 2.4, < 3",)
 
-    submodules = ("safetensors", "safetensors.torch", "transformers.modeling_utils")
+    submodules = (
+        "torch._dynamo.callback",
+        "safetensors",
+        "safetensors.torch",
+        "transformers.modeling_utils",
+    )
     _settings = TorchSettings()
     _loads: Loads | None = None
 
@@ -56,5 +61,7 @@ class TorchInstrumentor(RuntimeInstrumentor):
         self._loads = self._loads or Loads(recorder, sha256=self._settings.digest)
         if module.__name__ == self.runtime:
             patch_torch(module, patches, recorder, self._loads)
+        elif module.__name__ == "torch._dynamo.callback":
+            patch_compiler(module, patches, recorder)
         else:
             patch_loads(module, patches, self._loads)

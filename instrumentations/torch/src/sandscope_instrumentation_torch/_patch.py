@@ -6,6 +6,7 @@ from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_torch._call import COMPILED, ThreadState, record_calls
+from sandscope_instrumentation_torch._compiles import record_compiles
 from sandscope_instrumentation_torch._loads import Loads
 
 
@@ -18,6 +19,11 @@ def patch_torch(torch: Any, patches: Patches, recorder: Recorder, loads: Loads) 
     # The same function under its public name, so that it still pickles by reference.
     patches.replace(torch, "load", lambda _original: torch.serialization.load)
     patches.replace(torch.jit, "load", lambda _original: torch.jit._serialization.load)
+
+
+def patch_compiler(callback: Any, patches: Patches, recorder: Recorder) -> None:
+    """Record the compilations of torch's compiler, when the program imports it."""
+    patches.replace(callback.CompilationCallbackHandler, "install_callbacks", record_compiles(recorder))
 
 
 def patch_loads(module: Any, patches: Patches, loads: Loads) -> None:
