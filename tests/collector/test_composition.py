@@ -11,7 +11,7 @@ from sandscope._collector import Composition, validate
 
 pytestmark = pytest.mark.usefixtures("otelcol")
 OVERLAYS = (
-    *("local", "prometheus", "names-wasm-sandbox", "names-rustbox"),
+    *("local", "prometheus", "names-wasm-sandbox", "names-rustbox", "names-wasm-torch", "names-kotoba"),
     *("prometheus-otlp", "jaeger", "loki", "debug"),
 )
 DOCUMENTED = [

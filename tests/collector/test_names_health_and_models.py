@@ -1,0 +1,66 @@
+"""The names of kotoba-monitoring's and wasm-torch's documents that have a source are on the Collector's page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from collector._prometheus_page import samples, total, wait_for_page
+from harness import ROOT, clean_environment, run_program
+from sandscope._collector import CollectorProcess
+
+Start = Callable[..., CollectorProcess]
+pytestmark = pytest.mark.collector
+
+HEALTH = """if True:
+    import time
+    from sandscope import health
+    monitor = health.start(health.cpu(), health.memory(), health.disk(), interval=0.1)
+    while "unknown" in {check["latest"] for check in monitor.report()["checks"].values()}:
+        time.sleep(0.01)
+    time.sleep(0.3)
+"""
+# The overlay looks at runtime and operation only, so torch itself is not needed.
+MODELS = """if True:
+    import sandscope
+    for operation in ("load", "inference", "inference", "training"):
+        with sandscope.execution("torch", operation):
+            pass
+    with sandscope.execution("other", "load"):
+        pass
+"""
+
+
+def row(page: str) -> set[str]:
+    text = (ROOT / "docs" / page).read_text().partition("\n\n| the document")[0]
+    return set(re.findall(r"^\| `(\w+)(?:\{\w+\})?` \|", text, re.MULTILINE))
+
+
+def test_the_names_of_kotoba(start: Start) -> None:
+    collector = start("prometheus", "names-kotoba")
+    done = run_program(HEALTH, environment=clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint))
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_for_page(collector.ports.prometheus, "system_disk_usage_percent{")
+    found = samples(wait_for_page(collector.ports.prometheus, "system_cpu_usage_percent{"))
+    names = row("names-kotoba.md")
+    assert len(names) == 4
+    assert names <= set(found)
+    for name in names - {"health_check_status"}:
+        ((labels, value),) = found[name]
+        assert 0 <= value <= 100
+        assert "check_name" not in labels
+
+
+def test_the_names_of_wasm_torch(start: Start) -> None:
+    collector = start("prometheus", "names-wasm-torch")
+    done = run_program(MODELS, environment=clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = samples(wait_for_page(collector.ports.prometheus, "wasm_torch_inference_duration_seconds_count"))
+    load, inference = "wasm_torch_model_load_duration_seconds", "wasm_torch_inference_duration_seconds"
+    assert {load, inference} == row("names-wasm-torch.md")
+    assert total(found, f"{load}_count") == 1
+    assert total(found, f"{inference}_count") == 2
+    assert {labels["sandbox_runtime"] for labels, _ in found[f"{load}_count"]} == {"torch"}
+    assert total(found, "sandbox_execution_duration_seconds_count") == 5
