@@ -149,6 +149,16 @@ def test_the_kernel_refuses_a_process(pids: Path, python: Any, ended: Any) -> No
     assert ended.one()["sandbox.verdict.basis"] == "inferred"
 
 
+def test_a_refused_process_that_the_child_survives(pids: Path, python: Any, ended: Any) -> None:
+    code = "import os\ntry: os.fork()\nexcept OSError: pass"
+    subprocess.run(python(code), preexec_fn=_enter(pids), check=True)
+    assert ended.verdict()[0] == "OK"
+    ((point, count),) = ended.telemetry.points("sandbox.limit.violations")
+    assert (point["sandbox.limit"], count) == ("process", 1)
+    events = [event.name for event in ended.telemetry.spans()[0].events]
+    assert events == ["sandbox.resource"]
+
+
 def test_a_child_in_the_cgroup_of_the_program_has_no_usage_of_its_own(ended: Any) -> None:
     subprocess.run(["/bin/sh", "-c", "sleep 0.1; exit 3"], check=False)
     assert not [name for name in ended.one() if name.startswith("sandbox.cgroup")]
