@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from heapq import heappop, heappush
+from itertools import count
 from queue import Empty, SimpleQueue
 
 from sandscope.instrumentation import report_error
@@ -21,8 +23,16 @@ from sandscope_instrumentation_subprocess._file_descriptors import close_if_stil
 GRACE_PERIOD = 0.25
 """Seconds from a child's exit until its execution ends if nobody reaps it."""
 
-_LATE = 0.02
+_LATE = 0.05
 """Seconds by which the first reading of a child may be late rather than wake the thread up."""
+
+_LINGER = 1.0
+"""Seconds after the last child was added for which the thread wakes up by itself, that often."""
+
+_MOST_READING, _REST = 0.002, 10
+"""Seconds for which the thread reads at once, and how many times as long it then reads nothing: it must not delay the
+program's own threads, however many children there are.
+"""
 
 _SAMPLE_INTERVAL = 0.01
 """Seconds between two observations of a child with samples."""
@@ -59,6 +69,9 @@ class ExitWatcher:
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._next_wake = math.inf
+        self._lingers_until = self._rests_until = 0.0
+        self._readings: list[tuple[float, int, Child]] = []
+        self._order = count()
 
     def add(self, child: Child) -> None:
         """Watch a child from now on, unless the instrumentation has its share of file descriptors."""
@@ -77,6 +90,8 @@ class ExitWatcher:
             del self._children[pidfd], self._pidfds[child]
             os.close(pidfd)
             return
+        self._read_at(child.observed.due, child)
+        self._lingers_until = time.monotonic() + _LINGER
         if not self._start() and self._next_wake > child.observed.due + _LATE:
             self._wake_up()
 
@@ -172,13 +187,16 @@ class ExitWatcher:
         return self._run_tasks()
 
     def _timeout(self) -> float | None:
-        running = self._running()
-        due = [deadline for deadline, _ in self._due[:1]]
-        due += [child.observed.due for child in running]
-        if any(child.samples is not None for child in running):
-            due.append(time.monotonic() + _SAMPLE_INTERVAL)
+        now = time.monotonic()
+        while self._readings and not self._runs(self._readings[0][2]):
+            heappop(self._readings)
+        due = [self._due[0][0]] if self._due else []
+        if self._readings:
+            due.append(max(self._readings[0][0], self._rests_until))
+        if self._lingers_until > now:
+            due.append(now + _LATE)
         self._next_wake = min(due, default=math.inf)
-        return max(0.0, self._next_wake - time.monotonic()) if due else None
+        return max(0.0, self._next_wake - now) if due else None
 
     def _on_exit(self, pidfd: int) -> None:
         child = self._children.get(pidfd)
@@ -193,15 +211,28 @@ class ExitWatcher:
         self._postpone(partial(self._end_if_exited, child))
 
     def _observe(self) -> None:
-        now = time.monotonic()
-        for child in self._running():
+        now = started = time.monotonic()
+        if now < self._rests_until:
+            return
+        while self._readings and self._readings[0][0] <= now < started + _MOST_READING:
+            child = heappop(self._readings)[2]
+            if not self._runs(child):
+                continue
             if child.observed.due <= now:
                 child.observed.take(child.pid)
+            due = child.observed.due
             if child.samples is not None:
                 child.samples.take(child.pid)
+                due = min(due, now + _SAMPLE_INTERVAL)
+            self._read_at(due, child)
+            now = time.monotonic()
+        self._rests_until = now + _REST * (now - started)
 
-    def _running(self) -> list[Child]:
-        return [child for child in list(self._children.values()) if child.exit_time is None]
+    def _runs(self, child: Child) -> bool:
+        return child.exit_time is None and child in self._pidfds
+
+    def _read_at(self, due: float, child: Child) -> None:
+        heappush(self._readings, (due, next(self._order), child))
 
     def _run_due(self) -> None:
         while self._due and self._due[0][0] <= time.monotonic():

@@ -12,7 +12,7 @@ from sandscope_instrumentation_subprocess._evidence._proc import MemoryPeaks, re
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._evidence._cgroup_observation import CgroupObservation
 
-_FIRST, _LONGEST = 0.005, 1.0
+_FIRST, _LONGEST = 0.02, 1.0
 """Seconds from a child's start until it is first read, and between two readings; doubled each time."""
 
 _FIRST_OF_LIMITED, _LONGEST_OF_LIMITED = 0.001, 0.01
@@ -63,7 +63,7 @@ class Observations:
             self.cpu_limit = min(limits.cpu, self.cpu_limit or limits.cpu)
         pairs = zip(self.memory, read_memory_peaks(pid), strict=True)
         self.memory = MemoryPeaks(*(max(a or 0, b or 0) or None for a, b in pairs))
-        if self._interval >= _FIRST:
+        if self._interval >= _LONGEST_OF_LIMITED:
             self._observe_cgroup(pid)
 
     def _observe_cgroup(self, pid: int) -> None:
