@@ -6,11 +6,10 @@ Without that, a pool that computes something else would be reported as workers o
 from __future__ import annotations
 
 import functools
-import inspect
 import multiprocessing
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,8 +22,13 @@ def watch_process_pools(executor: Any) -> None:
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 -- takes the place of one
+        import inspect  # not needed by a program without such a pool
+
         with suppress(Exception):  # the program's own mistake, or a version without these names
-            kwargs, args = _with_semaphore(self, inspect.signature(init).bind(self, *args, **kwargs)), ()
+            kwargs, args = (
+                _with_semaphore(self, inspect.signature(init).bind(self, *args, **kwargs).arguments),
+                (),
+            )
         init(self, *args, **kwargs)
 
     @functools.wraps(submit)
@@ -38,13 +42,13 @@ def watch_process_pools(executor: Any) -> None:
     executor.__init__, executor.submit = __init__, submit_watched
 
 
-def _with_semaphore(executor: Any, bound: inspect.BoundArguments) -> dict[str, Any]:
-    arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+def _with_semaphore(executor: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = {name: value for name, value in given.items() if name != "self"}
     initializer = arguments.get("initializer")
     if initializer is None or callable(initializer):
         context: Any = arguments.get("mp_context") or multiprocessing.get_context()
         seen = context.Semaphore(0)
-        arguments["initializer"] = functools.partial(_start, seen, initializer)
+        arguments["initializer"] = functools.partial(_pool_worker.start, seen, initializer)
         executor._sandscope_pool = _Pool(executor, seen)
     return arguments
 
@@ -83,10 +87,3 @@ class _Pool:
                     self._recorder.export_soon()
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("process_pool", error)
-
-
-def _start(seen: Any, initializer: Callable[..., object] | None, *initargs: Any) -> None:
-    """Initialize a worker."""
-    _pool_worker.tell_at_first_execution(seen.release)
-    if initializer is not None:
-        initializer(*initargs)
