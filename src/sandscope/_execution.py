@@ -221,6 +221,14 @@ class Execution:
         """Seconds from start to end; 0 while the execution runs."""
         return max(0, self.end_time - self.start_time) / 1e9
 
+    def confirm(self, site: Site) -> None:
+        """Begin a prepared execution, which has not ended: it has taken place since it was prepared.
+
+        Args:
+            site: replaces the one with which it was prepared.
+        """
+        raise NotImplementedError
+
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
         """End the execution. Has no effect if it has already ended.
 

@@ -10,6 +10,8 @@ import os
 import sys
 import time
 
+from sandscope import _first_child
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,12 +38,13 @@ _running_thread: int | None = None
 _nested_imports = _thread._local()
 _watched: list[Any] = []
 """The wrappers of ``Popen._get_handles``."""
+_children_are_watched = False
 
 
 def on_first_use(name: str, action: Action) -> None:
     """Run an action when the program first uses a module; at once if it already has.
 
-    - Using ``subprocess`` is to start a child: most programs that import it start none.
+    - Using ``subprocess`` is to start a child, by whatever means: most programs that import it start none.
     - Using ``opentelemetry`` is to import one of its modules. The action runs afterwards, as it imports others itself.
     - Using another module is to import it. The action runs before the import.
 
@@ -54,6 +57,8 @@ def on_first_use(name: str, action: Action) -> None:
     _actions.setdefault(name, []).append(action)
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
+    if name == SUBPROCESS:
+        _watch_children()
     if name in sys.modules:
         if name == SUBPROCESS:
             for module in _POPEN_MODULES:
@@ -118,6 +123,8 @@ def _use(name: str, timeout: float = _TIMEOUT) -> None:
         for other in _actions.keys() & sys.modules.keys() - {SUBPROCESS, OPENTELEMETRY}:
             _run(other)
         _notice_own_imports()
+        if SUBPROCESS not in _actions:
+            _first_child.stop_watching_forks()
         if not _actions and not _after_import and _Finder in sys.meta_path:
             sys.meta_path.remove(_Finder)
     finally:
@@ -205,6 +212,23 @@ def _end_import(_module: ModuleType) -> None:
     if not _nested_imports.count and OPENTELEMETRY in sys.modules:
         # Never waits: the other thread may need the module whose import lock this thread holds.
         _use(OPENTELEMETRY, 0)
+
+
+def _watch_children() -> None:
+    """Run the actions of ``subprocess`` when the program starts its first child without it."""
+    global _children_are_watched  # noqa: PLW0603 -- one program
+    if not _children_are_watched:
+        _children_are_watched = True
+        _first_child.watch_functions(_use_subprocess)
+        after_import(_first_child.UVLOOP, lambda module: _first_child.watch_uvloop(module, _use_subprocess))
+
+
+def _use_subprocess() -> bool:
+    """Run the actions of ``subprocess``. Return whether this was the first use."""
+    if not _actions.get(SUBPROCESS):
+        return False
+    _use(SUBPROCESS)
+    return not _actions.get(SUBPROCESS)
 
 
 def _watch_popen(module: ModuleType | None) -> None:

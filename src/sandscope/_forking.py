@@ -1,15 +1,19 @@
-"""Fork notifications for objects that have to reset their state in a forked child."""
+"""Fork notifications for objects that observe forks, or have to reset their state in a forked child."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakSet
 
-from sandscope import _guard
+from sandscope import _first_child, _guard
+
+_Watcher = TypeVar("_Watcher", bound="Watcher")
 
 _watchers: WeakSet[Watcher] = WeakSet()
+_observers: WeakSet[ForkObserver] = WeakSet()
 _forked_at = 0
 
 
@@ -18,6 +22,32 @@ class Watcher(Protocol):
 
     def after_fork_in_child(self) -> None:
         """Drop what belongs to the parent process."""
+
+
+class ForkObserver(Watcher, Protocol):
+    """An object that observes the forks of this process."""
+
+    def before_fork(self, module: str) -> None:
+        """Prepare a fork.
+
+        Args:
+            module: the name of the module that forks.
+        """
+
+    def after_fork_in_parent(self) -> None:
+        """Note that the fork is done, or has failed. Called on the same thread."""
+
+
+def observe_forks(observer: ForkObserver) -> None:
+    """Call the methods of an observer for every fork whose child may execute another program.
+
+    ``after_fork_in_child`` is called as by `watch_forks`, and ``after_fork_in_parent`` after each fork.
+
+    Args:
+        observer: an object, which is referenced weakly.
+    """
+    watch_forks(observer)
+    _observers.add(observer)
 
 
 def watch_forks(watcher: Watcher) -> None:
@@ -34,14 +64,30 @@ def forked_at() -> int:
     return _forked_at
 
 
+def _before() -> None:
+    if not _observers:
+        return
+    module = _first_child.forking_module()
+    if _first_child.may_execute(module):
+        _for_each(_observers, lambda observer: observer.before_fork(module))
+
+
+def _after_in_parent() -> None:
+    _for_each(_observers, lambda observer: observer.after_fork_in_parent())
+
+
 def _notify() -> None:
     global _forked_at  # noqa: PLW0603 -- one process
     _forked_at = perf_counter_ns()
-    for watcher in list(_watchers):
+    _for_each(_watchers, lambda watcher: watcher.after_fork_in_child())
+
+
+def _for_each(watchers: Iterable[_Watcher], notify: Callable[[_Watcher], None]) -> None:
+    for watcher in list(watchers):
         try:
-            watcher.after_fork_in_child()
+            notify(watcher)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("fork", error)
 
 
-os.register_at_fork(after_in_child=_notify)
+os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_notify)

@@ -30,6 +30,10 @@ class NotRecorded(Execution):
         """See `Execution.context`."""
         return self.parent_context
 
+    def confirm(self, site: Site) -> None:
+        """Keep the site."""
+        self.site = site
+
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
         """Keep the verdict."""
         self.verdict = self.verdict or verdict

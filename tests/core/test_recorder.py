@@ -216,3 +216,34 @@ def test_an_error_is_not_kept(telemetry: Telemetry) -> None:
     (log,) = telemetry.logs()
     assert log.log_record.attributes is not None
     assert len(str(log.log_record.attributes["exception.message"])) == 1024
+
+
+def test_a_prepared_execution_that_does_not_take_place_is_not_recorded(telemetry: Telemetry) -> None:
+    recorder = telemetry.recorder(Scope("scope", "1"))
+    execution = recorder.prepare(SITE)
+    assert execution is not None
+    assert trace.get_current_span(execution.context).get_span_context().is_valid
+    del execution
+    assert (telemetry.spans(), telemetry.logs()) == ([], [])
+    assert all(value == 0 for _, value in telemetry.points("sandbox.execution.active"))
+
+
+def test_a_prepared_execution_that_takes_place_has_begun_when_it_was_prepared(telemetry: Telemetry) -> None:
+    recorder = telemetry.recorder(Scope("scope", "1"))
+    execution = recorder.prepare(replace(SITE, name="not known", current=False))
+    assert execution is not None
+    context, start = trace.get_current_span(execution.context).get_span_context(), execution.start_time
+    execution.confirm(replace(SITE, name="wasm sub", attributes={"wasm.function": "sub"}, current=False))
+    assert [value for _, value in telemetry.points("sandbox.execution.active")] == [1.0]
+    execution.finish()
+    (span,) = telemetry.spans()
+    assert (span.name, span.context.span_id) == ("wasm sub", context.span_id)
+    assert abs((span.start_time or 0) - start) < 1_000_000_000
+    assert (span.attributes or {})["wasm.function"] == "sub"
+    assert [value for _, value in telemetry.points("sandbox.executions")] == [1.0]
+    assert [value for _, value in telemetry.points("sandbox.execution.active")] == [0.0]
+
+
+def test_nothing_is_prepared_while_instrumentation_is_suppressed(telemetry: Telemetry) -> None:
+    with suppress_instrumentation():
+        assert telemetry.recorder(Scope("scope", "1")).prepare(SITE) is None

@@ -31,7 +31,7 @@ class Terminal:
         self._pid, self._descriptor = os.forkpty()
         if self._pid == 0:
             bash = ["bash", "--norc", "--noprofile", "-i"]
-            os.execvpe("bash", bash, environment)  # noqa: S606 -- it is the shell
+            os.execvpe("bash", bash, environment)
 
     def type(self, text: str) -> None:
         """Write to the terminal, and forget what it has shown."""

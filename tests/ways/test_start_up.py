@@ -74,6 +74,15 @@ def test_a_collector_on_this_machine_does_not_need_requests() -> None:
         ("import subprocess; subprocess.run(['true'])", ["true"]),
         ("from subprocess import Popen; Popen(['true']).wait()", ["true"]),
         ("import os; os.popen('true').close()", ["sh"]),
+        ("import os; os.system('true')", ["sh"]),
+        ("from os import system; system('true'); system('true')", ["sh", "sh"]),
+        ("import os; os.waitpid(os.posix_spawn('/bin/true', ['true'], os.environ), 0)", ["true"]),
+        ("import os; os.waitpid(os.posix_spawnp('true', ['true'], os.environ), 0)", ["true"]),
+        ("import os; os.spawnlp(os.P_WAIT, 'true', 'true')", ["true"]),
+        ("import pty; pty.spawn('true', lambda _: b'', lambda _: b'')", ["true"]),
+        ("import os\n"
+         "if not (pid := os.fork()): os.execlp('true', 'true')\n"
+         "os.waitpid(pid, 0)", ["true"]),
         ("import asyncio\n"
          "async def main(): await (await asyncio.create_subprocess_exec('true')).wait()\n"
          "asyncio.run(main())", ["true"]),
@@ -87,7 +96,8 @@ def test_a_collector_on_this_machine_does_not_need_requests() -> None:
         ("import sandscope\nwith sandscope.execution('docker', 'run', name='own'): pass", ["own"]),
         ("import opentelemetry.baggage, subprocess; subprocess.run(['true'])", ["true"]),
     ],
-    ids=["run", "Popen", "os.popen", "asyncio", "threads", "wasmtime", "own span", "own SDK", "execution", "both"],
+    ids=["run", "Popen", "os.popen", "os.system", "os.system by name", "posix_spawn", "posix_spawnp", "os.spawn", "pty",
+         "fork and exec", "asyncio", "threads", "wasmtime", "own span", "own SDK", "execution", "both"],
 )  # fmt: skip
 def test_the_first_use_is_recorded(way: str, program: str, spans: list[str]) -> None:
     with OtlpSink() as sink:
@@ -98,6 +108,29 @@ def test_the_first_use_is_recorded(way: str, program: str, spans: list[str]) -> 
         run = run_program(program, way=STOCK if way == "stock" else (), environment=environment)
     assert (run.returncode, run.stderr) == (0, "")
     assert sink.names() == spans
+
+
+@pytest.mark.parametrize("name", ["system", "posix_spawn", "posix_spawnp", "fork", "forkpty"])
+def test_functions_that_start_a_child_look_as_without_sandscope(name: str) -> None:
+    program = f"""
+import copy, os, pickle
+function = os.{name}
+print(repr(function), function.__module__, function.__name__, function.__doc__, function.__text_signature__)
+print(pickle.loads(pickle.dumps(function)) is function, copy.copy(function) is function, pickle.dumps(function))
+try:
+    function(1, 2)
+except TypeError as error:
+    print(error)
+"""
+    plain = run_program(program, way=(), environment=clean_environment())
+    light = run_program(program, way=(), environment=clean_environment(**LIGHT))
+    assert (light.stdout, light.stderr) == (plain.stdout, "")
+
+
+def test_a_fork_of_multiprocessing_is_no_use() -> None:
+    program = "from multiprocessing import Process\np = Process(target=print); p.start(); p.join()"
+    before = "import multiprocessing; multiprocessing.set_start_method('fork')"
+    assert "opentelemetry" not in _imported(program, before=before, **LIGHT)
 
 
 @pytest.mark.parametrize("way", ["PYTHONPATH", "stock"])

@@ -17,7 +17,10 @@ import pytest
 
 PLAIN: dict[str, Callable[..., Any]] = {
     name: getattr(os, name)
-    for name in ("kill", "killpg", "waitpid", "wait", "wait3", "wait4", "waitid")
+    for name in (
+        *("kill", "killpg", "waitpid", "wait", "wait3", "wait4", "waitid"),
+        *("system", "posix_spawn", "posix_spawnp"),
+    )
     if hasattr(os, name)
 }
 
@@ -26,6 +29,13 @@ PLAIN: dict[str, Callable[..., Any]] = {
 def plain(request: pytest.FixtureRequest) -> Any:
     """Return a function as it is without instrumentation."""
     return PLAIN[request.param]
+
+
+def _signature(function: Callable[..., Any]) -> Any:
+    try:
+        return inspect.signature(function)
+    except ValueError as error:  # that of posix_spawn is invalid
+        return str(error)
 
 
 def _patched(plain: Callable[..., Any]) -> Any:
@@ -38,7 +48,7 @@ def test_names_documentation_and_signature_are_those_of_the_function(ended: Any,
     patched = _patched(plain)
     for name in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", "__self__"):
         assert getattr(patched, name) == getattr(plain, name), name
-    assert inspect.signature(patched) == inspect.signature(plain)
+    assert _signature(patched) == _signature(plain)
     assert repr(patched) == repr(plain)
     assert not inspect.isfunction(patched)
     assert callable(patched)
@@ -59,7 +69,10 @@ def test_it_pickles_as_the_function_does(ended: Any, plain: Any, protocol: int) 
     [((), {}), (("x",), {}), ((1, 2, 3, 4, 5), {}), (("x", "y"), {}), ((1.5, 0), {}), ((1,), {"pid": 1})],
 )
 def test_wrong_arguments_raise_the_same_error(ended: Any, plain: Any, args: Any, options: Any) -> None:
-    if plain.__name__ in ("wait", "wait3") and not (args or options):
+    if (plain.__name__ in ("wait", "wait3") and not (args or options)) or (plain.__name__, args) == (
+        "system",
+        ("x",),
+    ):
         return  # which are right
     with pytest.raises(TypeError) as expected:
         plain(*args, **options)

@@ -6,10 +6,14 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from harness import wait_until
 
 CANARY = "swordfish"
 SAY = f"import sys; print('{CANARY}'); print('{CANARY}', file=sys.stderr)"
@@ -61,10 +65,11 @@ def test_no_signal_contains_the_text_of_an_error(ended: Any, monkeypatch: pytest
     def fail(*_args: Any, **_options: Any) -> None:
         raise OSError(2, CANARY, CANARY)
 
-    monkeypatch.setattr(subprocess, "_USE_POSIX_SPAWN", True)
-    monkeypatch.setattr(os, "posix_spawn", fail)
-    with pytest.raises(FileNotFoundError, match=CANARY):
-        subprocess.Popen(["/bin/true"], close_fds=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "_USE_POSIX_SPAWN", True)
+        patched.setattr(os, "posix_spawn", fail)
+        with pytest.raises(FileNotFoundError, match=CANARY):
+            subprocess.Popen(["/bin/true"], close_fds=False)
     assert ended.one()["error.type"] == "FileNotFoundError"
     assert CANARY not in _everything(ended.telemetry)
     (log,) = ended.telemetry.logs()
@@ -77,6 +82,75 @@ def test_the_message_of_another_error_is_its_type(ended: Any) -> None:
     ended.one()
     (log,) = ended.telemetry.logs()
     assert log.log_record.attributes["exception.message"] == "ValueError"
+
+
+def _wait(pid: int) -> None:
+    os.waitpid(pid, 0)
+
+
+def _fork(execute: Callable[[], object]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            execute()
+        os._exit(1)
+    _wait(pid)
+
+
+def _in_folder(folder: Any, run: Callable[[], object]) -> None:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        run()
+    finally:
+        os.chdir(before)
+
+
+OTHER_WAYS: dict[str, Callable[[Path], object]] = {
+    "os.system: shell text": lambda _: os.system(f": {CANARY}"),
+    "os.system: bytes": lambda _: os.system(f": {CANARY}".encode()),
+    "os.system: NUL": lambda _: os.system(f": {CANARY}\0"),
+    "os.system: output": lambda _: os.system(f"echo {CANARY}; echo {CANARY} >&2"),
+    "os.system: cwd": lambda folder: _in_folder(folder, lambda: os.system("true")),
+    "posix_spawn: argv": lambda _: _wait(os.posix_spawn("/bin/true", [CANARY, CANARY], {})),
+    "posix_spawn: env": lambda _: _wait(os.posix_spawn("/bin/true", ["true"], {CANARY: CANARY})),
+    "posix_spawn: bad env": lambda _: _wait(os.posix_spawn("/bin/true", ["true"], {f"{CANARY}=": "1"})),
+    "posix_spawn: missing": lambda _: os.posix_spawn(f"/no/{CANARY}/such", ["such"], {}),
+    "posix_spawn: command line": lambda _: os.posix_spawnp(f"tool --key {CANARY}", ["tool"], {}),
+    "posix_spawn: NUL": lambda _: os.posix_spawnp(f"{CANARY}\0", ["tool"], {}),
+    "posix_spawn: bad argv": lambda _: os.posix_spawnp("true", CANARY, {}),  # type: ignore[arg-type]
+    "posix_spawn: file actions": lambda _: os.posix_spawn(
+        "/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, f"/no/{CANARY}", os.O_RDONLY, 0)]
+    ),
+    "posix_spawn: cwd": lambda folder: _in_folder(
+        folder, lambda: _wait(os.posix_spawnp("true", ["true"], {"PATH": "/bin"}))
+    ),
+    "spawn: argv": lambda _: os.spawnv(os.P_WAIT, "/bin/true", [CANARY, CANARY]),
+    "spawn: env": lambda _: os.spawnve(os.P_WAIT, "/bin/true", ["true"], {CANARY: CANARY}),
+    "spawn: missing": lambda _: os.spawnv(os.P_WAIT, f"/no/{CANARY}/such", ["such"]),
+    "spawn: command line": lambda _: os.spawnvp(os.P_WAIT, f"tool --key /{CANARY}", ["tool"]),
+    "spawn: NUL": lambda _: os.spawnvp(os.P_WAIT, f"{CANARY}\0", ["tool"]),
+    "exec: argv": lambda _: _fork(lambda: os.execv("/bin/true", [CANARY, CANARY])),
+    "exec: env": lambda _: _fork(lambda: os.execve("/bin/true", ["true"], {CANARY: CANARY})),
+    "exec: missing": lambda _: _fork(lambda: os.execvp(f"/no/{CANARY}/such", ["such"])),
+    "exec: bad argv": lambda _: _fork(lambda: os.execv("/bin/true", CANARY)),  # type: ignore[arg-type]
+    "exec: cwd": lambda folder: _in_folder(folder, lambda: _fork(lambda: os.execvp("true", ["true"]))),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("start", OTHER_WAYS.values(), ids=OTHER_WAYS)
+def test_no_signal_contains_what_the_program_passes_otherwise(
+    ended: Any, tmp_path: Path, start: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / CANARY
+    folder.mkdir()
+    with suppress(OSError, ValueError, TypeError):
+        start(folder)
+    subprocess.run(["true"], check=True)
+    wait_until(ended.registry.is_empty, timeout=60)
+    assert CANARY not in _everything(ended.telemetry)
+    assert ended.telemetry.spans("true")
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_each_function_that_uses_popen_is_one_execution(ended: Any) -> None:
     subprocess.check_call(["true"])
     subprocess.check_output(["true"])
     subprocess.run(["/bin/true"], close_fds=False, check=True)
-    assert os.popen("exit 2").close() == 2 << 8  # noqa: S605
+    assert os.popen("exit 2").close() == 2 << 8
     assert sorted(_causes(ended.all(6))) == ["normal_exit"] * 5 + ["re_nonzero_exit"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import Any
 
 from opentelemetry import trace
@@ -16,7 +17,7 @@ from sandscope import _guard
 from sandscope._deferred import _clock
 from sandscope._deferred._compiled import Record
 from sandscope._deferred._hot_path import HotPathRecorder
-from sandscope._execution import Execution
+from sandscope._execution import Execution, Site
 from sandscope._internals import SPAN_KEY
 from sandscope._internals._span_buffer import SpanBuffer
 from sandscope._locks import new_lock
@@ -42,6 +43,20 @@ class DeferredExecution(Record, Execution):
     limits: SpanLimits | None = None
 
     # -- Execution
+
+    @classmethod
+    def prepared(cls, site: Site, parent: Context) -> DeferredExecution:
+        """See `Recorder.prepare`."""
+        execution = cls.__new__(cls)
+        execution.site, execution.parent_context, execution.started = site, parent, perf_counter_ns()
+        execution.verdict = execution.details = execution.identity = execution.token = None
+        return execution
+
+    def confirm(self, site: Site) -> None:
+        """See `Execution.confirm`."""
+        self.site = site
+        self.recorder.check_context(self.parent_context)
+        self.recorder.aggregator.starts[site]()
 
     @property
     def context(self) -> Context:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
@@ -43,8 +43,9 @@ class DeferredRecorder(HotPath, Emitter):
         self.identify = pipeline.identities.make
         variable = _internals.context_variable()
         assert variable is not None  # noqa: S101 -- `RecorderSetup` has checked this
+        self._execution_class = recorded_by(self)
         HotPath.__init__(
-            self, recorded_by(self), variable, self.aggregator.starts, pipeline.queue, pipeline.high_water
+            self, self._execution_class, variable, self.aggregator.starts, pipeline.queue, pipeline.high_water
         )
         pipeline.recorders.add(self)
 
@@ -110,6 +111,15 @@ class DeferredRecorder(HotPath, Emitter):
                 self._pending_values.append(measurement)
         for metric, with_attributes, values in series.values():
             self.aggregator.write(metric, with_attributes, values)
+
+    def prepare(self, site: Site) -> Execution | None:
+        """See `Recorder.prepare`."""
+        if self.fallback is not None:
+            return self.fallback.prepare(site)
+        context = get_current()  # not `check_context`, which may start a thread
+        if any(context.get(key) for key in _internals.SUPPRESSION_KEYS):
+            return None
+        return self._execution_class.prepared(site, context)
 
     def begin_at(self, site: Site, start_time: int) -> Execution | None:
         """See `Recorder.begin_at`."""

@@ -49,6 +49,9 @@ class HotPathRecorder(Logs, Protocol):
     def take(self, execution: Any) -> None:
         """Queue an ended record."""
 
+    def check_context(self, context: Context) -> Begin | None:
+        """See `HotPath.check_context`."""
+
     def identify(self, execution: Any) -> SpanContext:
         """Return a new span context for a record."""
 

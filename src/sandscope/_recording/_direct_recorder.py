@@ -82,16 +82,29 @@ class DirectExecution(Execution):
         """See `Execution.end_time`."""
         return self._end_time
 
-    def start(self) -> None:
-        """Start the span, and make it the current span if the site requires it."""
+    def prepare(self) -> None:
+        """Start the span."""
         if self.site.traced:
             self.span = self.recorder.start_execution_span(self)
             self.inside = trace.set_span_in_context(self.span, self.inside)
             self.inside = context.set_value(EXECUTION_KEY, self, self.inside)
+
+    def start(self) -> None:
+        """Count the execution, and make its span the current span if the site requires it."""
         self.recorder.count_active(self, 1)
         self._started = True
         if self.site.current:
             self._token = context.attach(self.inside)
+
+    def confirm(self, site: Site) -> None:
+        """See `Execution.confirm`."""
+        self.site = site
+        try:
+            self.span.update_name(site.name)
+            self.span.set_attributes(_mapping.start_attributes(site))
+            self.start()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("recorder.begin", error)
 
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
         """See `Execution.finish`."""
@@ -135,11 +148,24 @@ class DirectRecorder(Emitter):
 
     def begin_at(self, site: Site, start_time: int | None) -> Execution | None:
         """See `Recorder.begin_at`."""
+        execution = self._prepare(site, start_time)
+        if execution is not None:
+            try:
+                execution.start()
+            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+                _guard.report("recorder.begin", error)
+        return execution
+
+    def prepare(self, site: Site) -> Execution | None:
+        """See `Recorder.prepare`."""
+        return self._prepare(site, None)
+
+    def _prepare(self, site: Site, start_time: int | None) -> DirectExecution | None:
         if not is_instrumentation_enabled():
             return None
         execution = DirectExecution(self, site, start_time)
         try:
-            execution.start()
+            execution.prepare()
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("recorder.begin", error)
         return execution

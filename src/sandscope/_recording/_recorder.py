@@ -29,6 +29,16 @@ class Recorder(Logs, Protocol):
             The execution, or None if instrumentation is suppressed.
         """
 
+    def prepare(self, site: Site) -> Execution | None:
+        """Prepare an execution that may not take place: `Execution.confirm` begins it. Otherwise, nothing is recorded.
+
+        Args:
+            site: what is known of it now; not `current`.
+
+        Returns:
+            An execution with a context, which starts now if it is confirmed; None if instrumentation is suppressed.
+        """
+
     def begin_at(self, site: Site, start_time: int) -> Execution | None:
         """Begin an execution that has started earlier: one that is worth recording only because it failed.
 

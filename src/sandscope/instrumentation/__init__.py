@@ -17,7 +17,8 @@ an instrumentation" in ``docs/``.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
-- `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks.
+- `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks, and
+  `observe_forks` also before and after them in the parent process.
 - `report_error` counts internal errors and logs the first of each component. Telemetry never raises into the program.
 
 For tests, see `sandscope.instrumentation.testing`.
@@ -39,7 +40,7 @@ from sandscope._execution import (
     Value,
     current_execution,
 )
-from sandscope._forking import watch_forks
+from sandscope._forking import observe_forks, watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
@@ -108,6 +109,7 @@ __all__ = [
     "limit_attributes",
     "new_lock",
     "note_execution",
+    "observe_forks",
     "python_path_of_child",
     "record_call",
     "report_error",

@@ -18,6 +18,7 @@ import atexit
 import inspect
 import logging
 import sys
+from collections.abc import Callable
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
     from sandscope_instrumentation_subprocess._cold_start import ColdStarts
+    from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
     from sandscope_instrumentation_subprocess._registry import Registry
 
 __all__ = ["SubprocessInstrumentor"]
@@ -40,16 +42,19 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
     """Records an execution for each child that ``subprocess.Popen`` starts."""
 
     runtime = "subprocess"
-    submodules = ("gevent.subprocess", "eventlet.green.subprocess")
+    submodules = ("gevent.subprocess", "eventlet.green.subprocess", "uvloop")
     scope = Scope(__name__, __version__)
 
     _registry: Registry | None = None
     _cold_starts: ColdStarts | None = None
+    _environment: ChildEnvironment
+    _patch_asyncio: Callable[[], None]
     _settings = SubprocessSettings()
 
     def _instrument(self, **kwargs: Any) -> None:
         self._settings = SubprocessSettings.read(kwargs)
         super()._instrument(**kwargs)
+        __import__(self.runtime)  # the functions of `os` start children without it
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         if sys.platform == "win32":
@@ -62,6 +67,9 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
         from sandscope_instrumentation_subprocess._registry import Registry
 
+        if module.__name__ == "uvloop":
+            self._patch_uvloop(module, patches, recorder)
+            return
         popen = module.Popen
         if module.__name__ != self.runtime:
             if popen is not sys.modules[self.runtime].Popen:
@@ -76,7 +84,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         atexit.register(registry.close, at_exit=True)
         # From 3.13 on, Popen may choose `posix_spawn` instead; the context is then in `env`.
         forks = hasattr(module, "_fork_exec") and not hasattr(os, "POSIX_SPAWN_CLOSEFROM")
-        environment = ChildEnvironment(patches_fork_exec=forks)
+        environment = self._environment = ChildEnvironment(patches_fork_exec=forks)
         waiting = {module.run.__code__, module.call.__code__}
         poll_waitpid = _reaping.waitpid(registry, on_watcher_thread=True)
 
@@ -84,7 +92,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         if environment.patches_fork_exec:
             patches.replace(module, "_fork_exec", environment.fork_exec)
         output = self._captured_output(waiting)
-        patch_asyncio = _asyncio_waits.patch_when_imported(patches, registry, output)
+        patch_asyncio = self._patch_asyncio = _asyncio_waits.patch_when_imported(patches, registry, output)
         cold_starts = self._cold_starts = ColdStarts(recorder)
         execute_child = _patch.execute_child(
             recorder,
@@ -106,6 +114,45 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
             rebind = _reaping.rebind_default(os.waitpid, poll_waitpid(os.waitpid))
             patches.replace(popen, "_internal_poll", rebind)
         self._patch_builtins(patches, registry)
+        self._patch_starts(patches, recorder, registry, cold_starts, getattr(popen, "_posix_spawn", None))
+
+    def _patch_starts(
+        self,
+        patches: Patches,
+        recorder: Recorder,
+        registry: Registry,
+        cold_starts: ColdStarts,
+        recorded: Any,
+    ) -> None:
+        import os
+
+        from sandscope_instrumentation_subprocess import _fork_exec, _os_system, _posix_spawn
+        from sandscope_instrumentation_subprocess._builtin_functions import replace_builtin
+
+        posix_spawn = _posix_spawn.posix_spawn(
+            recorder, registry, self._environment, cold_starts, getattr(recorded, "__code__", None)
+        )
+        replace_builtin(patches, os, "system", _os_system.system(recorder, registry))
+        replace_builtin(patches, os, "posix_spawn", posix_spawn)
+        replace_builtin(patches, os, "posix_spawnp", posix_spawn)
+        replace_builtin(patches, os, "execv", _fork_exec.execv(registry.forked.forks))
+        replace_builtin(patches, os, "execve", _fork_exec.execve(registry.forked.forks))
+
+    def _patch_uvloop(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
+        from asyncio.subprocess import Process
+
+        from sandscope_instrumentation_subprocess import _uvloop
+
+        registry, cold_starts = self._registry, self._cold_starts
+        if registry is None or cold_starts is None:
+            return  # the standard library's Popen is not patched either
+        self._patch_asyncio()
+        for name in ("subprocess_exec", "subprocess_shell"):
+            shell = name == "subprocess_shell"
+            start = _uvloop.start(recorder, registry, self._environment, cold_starts, shell=shell)
+            patches.replace(module.Loop, name, start)
+        for name, number in _uvloop.SIGNALS.items():
+            patches.replace(Process, name, _uvloop.send(registry, number))
 
     def _captured_output(self, waiting: set[CodeType]) -> CapturedOutput | None:
         if self._settings.output == "off":
@@ -122,7 +169,11 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         from sandscope_instrumentation_subprocess import _reaping, _sent_signals, _wait_functions
         from sandscope_instrumentation_subprocess._builtin_functions import replace_builtin
 
+        plain = os.waitpid
         replace_builtin(patches, os, "waitpid", _reaping.waitpid(registry))
+        pty = sys.modules.get("pty")
+        if getattr(pty, "waitpid", None) is plain:  # imported by name
+            patches.replace(pty, "waitpid", lambda _: os.waitpid)
         replace_builtin(patches, os, "wait", _wait_functions.wait(registry))
         replace_builtin(patches, os, "wait3", _wait_functions.wait3(registry))
         replace_builtin(patches, os, "wait4", _wait_functions.wait4(registry))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -11,6 +12,8 @@ from typing import Any
 
 from sandscope.instrumentation import Patches
 
+_FIRST_CALL = "FirstCall"
+"""The class of what stands in for a function until the program first starts a child."""
 _COPIED = (*functools.WRAPPER_ASSIGNMENTS, "__text_signature__", "__self__")
 
 
@@ -25,15 +28,20 @@ class BuiltinFunction:
 
         Args:
             original: the built-in function.
-            function: is called instead, with positional arguments, unless the arguments are wrong.
+            function: is called instead, unless the arguments are wrong. It gets keyword arguments only if it takes
+                any: the parameters before them are positional-only then.
         """
         functools.update_wrapper(self, original, [name for name in _COPIED if hasattr(original, name)])
         self._original = original
         self._function = function
         self._usual_count = function.__code__.co_argcount
+        self._takes_keywords = bool(function.__code__.co_flags & inspect.CO_VARKEYWORDS)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
+        if self._takes_keywords:
+            called = self._function if len(args) == self._usual_count else self._original
+            return called(*args, **kwargs)
         if kwargs or len(args) != self._usual_count:
             try:
                 positional = inspect.signature(self._original).bind(*args, **kwargs).args
@@ -62,12 +70,15 @@ def replace_builtin(
         name: of the function.
         make: receives the original and returns what is called instead.
     """
-    original = getattr(module, name, None)
-    if original is None:
+    found = getattr(module, name, None)
+    if found is None:
         return
+    original = found.__wrapped__ if type(found).__name__ == _FIRST_CALL else found
     replacement = BuiltinFunction(original, make(original))
     patches.replace(module, name, lambda _: replacement)
     home = sys.modules.get(original.__module__)
     # Pickling refers to this module, such as `posix` for a function of `os`.
-    if inspect.isbuiltin(original) and getattr(home, name, None) is original:
+    if inspect.isbuiltin(original) and getattr(home, name, None) is found:
         patches.replace(home, name, lambda _: replacement)
+    if original in os.supports_fd:
+        os.supports_fd.add(replacement)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -14,7 +13,7 @@ from sandscope.instrumentation import Execution, Recorder, Site, note_execution,
 from sandscope_instrumentation_subprocess._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
-from sandscope_instrumentation_subprocess._sites import UNKNOWN, site_of
+from sandscope_instrumentation_subprocess._sites import UNKNOWN, message_of, site_of
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
@@ -77,7 +76,7 @@ def execute_child(
             try:
                 original(self, *_with_context(given, environment, execution, added))
             except BaseException as error:
-                execution.fail(error, message=_message(error))
+                execution.fail(error, message=message_of(error))
                 raise
             finally:
                 environment.clear_next()
@@ -109,7 +108,7 @@ def get_handles(recorder: Recorder) -> Callable[[Callable[..., Any]], Callable[.
             except OSError as error:
                 execution = recorder.begin(UNKNOWN)
                 if execution is not None:
-                    execution.fail(error, message=_message(error))
+                    execution.fail(error, message=message_of(error))
                 raise
 
         return _get_handles
@@ -186,10 +185,3 @@ def _with_context(
     changed = list(given)
     changed[_ENV], changed[_PREEXEC_FN] = env, preexec_fn
     return changed
-
-
-def _message(error: BaseException) -> str:
-    """Return a message without the error's own text, which may contain arguments, paths and other objects."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return f"[Errno {error.errno}] {os.strerror(error.errno)}"
-    return type(error).__qualname__

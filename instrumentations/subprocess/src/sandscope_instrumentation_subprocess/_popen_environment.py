@@ -50,7 +50,7 @@ class ChildEnvironment:
 
     def set_next(self, parent: Context, added: Mapping[str, str]) -> None:
         """Have this thread's next `_fork_exec` add a context and other variables to the inherited environment."""
-        self._next.carrier = _carrier(parent) | dict(added)
+        self._next.carrier = carrier_of(parent) | dict(added)
 
     def clear_next(self) -> None:
         """Undo `set_next`."""
@@ -82,25 +82,40 @@ class ChildEnvironment:
             parent: the context that the child continues.
             added: other variables for the child.
         """
-        carrier = _carrier(parent) | dict(added)
+        carrier = carrier_of(parent) | dict(added)
         if env is None:
             if preexec_fn is not None:
                 # With an explicit environment, variables that preexec_fn sets by putenv would be lost.
-                if _set_by_user(c_environment(), carrier):
-                    carrier = {}
-                path = os.environ.get(_PATH)
-                own = carrier if path is None else {**carrier, _PATH: python_path_of_child(path)}
-                return None, _with_variables(own, preexec_fn) if own else preexec_fn
+                changes = changes_to_inherit(carrier, c_environment())
+                return None, _with_variables(changes, preexec_fn) if changes else preexec_fn
             entries = (entry.partition(b"=") for entry in _inherited(carrier))
             return {name: value for name, equals, value in entries if equals}, None
-        return _merge(env, carrier), preexec_fn
+        return merge(env, carrier), preexec_fn
 
 
-def _carrier(parent: Context) -> dict[str, str]:
+def carrier_of(parent: Context) -> dict[str, str]:
+    """Return the environment variables that a child gets which continues a trace."""
     carrier: dict[str, str] = {}
     if children_continue_trace():
         inject_environment(carrier, parent)
     return carrier
+
+
+def changes_to_inherit(carrier: Mapping[str, str], inherited: Iterable[bytes]) -> dict[str, str | None]:
+    """Return the variables that a process has to set, or to remove, so that a program which it executes inherits them.
+
+    Args:
+        carrier: the context that the program continues.
+        inherited: the variables that the process has, as ``NAME=VALUE``.
+    """
+    entries = list(inherited)
+    changes: dict[str, str | None] = {}
+    if carrier and not _set_by_user(entries, carrier):
+        changes = {_TRACESTATE: None, **carrier}
+    for entry in entries:
+        if entry.startswith(_PATH_ENTRY):
+            changes[_PATH] = _python_path(entry[len(_PATH_ENTRY) :])
+    return changes
 
 
 def _inherited(carrier: Mapping[str, str]) -> list[bytes]:
@@ -119,7 +134,13 @@ def _inherited(carrier: Mapping[str, str]) -> list[bytes]:
     return entries
 
 
-def _merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, Any]:
+def merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, Any]:
+    """Return the variables for a child, unless they are not valid.
+
+    Args:
+        env: as given by the program; it is not modified.
+        carrier: the context that the child continues.
+    """
     try:
         variables = dict(env.items())
         names = {os.fsencode(name): name for name in variables}
@@ -154,12 +175,19 @@ def _python_path(value: str | bytes) -> str:
     return python_path_of_child(os.fsdecode(value))
 
 
-def _with_variables(variables: Mapping[str, str], preexec_fn: Callable[[], Any]) -> Callable[[], Any]:
+def set_variables(variables: Mapping[str, str | None]) -> None:
+    """Set variables of this process for C code and the programs that it executes; None removes one."""
+    for name, value in variables.items():
+        if value is None:
+            unsetenv(name)
+        else:
+            putenv(name, value)
+
+
+def _with_variables(variables: Mapping[str, str | None], preexec_fn: Callable[[], Any]) -> Callable[[], Any]:
     def preexec() -> Any:
         with suppress(Exception):
-            unsetenv(_TRACESTATE)
-            for name, value in variables.items():
-                putenv(name, value)
+            set_variables(variables)
         return preexec_fn()
 
     return preexec

@@ -36,11 +36,18 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
 
     def make(original: _Waitpid) -> _Waitpid:
         def waitpid(pid: int, options: int) -> tuple[int, int]:
+            if not on_watcher_thread:
+                registry.forked.find_executed()
             child = registry.get(pid)
+            if child is None and on_watcher_thread:
+                reaped, status = original(pid, options)
+                if reaped:
+                    registry.cleanups.on_late_reap(reaped)
+                return reaped, status
             if child is None:
                 looked = look(registry, pid, options)
                 reaped, status = original(pid, options)
-                end(registry, reaped, status, looked=looked, on_watcher_thread=on_watcher_thread)
+                end(registry, reaped, status, looked=looked)
                 return reaped, status
             zombie, exited = NOT_INSPECTED, None
             if CAN_INSPECT_ZOMBIES and options in (0, os.WNOHANG):

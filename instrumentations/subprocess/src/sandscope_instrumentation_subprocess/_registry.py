@@ -37,11 +37,15 @@ from sandscope_instrumentation_subprocess._evidence import (
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
+from sandscope_instrumentation_subprocess._forked_children import ForkedChildren
 from sandscope_instrumentation_subprocess._sites import STILL_RUNNING
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._samples import Samples
     from sandscope_instrumentation_subprocess._settings import SubprocessSettings
+
+_NO_PID = -1
+"""Of a child whose process id is not known."""
 
 
 class Registry:
@@ -49,12 +53,16 @@ class Registry:
 
     Attributes:
         cleanups: records what is left of children.
+        forked: children that are not registered unless they execute a program.
     """
 
     def __init__(self, recorder: Recorder, settings: SubprocessSettings) -> None:
         self._recorder = recorder
         self._settings = settings
         self.cleanups = Cleanups(recorder, self._later, self.children)
+        self.forked = ForkedChildren(
+            recorder, partial(self.add, prepared=True), lambda: self._watcher is not None
+        )
         self._children: dict[int, Child] = {}
         self._watcher: ExitWatcher | None = None
         self._watcher_lock = new_lock()
@@ -67,6 +75,10 @@ class Registry:
     def children(self) -> list[Child]:
         """Return all registered children."""
         return list(self._children.values())
+
+    def is_empty(self) -> bool:
+        """Return whether this process has no child that is registered or may still be."""
+        return not self._children and not self.forked.pending
 
     def add(
         self,
@@ -134,6 +146,29 @@ class Registry:
         else:
             end_execution(child, exit_status, zombie, used, self._recorder)
 
+    def end_unregistered(self, execution: Execution, exit_status: ExitStatus) -> None:
+        """End the execution of a child that was never registered, because C code has waited for it.
+
+        Args:
+            execution: begun before the child was spawned.
+            exit_status: how the child ended.
+        """
+        child = Child(_NO_PID, execution, Observations(_NO_PID))
+        end_execution(child, exit_status, NOT_INSPECTED, NOT_MEASURED, self._recorder)
+
+    def on_reaped_in_c(self, pid: int, execution: Execution, exit_status: ExitStatus) -> None:
+        """End the execution of a child that C code has reaped.
+
+        Args:
+            pid: of the child.
+            execution: of the child; its process id may already be that of another one.
+            exit_status: how it ended.
+        """
+        child = self.get(pid)
+        if child is not None and child.execution is execution:
+            child.mark_exited()
+            self.on_reaped(child, exit_status, None)
+
     def on_status_lost(self, child: Child) -> None:
         """End the execution of a child whose exit status was collected by other code."""
         status = child.lost_status
@@ -181,6 +216,7 @@ class Registry:
         Args:
             at_exit: the program ends.
         """
+        self.forked.close()
         for child in self.children():
             self.end_if_exited(child, STILL_RUNNING)
         self.cleanups.close(at_exit=at_exit)
@@ -194,6 +230,7 @@ class Registry:
         self._children.clear()
         self.cleanups.after_fork_in_child()
         _observed_wait.after_fork_in_child()
+        self.forked.after_fork_in_child()
         if watcher is not None:
             watcher.abandon()
 

@@ -18,11 +18,11 @@ def kill(registry: Registry, *, group: bool = False) -> Callable[[_Kill], _Kill]
 
     def make(original: _Kill) -> _Kill:
         def kill(pid: int, signal: int) -> None:
-            noted = _note(signal, _recipients(registry, pid, group)) if signal else []
+            noted = note(signal, _recipients(registry, pid, group)) if signal else []
             try:
                 original(pid, signal)
             except BaseException:
-                _forget(signal, noted)
+                forget(signal, noted)
                 raise
 
         return kill
@@ -35,12 +35,12 @@ def pidfd_send_signal(registry: Registry) -> Callable[[Callable[..., None]], Cal
 
     def make(original: Callable[..., None]) -> Callable[..., None]:
         def pidfd_send_signal(pidfd: int, signal: int, *others: Any) -> None:
-            child = registry.get(_process_of(pidfd)) if signal and registry.children() else None
-            noted = [] if child is None else _note(signal, [child])
+            child = None if not signal or registry.is_empty() else _child_of(registry, pidfd)
+            noted = [] if child is None else note(signal, [child])
             try:
                 original(pidfd, signal, *others)
             except BaseException:
-                _forget(signal, noted)
+                forget(signal, noted)
                 raise
 
         return pidfd_send_signal
@@ -48,7 +48,7 @@ def pidfd_send_signal(registry: Registry) -> Callable[[Callable[..., None]], Cal
     return make
 
 
-def _note(signal: Any, recipients: list[Child]) -> list[Child]:
+def note(signal: Any, recipients: list[Child]) -> list[Child]:
     """Note a signal before it is sent: afterwards, the child may have been reaped already, on another thread."""
     if not recipients or not isinstance(signal, int):
         return []
@@ -56,12 +56,14 @@ def _note(signal: Any, recipients: list[Child]) -> list[Child]:
     return [child for child in new if _runs(child) and child.note_signal(signal)]
 
 
-def _forget(signal: Any, noted: list[Child]) -> None:
+def forget(signal: Any, noted: list[Child]) -> None:
+    """Undo `note`: the signal could not be sent."""
     for child in noted:
         child.sent_signals.pop(signal, None)
 
 
 def _recipients(registry: Registry, pid: Any, group: bool) -> list[Child]:
+    registry.forked.find_executed()
     children = registry.children()
     if not children or not isinstance(pid, int):
         return []
@@ -86,6 +88,11 @@ def _group_id(child: Child) -> int | None:
         return os.getpgid(child.pid)
     except OSError:
         return None
+
+
+def _child_of(registry: Registry, pidfd: Any) -> Child | None:
+    registry.forked.find_executed()
+    return registry.get(_process_of(pidfd))
 
 
 def _process_of(pidfd: Any) -> int | None:

@@ -32,11 +32,24 @@ def site_of(args: Any, executable: Any, *, shell: bool) -> Site:
     """
     if executable is None:
         if shell:
-            return _site(_SHELL_NAME, True)
+            return SHELL_SITE
         executable = args[0] if isinstance(args, (list, tuple)) and args else args
     if not isinstance(executable, (str, bytes, os.PathLike)):
         return _site(None, shell)
     return _site_of_path(os.fspath(executable), shell)
+
+
+def executable_name(executable: Any) -> str:
+    """Return the file name of a program; empty if it is not known."""
+    name = site_of(None, executable, shell=False).attributes.get(PROCESS_EXECUTABLE_NAME)
+    return name if isinstance(name, str) else ""
+
+
+def message_of(error: BaseException) -> str:
+    """Return a message without the error's own text, which may contain arguments, paths and other objects."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"[Errno {error.errno}] {os.strerror(error.errno)}"
+    return type(error).__qualname__
 
 
 def _verdict_of_error(_error: BaseException) -> Verdict:
@@ -63,6 +76,7 @@ def _of_language(language: str | None) -> Mapping[str, str]:
 
 
 UNKNOWN = _new(_UNKNOWN_NAME, {})
+"""The site of a child of which nothing is known."""
 
 
 # Two caches: many paths may end in the same name, and recorders keep data for each site object.
@@ -81,3 +95,6 @@ def _site(name: str | None, shell: bool) -> Site:
     if name:
         attributes[PROCESS_EXECUTABLE_NAME] = name
     return _new(name or _UNKNOWN_NAME, attributes, language_of(name or ""))
+
+
+SHELL_SITE = _site(_SHELL_NAME, True)

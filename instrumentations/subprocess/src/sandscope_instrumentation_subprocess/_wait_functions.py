@@ -97,7 +97,7 @@ def look(registry: Registry, pid: Any, options: Any) -> Look:
         pid: as given to ``waitpid``.
         options: as given to ``waitpid``; does nothing unless they are 0 or ``os.WNOHANG``.
     """
-    if not registry.children() or not isinstance(pid, int):
+    if registry.is_empty() or not isinstance(pid, int):
         return _NOTHING
     if pid == -1:
         return _look(registry, os.P_ALL, 0, options)
@@ -113,9 +113,8 @@ def end(
     usage: resource.struct_rusage | None = None,
     *,
     looked: Look,
-    on_watcher_thread: bool = False,
 ) -> None:
-    """End the execution of the child that the program has reaped, if it is registered.
+    """End the execution of the child that the program has reaped, if it has one.
 
     Args:
         registry: of the children.
@@ -123,21 +122,19 @@ def end(
         status: that it has returned.
         usage: that it has returned.
         looked: returned by `look` before.
-        on_watcher_thread: see `Registry.on_reaped`.
     """
-    if pid and registry.get(pid) is not None:
-        _end(registry, pid, decode_status(status), usage, looked, on_watcher_thread=on_watcher_thread)
-    elif pid:
-        registry.cleanups.on_late_reap(pid)
+    if pid:
+        _end(registry, pid, decode_status(status), usage, looked)
 
 
 def _look(registry: Registry, kind: int, number: int, options: Any) -> Look:
-    if not CAN_INSPECT_ZOMBIES or options not in (0, os.WNOHANG) or not registry.children():
+    if not CAN_INSPECT_ZOMBIES or options not in (0, os.WNOHANG) or registry.is_empty():
         return _NOTHING
     try:
         exited = find_exited(kind, number, options)
     except (OSError, TypeError):
         return _NOTHING  # the program gets this error next
+    registry.forked.find_executed()
     child = None if exited is None else registry.get(exited[0])
     if exited is None or child is None:
         return _NOTHING
@@ -152,13 +149,15 @@ def _end(
     exit_status: ExitStatus | None,
     usage: resource.struct_rusage | None,
     looked: Look,
-    *,
-    on_watcher_thread: bool = False,
 ) -> None:
+    if exit_status is None:
+        return
+    registry.forked.find_executed()  # where it could not be looked at before
     child = registry.get(pid)
     if child is None:
         registry.cleanups.on_late_reap(pid)
-    elif exit_status is not None:
-        # Another thread may have reaped the child that was looked at.
-        zombie = looked[1] if looked[0] == pid else NOT_INSPECTED
-        registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)
+        registry.forked.on_reaped(pid)
+        return
+    # Another thread may have reaped the child that was looked at.
+    zombie = looked[1] if looked[0] == pid else NOT_INSPECTED
+    registry.on_reaped(child, exit_status, usage, zombie)

@@ -1,0 +1,71 @@
+"""The wrapper around ``os.posix_spawn`` and ``os.posix_spawnp``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any
+
+from sandscope.instrumentation import Execution, Recorder, report_error
+from sandscope_instrumentation_subprocess._cold_start import ColdStarts
+from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
+from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._sites import message_of, site_of
+
+_INHERITS = sys.version_info >= (3, 13)
+"""Whether ``env`` may be None."""
+_CALLER_DEPTH = 2  # frames above the wrapper: the object that looks like the built-in function, its caller
+
+
+def posix_spawn(
+    recorder: Recorder,
+    registry: Registry,
+    environment: ChildEnvironment,
+    cold_starts: ColdStarts,
+    recorded: CodeType | None,
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make an ``os.posix_spawn`` that begins an execution and passes its context to the child.
+
+    Args:
+        recorder: begins executions.
+        registry: of the children.
+        environment: adds the context.
+        cold_starts: records how long children take to start.
+        recorded: the code of a function that calls this one for a child that is already recorded.
+    """
+
+    def make(original: Callable[..., int]) -> Callable[..., int]:
+        def posix_spawn(path: Any, argv: Any, env: Any, **options: Any) -> int:
+            if sys._getframe(_CALLER_DEPTH).f_code is recorded:
+                return original(path, argv, env, **options)
+            execution = recorder.begin(site_of(argv, path, shell=False))
+            if execution is None:
+                return original(path, argv, env, **options)
+            added = cold_starts.ask(execution)
+            spawned = time.perf_counter_ns()
+            try:
+                pid = original(path, argv, _with_context(env, environment, execution, added), **options)
+            except BaseException as error:
+                execution.fail(error, message=message_of(error))
+                raise
+            cold_starts.on_exec(execution.site, spawned)
+            registry.add(pid, execution)
+            return pid
+
+        return posix_spawn
+
+    return make
+
+
+def _with_context(
+    env: Any, environment: ChildEnvironment, execution: Execution, added: Mapping[str, str]
+) -> Any:
+    if env is None and not _INHERITS:
+        return env  # raises the error that the program expects
+    try:
+        return environment.with_context(env, None, execution.context, added)[0]
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("subprocess.environment", error)
+        return env
