@@ -223,8 +223,9 @@ def test_posix_spawn(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         return original(*args, **options)
 
     original = os.posix_spawn
-    monkeypatch.setattr(os, "posix_spawn", posix_spawn)
-    shown = _shown(close_fds=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_spawn", posix_spawn)
+        shown = _shown(close_fds=False)
     assert len(calls) == 1
     assert shown["TRACEPARENT"] == _traceparent(ended)
 

@@ -1,7 +1,8 @@
-"""Executions of child processes: ``subprocess.Popen`` and everything that uses it.
+"""Executions of child processes, however a program starts them.
 
-``run``, ``call``, ``check_output``, ``os.popen`` and asyncio's subprocesses all start a ``Popen``. Each child is
-one execution, from spawn to exit, with a verdict: how it ended, who ended it and why.
+``subprocess.run`` and everything else that uses ``Popen``, ``os.system``, ``os.posix_spawn``, ``os.spawn*``, ``pty``,
+``os.fork`` with ``os.exec*``, and uvloop. Each child is one execution, from spawn to exit, with a verdict: how it
+ended, who ended it and why.
 
     from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 
@@ -39,7 +40,7 @@ _logger = logging.getLogger("sandscope")
 
 
 class SubprocessInstrumentor(RuntimeInstrumentor):
-    """Records an execution for each child that ``subprocess.Popen`` starts."""
+    """Records an execution for each child process."""
 
     runtime = "subprocess"
     submodules = ("gevent.subprocess", "eventlet.green.subprocess", "uvloop")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, report_error
@@ -16,7 +16,8 @@ from sandscope_instrumentation_subprocess._sites import message_of, site_of
 
 _INHERITS = sys.version_info >= (3, 13)
 """Whether ``env`` may be None."""
-_CALLER_DEPTH = 2  # frames above the wrapper: the object that looks like the built-in function, its caller
+_MOST_FRAMES = 8
+"""Between this wrapper and a function of ``Popen``: other libraries may wrap ``os.posix_spawn`` too."""
 
 
 def posix_spawn(
@@ -38,7 +39,7 @@ def posix_spawn(
 
     def make(original: Callable[..., int]) -> Callable[..., int]:
         def posix_spawn(path: Any, argv: Any, env: Any, **options: Any) -> int:
-            if sys._getframe(_CALLER_DEPTH).f_code is recorded:
+            if _is_called_by(recorded):
                 return original(path, argv, env, **options)
             execution = recorder.begin(site_of(argv, path, shell=False))
             if execution is None:
@@ -57,6 +58,17 @@ def posix_spawn(
         return posix_spawn
 
     return make
+
+
+def _is_called_by(code: CodeType | None) -> bool:
+    frame: FrameType | None = sys._getframe(2)
+    for _ in range(_MOST_FRAMES):
+        if frame is None:
+            return False
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _with_context(
