@@ -16,7 +16,7 @@ class Arrived:
     spans: list[dict] = field(default_factory=list)  # the attributes of each
     executions: int = 0  # the value of the metric
     exemplars: int = 0  # those that link to this trace
-    logs: int = 0
+    logs: int = 0  # of executions
 
 
 def from_stores(urls: dict[str, str], trace_id: str) -> Arrived:
@@ -27,7 +27,8 @@ def from_stores(urls: dict[str, str], trace_id: str) -> Arrived:
     arrived.executions = int(sum(sample.value for sample in executions))
     exemplars = prometheus_exemplars(urls["prometheus"], "sandbox_execution_duration_seconds_bucket")
     arrived.exemplars = sum(exemplar.labels.get("trace_id") == trace_id for exemplar in exemplars)
-    arrived.logs = len(loki_records(urls["loki"], f'{{service_name=~".+"}} | trace_id="{trace_id}"'))
+    query = f'{{service_name=~".+"}} | trace_id="{trace_id}" | sandbox_verdict_status!=""'
+    arrived.logs = len(loki_records(urls["loki"], query))
     return arrived
 
 
@@ -52,7 +53,8 @@ def from_files(data: Path, trace_id: str) -> Arrived:
             exemplars = [exemplar for point in points for exemplar in point.get("exemplars", [])]
             arrived.exemplars += sum(exemplar.get("traceId") == trace_id for exemplar in exemplars)
     arrived.executions = sum(counts.values())
-    arrived.logs = sum(record.get("traceId") == trace_id for record in _items(data, "logs", "LogRecords"))
+    records = [record for record in _items(data, "logs", "LogRecords") if record.get("traceId") == trace_id]
+    arrived.logs = sum(record.get("eventName") == "sandbox.execution" for record in records)
     return arrived
 
 
