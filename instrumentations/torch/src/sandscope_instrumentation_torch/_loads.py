@@ -12,7 +12,7 @@ from typing import Any
 import wrapt
 
 from sandscope.instrumentation import Execution, Recorder, Site, Value, report_error
-from sandscope_instrumentation_torch._dynamo import skip_frames
+from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._load_attributes import file_attributes, source_of, weights_only
 from sandscope_instrumentation_torch._messages import message_without_folders
 from sandscope_instrumentation_torch._model_file import read_content
@@ -47,6 +47,7 @@ class Loads:
     def __init__(self, recorder: Recorder, *, sha256: bool) -> None:
         self._recorder, self._sha256 = recorder, sha256
         self._thread = _Thread()
+        self._uncompiled: Callable[..., Any] = _call
 
     def wrapper_of(self, api: str) -> Callable[[_Function], _Function]:
         """Return what wraps a function that loads.
@@ -59,7 +60,9 @@ class Loads:
         )
 
         torch = sys.modules.get("torch")
-        is_compiling: Callable[[], bool] = bool if torch is None else torch.compiler.is_compiling
+        is_compiling: Callable[[], bool] = bool
+        if torch is not None:
+            is_compiling, self._uncompiled = torch.compiler.is_compiling, uncompiled(torch)
 
         def make(original: _Function) -> _Function:
             @functools.wraps(original)
@@ -91,21 +94,21 @@ class Loads:
     def _record(self, site: Site, original: _Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         thread = self._thread
         if thread.execution is not None:
-            self._examine(thread.execution, site, args, kwargs)
+            self._uncompiled(self._examine, thread.execution, site, args, kwargs)
             return original(*args, **kwargs)
-        execution = self._recorder.begin(site)
+        execution: Execution | None = self._uncompiled(self._recorder.begin, site)
         if execution is None:
             return original(*args, **kwargs)
         thread.execution, thread.files, thread.size, thread.risk = execution, 0, 0, None
         try:
-            self._examine(execution, site, args, kwargs)
+            self._uncompiled(self._examine, execution, site, args, kwargs)
             result = original(*args, **kwargs)
         except BaseException as error:
-            self._fail(execution, error, source_of(site, args, kwargs))
+            self._uncompiled(self._fail, execution, error, site, args, kwargs)
             raise
         finally:
             thread.execution = None
-        self._finish(execution, site, result)
+        self._uncompiled(self._finish, execution, site, result)
         return result
 
     def _examine(
@@ -145,8 +148,16 @@ class Loads:
         elif only_weights:
             thread.risk = risk
 
-    def _fail(self, execution: Execution, error: BaseException, source: Any) -> None:
+    def _fail(
+        self,
+        execution: Execution,
+        error: BaseException,
+        site: Site,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         try:
+            source = source_of(site, args, kwargs)
             risk, verdict, paths = self._thread.risk, None, []
             if risk is not None and isinstance(error, pickle.UnpicklingError) and is_refusal(error):
                 verdict = UNSAFE_PICKLE
@@ -167,6 +178,10 @@ class Loads:
             model = result[0] if isinstance(result, tuple) else result
             execution.set_attributes({"torch.module": type(model).__name__})
         execution.finish()
+
+
+def _call(function: _Function, *args: Any) -> Any:
+    return function(*args)
 
 
 def _skip(function: Any) -> None:
