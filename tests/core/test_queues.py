@@ -28,7 +28,7 @@ def recorded(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(_queue, "_names", set())
     _executors._thread_pools.clear()
     yield telemetry
-    assert Contract().violations(telemetry) == []
+    assert Contract.whole().violations(telemetry) == []
     _executors._thread_pools.clear()
     assert not _queue._queues
     assert not _worker._workers

@@ -19,7 +19,6 @@ SHELL = (
     Submission("exit 3", "exit 3", RE),
     Submission("a program that is missing", "no-such-program || exit 3", RE),
     Submission("no such program", "no-such-program", NOT_STARTED),
-    Submission("no such program", "no-such-program", NOT_STARTED),
     Submission("its last program faults", "sh -c 'kill -SEGV $$'", FAULT),
     Submission("its last program is killed", "sh -c 'kill -KILL $$'", UNKNOWN),
     Submission("kills itself", "kill -KILL $$", UNKNOWN),

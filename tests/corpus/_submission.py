@@ -14,7 +14,6 @@ WALL = ("TLE", "host", "tle_wall_judge")
 NOT_STARTED = ("IE", "host", "ie_supervisor_failure")
 MEMORY = ("MLE", "kernel", "mle_limit_breach")
 OUTPUT = ("FSE", "kernel", "fse_limit_exceeded")
-NOT_STARTED = ("IE", "host", "ie_supervisor_failure")
 SECCOMP = ("SV", "kernel", "sv_seccomp")
 
 MIB = 1 << 20
