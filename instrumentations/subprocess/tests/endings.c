@@ -43,8 +43,8 @@ int main(int count, char **arguments) {
         if (pipe(ends) == 0) close(ends[0]);
         return write(ends[1], "x", 1) == 1;
     }
-    if (!strcmp(ending, "memory, abort")) { limit(RLIMIT_AS, size, size); fill(); abort(); }
-    if (!strcmp(ending, "memory, exit")) { limit(RLIMIT_AS, size, size); fill(); return 1; }
+    if (!strcmp(ending, "memory, abort")) { limit(RLIMIT_AS, size, size); fill(); usleep(1200000); abort(); }
+    if (!strcmp(ending, "memory, exit")) { limit(RLIMIT_AS, size, size); fill(); usleep(1200000); return 1; }
     if (!strcmp(ending, "memory of others")) { fill(); return 1; }
     if (!strcmp(ending, "data")) { limit(RLIMIT_DATA, size, size); fill(); usleep(1200000); return 1; }
     if (!strcmp(ending, "cpu")) { limit(RLIMIT_CPU, 1, 5); spin(); }
