@@ -180,9 +180,10 @@ def test_an_exception_is_raised_unchanged(ended: Any, monkeypatch: pytest.Monkey
     error = ProgramError()
     monkeypatch.setattr(subprocess, "_USE_POSIX_SPAWN", True)
     # Until the end of the block, before the function's wrapper is removed.
-    with monkeypatch.context() as patch, pytest.raises(ProgramError) as caught:
+    with monkeypatch.context() as patch:
         patch.setattr(os, "posix_spawn", lambda *_args, **_options: broken())
-        subprocess.Popen(["/bin/true"], close_fds=False)
+        with pytest.raises(ProgramError) as caught:
+            subprocess.Popen(["/bin/true"], close_fds=False)
     assert caught.value is error
     assert caught.value.__context__ is None
     assert ended.verdict()[2] == "ie_supervisor_failure"
