@@ -31,8 +31,8 @@ from opentelemetry.sdk.metrics.view import DropAggregation, View
 reader = InMemoryMetricReader()
 views = [
     View(instrument_name="sandbox.executions", attribute_keys={"sandbox.runtime"}),
-    View(instrument_name="sandbox.execution.active", aggregation=DropAggregation()),
-    View(instrument_name="wasm.*", aggregation=DropAggregation()),
+    View(instrument_name="sandbox.execution.duration"),
+    View(instrument_name="*", aggregation=DropAggregation()),
 ]
 class ProxyMeterProvider(MeterProvider):
     __hash__ = None  # both, as logfire's
