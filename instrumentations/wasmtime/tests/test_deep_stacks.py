@@ -91,12 +91,14 @@ def test_a_program_reaches_nearly_as_many_levels_as_without_instrumentation(stac
 
 @pytest.mark.skipif(_compiled.python_reason != "", reason="there is no compiled code here")
 @pytest.mark.parametrize(
-    ("setting", "most"), [("HOST_SPANS=true", 0.08), ("PROBE=true", 0.08), ("SPANS=outer", 0.1)]
+    ("setting", "most"), [("HOST_SPANS=true", 0.05), ("PROBE=true", 0.05), ("SPANS=outer", 0.1)]
 )
 def test_settings_take_little_of_the_stack(setting: str, most: float) -> None:
     name, value = setting.split("=")
     levels = _levels("instrumented", **{f"SANDSCOPE_WASMTIME_{name}": value})
-    assert 1 - levels / _levels("plain") <= most
+    plain = _levels("plain")
+    # Of 80 levels, as with Python 3.10 and wasmtime 40, five are lost.
+    assert 1 - levels / plain <= (most if plain > 90 else max(most, 0.0625))
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)
