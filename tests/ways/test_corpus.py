@@ -1,37 +1,25 @@
-"""A judge's verdicts on a corpus of submissions: by ``Popen`` in this process, and a sample by ``sandscope exec``."""
+"""Verdicts on a corpus of submissions: by a judge that calls ``Popen``, and of a sample by ``sandscope exec``."""
 
 from __future__ import annotations
 
 import json
-import os
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-from opentelemetry import context, trace
-from opentelemetry.trace import SpanContext, TraceFlags
 
 from corpus import SUBMISSIONS
-from corpus._c import C
-from corpus._python import PYTHON
+from corpus._programs import command, write_programs
 from corpus._submission import Submission
-from harness import BIN, PATIENCE, Telemetry, clean_environment, lacking, wait_until
-from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+from harness import BIN, PATIENCE, clean_environment, lacking
 
 PARALLEL = 8
-NOBODY = 65534
-GRACE = 0.5
-"""Seconds from SIGTERM to SIGKILL."""
-C_FUNCTIONS = Path(__file__).parents[1] / "corpus" / "functions.c"
+TESTS = Path(__file__).parents[1]
 SAMPLE = (
     "returns 0",
     "returns 2",
@@ -58,127 +46,23 @@ def folder() -> Iterator[Path]:
         lacking("there is no C compiler: install gcc or clang")
     folder = Path(tempfile.mkdtemp(prefix="sandscope-corpus-"))
     folder.chmod(0o755)
-    bodies = [
-        f"static int submission_{number}(void) {{ {submission.text} return 99; }}"
-        for number, submission in enumerate(C)
-    ]
-    names = ", ".join(f"submission_{number}" for number in range(len(C)))
-    table = f"static int (*const submissions[])(void) = {{ {names} }};"
-    source = C_FUNCTIONS.read_text().replace("/* SUBMISSIONS */", "\n".join([*bodies, table]))
-    (folder / "submissions.c").write_text(source)
-    command = [compiler, "-O0", "-w", "-o", str(folder / "submissions"), str(folder / "submissions.c")]
-    subprocess.run(command, check=True)
-    for number, submission in enumerate(SUBMISSIONS):
-        if submission not in C:
-            (folder / str(number)).write_text(submission.text)
+    write_programs(folder, compiler)
     yield folder
     shutil.rmtree(folder)
 
 
-def _command(folder: Path, submission: Submission) -> list[str]:
-    if submission in C:
-        return [str(folder / "submissions"), str(C.index(submission))]
-    file = str(folder / str(SUBMISSIONS.index(submission)))
-    return [sys.executable, "-I", "-S", file] if submission in PYTHON else ["/bin/sh", file]
-
-
-def _limit(submission: Submission) -> Callable[[], None]:
-    pairs = [
-        (resource.RLIMIT_CPU, submission.cpu, 1),
-        (resource.RLIMIT_AS, submission.memory, 0),
-        (resource.RLIMIT_FSIZE, submission.output, 0),
-        (resource.RLIMIT_NPROC, submission.processes, 0),
-        (resource.RLIMIT_NOFILE, submission.files, 0),
-        (resource.RLIMIT_CORE, 0, 0),
-    ]
-    chosen = [(which, (soft, soft + more)) for which, soft, more in pairs if soft is not None]
-
-    def limit() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for which, pair in chosen:
-            resource.setrlimit(which, pair)
-
-    return limit
-
-
-def _judge(folder: Path, submission: Submission) -> None:
-    """Run a submission as a judge does, in a trace of its own: process ids are soon used again on a busy machine."""
-    identity = SpanContext(
-        _trace_id(submission), 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)
+def test_each_verdict(folder: Path, default_signals: None) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "corpus._judge", str(folder)],
+        env=clean_environment(PYTHONPATH=str(TESTS)),
+        stdout=subprocess.PIPE,
+        timeout=4 * PATIENCE,
+        check=True,
     )
-    context.attach(trace.set_span_in_context(trace.NonRecordingSpan(identity)))
-    options: dict[str, Any] = {}
-    if submission.processes is not None and os.geteuid() == 0:
-        options = {"user": NOBODY, "group": NOBODY, "extra_groups": []}  # root has no such limit
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        process = subprocess.Popen(
-            _command(folder, submission),
-            cwd=place if submission.processes is None else "/",
-            preexec_fn=_limit(submission),  # noqa: PLW1509 -- as judges do it
-            stdin=subprocess.PIPE if submission.stdin == "open" else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if submission.stdout == "discarded" else subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            **options,
-        )
-        if submission.stdout == "closed" and process.stdout is not None:
-            process.stdout.close()
-        try:
-            process.wait(submission.wall or 2 * PATIENCE)
-        except subprocess.TimeoutExpired:
-            _stop(process, submission)
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
-
-
-def _trace_id(submission: Submission) -> int:
-    return SUBMISSIONS.index(submission) + 1
-
-
-def _stop(process: subprocess.Popen[bytes], submission: Submission) -> None:
-    if submission.stop == "term":
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE if submission.name != "ignores SIGTERM" else GRACE)
-            return
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture(params=["deferred"])
-def recorder_kind(request: pytest.FixtureRequest) -> str:
-    """Return the recorder: the verdicts do not depend on it."""
-    return str(request.param)
-
-
-def test_each_verdict(folder: Path, telemetry: Telemetry, default_signals: None) -> None:
-    instrumentor = SubprocessInstrumentor()
-    instrumentor.instrument(recorder=telemetry.recorder(instrumentor.scope))
-    try:
-        with ThreadPoolExecutor(PARALLEL) as executor:
-            # The long ones first.
-            order = sorted(SUBMISSIONS, key=lambda submission: not (submission.cpu or submission.wall))
-            list(executor.map(lambda each: _judge(folder, each), order))
-        assert wait_until(lambda: len(telemetry.spans()) == len(SUBMISSIONS))
-    finally:
-        instrumentor.uninstrument()
-    names = [f"sandbox.verdict.{name}" for name in ("status", "actor", "cause")]
-    verdicts = {
-        span.context.trace_id: tuple((span.attributes or {}).get(name) for name in names)
-        for span in telemetry.spans()
-        if span.context is not None
-    }
-    wrong = {
-        submission.name: verdicts.get(_trace_id(submission))
-        for submission in SUBMISSIONS
-        if verdicts.get(_trace_id(submission)) != submission.verdict
-    }
-    assert wrong == {}, {name: dict(map(_named, SUBMISSIONS))[name] for name in wrong}
-
-
-def _named(submission: Submission) -> tuple[str, tuple[str, str, str]]:
-    return submission.name, submission.verdict
+    told = {name: tuple(verdict) for name, verdict in json.loads(run.stdout).items()}
+    expected = {submission.name: submission.verdict for submission in SUBMISSIONS}
+    wrong = {name: told.get(name) for name, verdict in expected.items() if told.get(name) != verdict}
+    assert wrong == {}, {name: expected[name] for name in wrong}
 
 
 def test_the_corpus_is_large_and_its_names_are_unique() -> None:
@@ -204,7 +88,7 @@ def _exec(folder: Path, submission: Submission) -> tuple[str, str, str]:
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "verdict.json")
         subprocess.run(
-            [BIN / "sandscope", "exec", *flags, "--json", str(file), "--", *_command(folder, submission)],
+            [BIN / "sandscope", "exec", *flags, "--json", str(file), "--", *command(folder, submission)],
             cwd=place,
             env=clean_environment(OTEL_SDK_DISABLED="true"),
             stdin=subprocess.DEVNULL,

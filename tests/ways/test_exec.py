@@ -194,6 +194,17 @@ def _is_zombie(pid: str) -> bool:
         return True
 
 
+def test_the_memory_of_a_larger_caller_is_not_the_commands(sink: OtlpSink, tmp_path: Path) -> None:
+    file = tmp_path / "verdict.json"
+    caller = (
+        "import subprocess, sys; held = b'x' * (300 << 20); subprocess.run(sys.argv[1:], close_fds=False)"
+    )
+    command = [sys.executable, "-c", "held = b'x' * (150 << 20)"]
+    words = [sys.executable, "-c", caller, *EXEC, "--json", str(file), "--", *command]
+    subprocess.run(words, env=_environment(sink), timeout=2 * PATIENCE, check=True)
+    assert 150 << 20 < json.loads(file.read_text())["peak_memory_bytes"] < 250 << 20
+
+
 def test_the_verdict_as_json(sink: OtlpSink, tmp_path: Path) -> None:
     file = tmp_path / "verdict.json"
     program = "held = b'x' * (150 << 20); raise SystemExit(5)"

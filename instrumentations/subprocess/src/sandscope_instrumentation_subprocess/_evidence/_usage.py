@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
+from functools import lru_cache
 from typing import NamedTuple
+
+from sandscope_instrumentation_subprocess._evidence._proc import read_memory_peaks
 
 _BLOCK = 512
 """Bytes: the unit of ``ru_oublock``."""
@@ -55,6 +59,21 @@ def usage_of(reported: resource.struct_rusage) -> Usage:
 
 def _memory_peak(reported: resource.struct_rusage) -> int | None:
     # The kernel reports the parent's peak for a spawned child until the child's own is higher.
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak = reported.ru_maxrss * 1024
-    return peak if peak > own + _RSS_UNCERTAINTY else None
+    return peak if peak > _own_memory_peak() + _RSS_UNCERTAINTY else None
+
+
+def _own_memory_peak() -> int:
+    # `getrusage` is fast, but this process, too, may have inherited what it reports from a larger parent.
+    reported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if reported > _inherited_peak():
+        return reported
+    return read_memory_peaks(os.getpid()).resident or reported
+
+
+@lru_cache(maxsize=1)
+def _inherited_peak() -> int:
+    """Return the bytes that ``getrusage`` reports of the process before, 0 if they are this process's own."""
+    reported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    own = read_memory_peaks(os.getpid()).resident or reported
+    return reported if reported > own + _RSS_UNCERTAINTY else 0
