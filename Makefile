@@ -59,8 +59,9 @@ collector: setup ## build the sandscope-collector wheel into dist/
 stores: setup ## build Prometheus, Jaeger and Loki into the cache (20 minutes the first time)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sandscope stores build
 
-docs: setup ## generate docs/reference.md and the dashboards of Grafana
+docs: setup ## generate docs/reference.md, docs/documents.md and the dashboards of Grafana
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/documents.py
 	$(BIN)/python collector-config/grafana/dashboards.py
 
 lock: ## update requirements.lock
