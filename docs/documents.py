@@ -11,8 +11,8 @@ import yaml
 FOLDER = Path(__file__).parent
 HEAD = """# What four documents ask for, and what answers
 
-Generated from `documents.yaml` by `make docs`. Tests check that each answer and each test below exists.
-With its overlay, a document's metrics have the document's names.
+Generated from `documents.yaml` by `make docs`. Tests check that each answer and each test below exists, and that
+each metric and each expression answers on a real Prometheus. With its overlay, a document's metrics have its names.
 """
 
 
