@@ -26,8 +26,9 @@ HEALTH = """if True:
 MODELS = """if True:
     import sandscope
     for operation in ("load", "inference", "inference", "training"):
-        with sandscope.execution("torch", operation):
-            pass
+        with sandscope.execution("torch", operation) as execution:
+            name = "torch.model.file" if operation == "load" else "torch.module"
+            execution.set_attributes({name: "Net"})
     with sandscope.execution("other", "load"):
         pass
 """
@@ -55,7 +56,11 @@ def test_the_names_of_kotoba(start: Start) -> None:
 
 def test_the_names_of_wasm_torch(start: Start) -> None:
     collector = start("prometheus", "names-wasm-torch")
-    done = run_program(MODELS, environment=clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint))
+    environment = clean_environment(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        SANDSCOPE_METRIC_ATTRIBUTES="torch.module,torch.model.file",
+    )
+    done = run_program(MODELS, environment=environment)
     assert (done.returncode, done.stderr) == (0, "")
     found = samples(wait_for_page(collector.ports.prometheus, "wasm_torch_inference_duration_seconds_count"))
     load, inference = "wasm_torch_model_load_duration_seconds", "wasm_torch_inference_duration_seconds"
@@ -63,4 +68,6 @@ def test_the_names_of_wasm_torch(start: Start) -> None:
     assert total(found, f"{load}_count") == 1
     assert total(found, f"{inference}_count") == 2
     assert {labels["sandbox_runtime"] for labels, _ in found[f"{load}_count"]} == {"torch"}
+    for name in (load, inference):
+        assert {labels["model"] for labels, _ in found[f"{name}_count"]} == {"Net"}
     assert total(found, "sandbox_execution_duration_seconds_count") == 5
