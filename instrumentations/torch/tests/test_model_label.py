@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,20 +24,25 @@ def _no_values_so_far() -> Iterator[None]:
     _metric_attributes._known.clear()
 
 
+@pytest.fixture
+def saved(torch: Any, net: Any, tmp_path: Path) -> Path:
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    return tmp_path / "net.pt"
+
+
 def _labels(telemetry: Telemetry, name: str) -> dict[Any, float]:
     return {attributes.get(name): value for attributes, value in telemetry.points("sandbox.executions")}
 
 
 def test_models_and_files_are_labels_if_allowed(
-    telemetry: Telemetry, torch: Any, net: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, instrument: Any
+    telemetry: Telemetry, torch: Any, saved: Path, monkeypatch: pytest.MonkeyPatch, instrument: Any
 ) -> None:
     monkeypatch.setenv("SANDSCOPE_METRIC_ATTRIBUTES", "torch.module,torch.model.file")
-    torch.save(net.state_dict(), tmp_path / "net.pt")
     with instrument():
-        net.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+        torch.load(saved, weights_only=True)
         for size in (1, 2, 3):
-            net(torch.ones(size, 4))
-    assert _labels(telemetry, "torch.module") == {None: 1.0, "Net": 3.0}
+            torch.nn.Linear(4, 4)(torch.ones(size, 4))
+    assert _labels(telemetry, "torch.module") == {None: 1.0, "Linear": 3.0}
     assert _labels(telemetry, "torch.model.file") == {None: 3.0, "net.pt": 1.0}
 
 
