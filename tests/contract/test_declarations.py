@@ -68,7 +68,7 @@ def test_every_cause_has_a_known_status() -> None:
 
 @pytest.mark.parametrize("name", sorted(Contract.whole().metrics))
 def test_metric_names_contain_neither_unit_nor_total(name: str) -> None:
-    assert re.fullmatch(r"[a-z]+(\.[a-z]+(_[a-z]+)*)+", name)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)+", name)
     assert not re.search(r"total|seconds", name)
     # Prometheus appends the unit, so a name that contains `bytes` must have none.
     assert "bytes" not in name or Contract.whole().metrics[name]["unit"] == ""

@@ -26,8 +26,9 @@ from types import ModuleType
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
+from sandscope_instrumentation_torch._call import ThreadState
 from sandscope_instrumentation_torch._loads import Loads
-from sandscope_instrumentation_torch._patch import patch_compiler, patch_loads, patch_torch
+from sandscope_instrumentation_torch._patch import patch_compiler, patch_generation, patch_loads, patch_torch
 from sandscope_instrumentation_torch._settings import TorchSettings
 
 __all__ = ["TorchInstrumentor", "__version__"]
@@ -47,21 +48,25 @@ class TorchInstrumentor(RuntimeInstrumentor):
         "safetensors",
         "safetensors.torch",
         "transformers.modeling_utils",
+        "transformers.generation.utils",
     )
     _settings = TorchSettings()
     _loads: Loads | None = None
+    _state = ThreadState()
 
     def _instrument(self, **kwargs: Any) -> None:
         self._settings = TorchSettings.read(kwargs)
-        self._loads = None
+        self._loads, self._state = None, ThreadState()
         super()._instrument(**kwargs)
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         # One object for all modules: a load of transformers reads files with the functions of the others.
         self._loads = self._loads or Loads(recorder, sha256=self._settings.digest)
         if module.__name__ == self.runtime:
-            patch_torch(module, patches, recorder, self._loads)
+            patch_torch(module, patches, recorder, self._loads, self._state)
         elif module.__name__ == "torch._dynamo.callback":
             patch_compiler(module, patches, recorder)
+        elif module.__name__ == "transformers.generation.utils":
+            patch_generation(module, patches, recorder, self._state)
         else:
             patch_loads(module, patches, self._loads)

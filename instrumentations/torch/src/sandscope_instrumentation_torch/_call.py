@@ -23,9 +23,15 @@ COMPILED = "_compiled_call_impl"
 
 
 class ThreadState(threading.local):
-    """Whether this thread is inside an execution. A forked child keeps the state of its own thread only."""
+    """The state of a thread. A forked child keeps that of its own thread only.
+
+    Attributes:
+        inside: whether the thread is inside an execution.
+        progress: of the generation whose tokens the thread computes, or None.
+    """
 
     inside = False
+    progress: Any = None
 
 
 def record_calls(torch: Any, recorder: Recorder, state: ThreadState) -> Callable[[Any], Any]:

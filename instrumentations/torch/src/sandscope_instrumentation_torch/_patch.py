@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_torch._call import COMPILED, ThreadState, record_calls
 from sandscope_instrumentation_torch._compiles import record_compiles
+from sandscope_instrumentation_torch._generation import Generations
 from sandscope_instrumentation_torch._loads import Loads
 
 
-def patch_torch(torch: Any, patches: Patches, recorder: Recorder, loads: Loads) -> None:
+def patch_torch(torch: Any, patches: Patches, recorder: Recorder, loads: Loads, state: ThreadState) -> None:
     """Record the calls of modules, and the loads by torch's own functions."""
-    patches.replace(torch.nn.Module, COMPILED, record_calls(torch, recorder, ThreadState()))
+    patches.replace(torch.nn.Module, COMPILED, record_calls(torch, recorder, state))
     patches.replace(torch.serialization, "load", loads.wrapper_of("torch"))
     patches.replace(torch.jit._serialization, "load", loads.wrapper_of("torch.jit"))
     patches.replace(torch.export, "load", loads.wrapper_of("torch.export"))
@@ -24,6 +26,14 @@ def patch_torch(torch: Any, patches: Patches, recorder: Recorder, loads: Loads) 
 def patch_compiler(callback: Any, patches: Patches, recorder: Recorder) -> None:
     """Record the compilations of torch's compiler, when the program imports it."""
     patches.replace(callback.CompilationCallbackHandler, "install_callbacks", record_compiles(recorder))
+
+
+def patch_generation(utils: Any, patches: Patches, recorder: Recorder, state: ThreadState) -> None:
+    """Record the generations by transformers, when the program imports what generates."""
+    generations = Generations(sys.modules["torch"], recorder, state)
+    patches.replace(utils.GenerationMixin, "generate", generations.wrap_generate)
+    patches.replace(utils.GenerationMixin, "_has_unfinished_sequences", generations.wrap_unfinished)
+    patches.replace(utils.StoppingCriteriaList, "__call__", generations.wrap_criteria)
 
 
 def patch_loads(module: Any, patches: Patches, loads: Loads) -> None:
