@@ -83,6 +83,7 @@ HEALTH_STATUS = Metric(
     "Status of a health check: 1 healthy, 0.5 degraded, 0 unhealthy; none if it is not known",
 )
 HEALTH_USAGE = Metric("health.check.usage", "gauge", "%", "How much of what a health check watches is in use")
+HEALTH_USED = Metric("health.check.used", "gauge", "By", "Bytes in use of what a health check watches")
 HEALTH_DURATION = Metric("health.check.duration", "histogram", "s", "Time that a health check took", _SECONDS)
 
 COMMON = (
@@ -103,5 +104,6 @@ COMMON = (
     GUEST_REFUSED,
     HEALTH_STATUS,
     HEALTH_USAGE,
+    HEALTH_USED,
     HEALTH_DURATION,
 )

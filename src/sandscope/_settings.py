@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -38,6 +39,11 @@ METRIC_ATTRIBUTE_VALUES = "SANDSCOPE_METRIC_ATTRIBUTE_VALUES"
 RECORDER = "SANDSCOPE_RECORDER"
 """``direct``: always record through the SDK on the calling thread. ``python``: do not use compiled code.
 Default ``auto``.
+"""
+
+SYSTEM_METRICS = "SANDSCOPE_SYSTEM_METRICS"
+"""``true``: record metrics of the machine, the process and the interpreter, from the first execution on.
+Default ``false``.
 """
 
 _MAX_METRIC_ATTRIBUTE_VALUES = 1000
@@ -100,6 +106,24 @@ def exit_timeout() -> float:
     return seconds
 
 
+def system_metrics() -> bool:
+    """Return whether metrics of the machine, the process and the interpreter are recorded.
+
+    Raises:
+        SandscopeError: if they are to be, and what records them is not installed.
+    """
+    if not read_boolean(SYSTEM_METRICS):
+        return False
+    from sandscope import _installed
+
+    if _installed.SYSTEM_METRICS not in _installed.instrumentations(sys.path):
+        raise SandscopeError(
+            "Cannot record system metrics: opentelemetry-instrumentation-system-metrics is not installed. "
+            f"Run `pip install 'sandscope[system]'`, or leave {SYSTEM_METRICS} out."
+        )
+    return True
+
+
 def always_direct() -> bool:
     """Return whether executions are always recorded on the calling thread."""
     return read_choice(RECORDER, ("auto", "direct", "python")) == "direct"
@@ -116,6 +140,7 @@ def check() -> None:
     baggage()
     children()
     exit_timeout()
+    system_metrics()
     _check_metric_attributes()
 
 

@@ -22,6 +22,7 @@ HEALTH = """if True:
         time.sleep(0.01)
     time.sleep(0.3)
 """
+SYSTEM = "import subprocess; subprocess.run(['true'], check=True)"
 # The overlay looks at runtime and operation only, so torch itself is not needed.
 MODELS = """if True:
     import sandscope
@@ -46,12 +47,31 @@ def test_the_names_of_kotoba(start: Start) -> None:
     wait_for_page(collector.ports.prometheus, "system_disk_usage_percent{")
     found = samples(wait_for_page(collector.ports.prometheus, "system_cpu_usage_percent{"))
     names = row("names-kotoba.md")
-    assert len(names) == 4
+    assert len(names) == 6
     assert names <= set(found)
     for name in names - {"health_check_status"}:
         ((labels, value),) = found[name]
-        assert 0 <= value <= 100
+        assert 0 <= value <= 100 if name.endswith("percent") else value > 1_000_000
         assert "check_name" not in labels
+
+
+@pytest.mark.parametrize("overlays", [["names-kotoba"], ["prometheus", "names-kotoba"]])
+def test_the_names_of_kotoba_without_health_checks(start: Start, overlays: list[str]) -> None:
+    collector = start("local", *overlays)
+    environment = clean_environment(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, SANDSCOPE_SYSTEM_METRICS="true"
+    )
+    assert run_program(SYSTEM, environment=environment).returncode == 0
+    wait_for_page(collector.ports.prometheus, "system_memory_usage_bytes{")
+    wait_for_page(collector.ports.prometheus, "system_memory_usage_percent{")
+    found = samples(wait_for_page(collector.ports.prometheus, "system_cpu_usage_percent{"))
+    for name in ("system_cpu_usage_percent", "system_memory_usage_percent"):
+        ((_, value),) = found[name]
+        assert 0 <= value <= 100  # the processors' since the export before, which may have been a moment ago
+    used = [value for labels, value in found["system_memory_usage_bytes"] if labels["state"] == "used"]
+    assert len(used) == 1
+    assert used[0] > 1_000_000
+    assert ("process_memory_usage_bytes" in found) == ("prometheus" in overlays)
 
 
 def test_the_names_of_wasm_torch(start: Start) -> None:

@@ -44,8 +44,9 @@ HEALTH = """if True:
         time.sleep(0.01)
     time.sleep(0.3)
 """
+_NAMES = re.compile(r"\w+(\{\w+\})?(, \w+)*")
 METRICS = [
-    row for row in ROWS if row.section == "Metrics" and "by" in row.content and "label" not in row.name
+    row for row in ROWS if row.section == "Metrics" and "by" in row.content and _NAMES.fullmatch(row.name)
 ]
 EXPRESSIONS = {asked: row.content for row in ROWS for asked in documents.listed(row.content.get("asks"))}
 WRONG = {asked: content["why"] for asked, content in EXPRESSIONS.items() if "instead" in content}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 # Imported when the first recorder is created.
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sandscope._recording._recorder import Recorder
     from sandscope._scope import Scope
 
+_waiting: list[Callable[[], object]] = []
 _preferred: Callable[[Scope], Recorder | None] | None = None
 
 
@@ -21,6 +23,11 @@ def prefer(make: Callable[[Scope], Recorder | None]) -> None:
     """Use ``make`` to create recorders for the global providers, unless it returns None."""
     global _preferred  # noqa: PLW0603 -- one global SDK
     _preferred = make
+
+
+def before_first_recorder(action: Callable[[], object]) -> None:
+    """Call ``action`` once, before the first recorder of this process is created: when executions are recorded."""
+    _waiting.append(action)
 
 
 def get_recorder(
@@ -38,6 +45,9 @@ def get_recorder(
         meter_provider: receives the metrics; the global provider by default.
         logger_provider: receives the log records; the global provider by default.
     """
+    while _waiting:
+        with suppress(IndexError):  # another thread was first
+            _waiting.pop()()
     if _preferred is not None and not any((tracer_provider, meter_provider, logger_provider)):
         recorder = _preferred(scope)
         if recorder is not None:

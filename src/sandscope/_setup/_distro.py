@@ -12,8 +12,11 @@ from opentelemetry.instrumentation.environment_variables import OTEL_PYTHON_CONF
 from opentelemetry.util._importlib_metadata import EntryPoint
 
 from sandscope import _first_use, _guard, _settings
+from sandscope._installed import SYSTEM_METRICS
+from sandscope._recording._choice import before_first_recorder
 from sandscope._setup._defaults import temporary_environment
 from sandscope._setup._dropped_messages import drop_other_configurators
+from sandscope._setup._system_metrics import record_system_metrics
 from sandscope._subinterpreter import refuse_subinterpreter
 
 _configured = False
@@ -32,9 +35,15 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load an instrumentation, Sandscope's own when the program first uses its runtime.
 
+        That of the machine and the process is loaded if a setting asks for it, before the first execution.
+
         If an instrumentation fails, the others are still loaded. If the SDK is disabled, none is loaded.
         """
         if _settings.sdk_disabled():
+            return
+        if entry_point.name == SYSTEM_METRICS:
+            if _settings.system_metrics():
+                before_first_recorder(lambda: record_system_metrics(entry_point))
             return
         if entry_point.module == f"sandscope_instrumentation_{entry_point.name}":
             _first_use.on_first_use(entry_point.name, lambda: self._load(entry_point, **kwargs))

@@ -9,8 +9,8 @@ import os
 import sys
 
 from sandscope import _at_exit, _first_use
+from sandscope._installed import SYSTEM_METRICS, instrumentations
 from sandscope._setup._workers import prepare_workers
-from sandscope._start._installed import instrumentations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def must_start_at_once(environment: Mapping[str, str]) -> bool:
         or environment.get("OTEL_PYTHON_DISTRO", "sandscope") != "sandscope"
         or environment.get("OTEL_PYTHON_CONFIGURATOR", "sandscope") != "sandscope"
         or "prometheus" in environment.get("OTEL_METRICS_EXPORTER", "")
-        or not instrumentations(sys.path) <= set(OWN)
+        or not instrumentations(sys.path) <= {*OWN, SYSTEM_METRICS}
     )
 
 

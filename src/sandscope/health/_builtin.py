@@ -26,9 +26,11 @@ def disk(path: str = "/", *, warn: float = 80.0, limit: float = 95.0, critical: 
         critical: see `Check`.
     """
 
-    def used() -> float:
+    def used() -> tuple[float, int]:
         usage = shutil.disk_usage(path)
-        return 100 * usage.used / (usage.used + usage.free)  # without what is reserved, as df counts
+        return 100 * usage.used / (
+            usage.used + usage.free
+        ), usage.used  # without what is reserved, as df counts
 
     return Check("disk", _percentage("disk", used, warn, limit), critical)
 
@@ -36,16 +38,19 @@ def disk(path: str = "/", *, warn: float = 80.0, limit: float = 95.0, critical: 
 def memory(*, warn: float = 85.0, limit: float = 95.0, critical: bool = False) -> Check:
     """Check how much of the machine's memory is in use, in percent as for `disk`; needs psutil."""
     psutil = _psutil("memory")
-    return Check(
-        "memory", _percentage("memory", lambda: psutil.virtual_memory().percent, warn, limit), critical
-    )
+
+    def used() -> tuple[float, int]:
+        usage = psutil.virtual_memory()
+        return usage.percent, usage.used
+
+    return Check("memory", _percentage("memory", used, warn, limit), critical)
 
 
 def cpu(*, warn: float = 80.0, limit: float = 95.0, critical: bool = False) -> Check:
     """Check how busy the processors have been since the last round, in percent as for `disk`; needs psutil."""
     psutil = _psutil("cpu")
     psutil.cpu_percent()  # the first call has nothing to compare with
-    return Check("cpu", _percentage("CPU", psutil.cpu_percent, warn, limit), critical)
+    return Check("cpu", _percentage("CPU", lambda: (psutil.cpu_percent(), None), warn, limit), critical)
 
 
 def network(*, critical: bool = False) -> Check:
@@ -94,11 +99,16 @@ def stores(*, critical: bool = False, **urls: str) -> Check:
     return Check("stores", ready, critical)
 
 
-def _percentage(what: str, measure: Callable[[], float], warn: float, limit: float) -> Callable[[], Result]:
+def _percentage(
+    what: str, measure: Callable[[], tuple[float, int | None]], warn: float, limit: float
+) -> Callable[[], Result]:
     def check() -> Result:
-        used = measure()
+        used, amount = measure()
         result = unhealthy if used >= limit else degraded if used >= warn else healthy
-        return result(f"{used:.0f} % of {what} in use", percent=round(used, 1), warn=warn, limit=limit)
+        details = {"percent": round(used, 1), "warn": warn, "limit": limit}
+        if amount is not None:
+            details["bytes"] = amount
+        return result(f"{used:.0f} % of {what} in use", **details)
 
     return check
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandscope import _guard
 from sandscope._execution import Severity
-from sandscope._metric import HEALTH_DURATION, HEALTH_STATUS, HEALTH_USAGE
+from sandscope._metric import HEALTH_DURATION, HEALTH_STATUS, HEALTH_USAGE, HEALTH_USED
 from sandscope._recording._choice import get_recorder
 from sandscope._scope import Scope
 from sandscope._settings import sdk_disabled
@@ -12,6 +12,7 @@ from sandscope._version import __version__
 from sandscope.health._result import Status
 from sandscope.health._state import State
 
+_DETAILS = {"percent": HEALTH_USAGE, "bytes": HEALTH_USED}
 _VALUES = {"healthy": 1.0, "degraded": 0.5, "unhealthy": 0.0}
 _SEVERITIES: dict[Status, Severity] = {
     "healthy": "INFO",
@@ -29,15 +30,16 @@ class HealthTelemetry:
         self._recorder = None if sdk_disabled() else get_recorder(Scope("sandscope.health", __version__))
 
     def measured(self, state: State) -> None:
-        """Record the status, the duration and the detail ``percent`` of a check; no status while it is unknown."""
+        """Record the status, the duration and the details ``percent`` and ``bytes``; no status while it is unknown."""
         if self._recorder is None:
             return
         attributes = {"check.name": state.check.name}
         if state.status in _VALUES:
             self._recorder.measure(HEALTH_STATUS, _VALUES[state.status], attributes)
-        used = state.latest.details.get("percent")
-        if isinstance(used, (int, float)):
-            self._recorder.measure(HEALTH_USAGE, used, attributes)
+        for detail, metric in _DETAILS.items():
+            used = state.latest.details.get(detail)
+            if isinstance(used, (int, float)):
+                self._recorder.measure(metric, used, attributes)
         self._recorder.measure(HEALTH_DURATION, state.duration, attributes)
 
     def check_changed(self, state: State) -> None:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 _GROUP = "[opentelemetry_instrumentor]"
 
+SYSTEM_METRICS = "system_metrics"
+"""The name of OpenTelemetry's instrumentation of the machine, the process and the interpreter."""
+
 
 def instrumentations(path: Sequence[str]) -> set[str]:
     """Return the names of the installed instrumentations' entry points.
