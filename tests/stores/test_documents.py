@@ -73,6 +73,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             (LEFT, (), {}),
             (MODELS, (), {}),
             (HEALTH, (), {}),
+            (ROOT / "examples" / "own_metrics" / "app.py", (), {}),
         ]
         for program, arguments, settings in programs:
             variables = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **settings)

@@ -29,21 +29,30 @@ def observe(metric: Metric, source: Source) -> None:
 
 def create_observed(meter: Meter) -> None:
     """Create the instruments of all metrics that are observed."""
-    for metric, sources in _sources.items():
+    for metric in _sources:
         name, _, unit, description, _ = metric
-        meter.create_observable_up_down_counter(name, [_observer_of(sources)], unit, description)
+        meter.create_observable_up_down_counter(name, [_observer_of(metric)], unit, description)
 
 
-def _observer_of(sources: list[Source]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def current_values(metric: Metric) -> list[tuple[dict[str, str], int]]:
+    """Return the attributes and values that a metric has at present.
+
+    Args:
+        metric: `QUEUED` or `WORKERS`.
+    """
+    sums: dict[frozenset[tuple[str, str]], int] = {}
+    for source in _sources[metric]:
+        try:
+            for attributes, value in source():
+                key = frozenset(attributes.items())
+                sums[key] = sums.get(key, 0) + value
+        except Exception as error:  # noqa: BLE001 -- the other sources are still read
+            _guard.report("metrics.observe", error)
+    return [(dict(key), value) for key, value in sums.items()]
+
+
+def _observer_of(metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe_all(_options: CallbackOptions) -> Iterable[Observation]:
-        sums: dict[frozenset[tuple[str, str]], int] = {}
-        for source in sources:
-            try:
-                for attributes, value in source():
-                    key = frozenset(attributes.items())
-                    sums[key] = sums.get(key, 0) + value
-            except Exception as error:  # noqa: BLE001 -- the other sources are still read
-                _guard.report("metrics.observe", error)
-        return [Observation(value, dict(key)) for key, value in sums.items()]
+        return [Observation(value, attributes) for attributes, value in current_values(metric)]
 
     return observe_all

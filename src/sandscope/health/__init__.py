@@ -12,7 +12,7 @@ A check returns None if all is well, or a `Result`; an exception means unhealthy
 thread is started, before a program asks for it.
 """
 
-from sandscope.health._builtin import collector, cpu, disk, memory, network, stores
+from sandscope.health._builtin import collector, cpu, disk, memory, network, pool, stores
 from sandscope.health._check import Check, check
 from sandscope.health._monitor import Monitor, start
 from sandscope.health._result import Result, Status, degraded, healthy, unhealthy, unknown
@@ -30,6 +30,7 @@ __all__ = [
     "healthy",
     "memory",
     "network",
+    "pool",
     "start",
     "stores",
     "unhealthy",

@@ -6,12 +6,16 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
 from sandscope._errors import SandscopeError
+from sandscope._metric import QUEUED, WORKERS
+from sandscope._recording._executors import STATE
+from sandscope._recording._observed import current_values
 from sandscope.health._check import Check
 from sandscope.health._result import Result, degraded, healthy, unhealthy, unknown
 
@@ -64,6 +68,36 @@ def network(*, critical: bool = False) -> Check:
         return healthy(f"up: {', '.join(up)}", interfaces=len(up)) if up else unhealthy("no interface is up")
 
     return Check("network", interfaces, critical)
+
+
+def pool(*, queued: int = 100, critical: bool = True) -> Check:
+    """Check the workers and queues of this program: of `sandscope.worker`, `sandscope.queue` and executors.
+
+    Unhealthy if no worker is healthy; degraded if one of them is not, or if too many executions wait; unknown if
+    there are neither workers nor queues.
+
+    Args:
+        queued: how many executions may wait.
+        critical: see `Check`.
+    """
+
+    def counted() -> Result:
+        states: Counter[str] = Counter()
+        for attributes, number in current_values(WORKERS):
+            states[attributes[STATE]] += number
+        lengths = [length for _, length in current_values(QUEUED)]
+        if not states and not lengths:
+            return unknown("there are no workers and no queues")
+        details = {**states, "queued": sum(lengths)}
+        if states and not states["healthy"]:
+            return unhealthy("no worker is healthy", **details)
+        if sum(states.values()) > states["healthy"]:
+            return degraded("some workers are not healthy", **details)
+        if sum(lengths) > queued:
+            return degraded(f"more than {queued} executions wait", **details)
+        return healthy("the workers are healthy" if states else "few executions wait", **details)
+
+    return Check("pool", counted, critical)
 
 
 def collector(url: str | None = None, *, critical: bool = False) -> Check:
