@@ -305,7 +305,35 @@ SLO = {
 }
 
 TELEMETRY = {
-    "Collector": [Panel("Answers Prometheus", "short", {"{{instance}}": 'up{job="collector"}'}, "stat")],
+    "Collector": [
+        Panel("Answers Prometheus", "short", {"{{instance}}": 'up{job="collector"}'}, "stat"),
+        Panel(
+            "Received",
+            "ops",
+            {
+                "spans": "sum(rate(otelcol_receiver_accepted_spans_total[5m]))",
+                "log records": "sum(rate(otelcol_receiver_accepted_log_records_total[5m]))",
+                "data points": "sum(rate(otelcol_receiver_accepted_metric_points_total[5m]))",
+            },
+        ),
+        Panel(
+            "Refused",
+            "ops",
+            {
+                "spans": "sum(rate(otelcol_receiver_refused_spans_total[5m]))",
+                "log records": "sum(rate(otelcol_receiver_refused_log_records_total[5m]))",
+                "data points": "sum(rate(otelcol_receiver_refused_metric_points_total[5m]))",
+            },
+        ),
+        Panel(
+            "Queues",
+            "percentunit",
+            {
+                "{{exporter}}": "max by (exporter) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)"
+            },
+        ),
+        Panel("Memory", "bytes", {"{{instance}}": "otelcol_process_memory_rss_bytes"}),
+    ],
     "Programs": [
         Panel(
             "Records by outcome",

@@ -15,15 +15,26 @@ RULES = [
     rule for file in FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
+OF_COLLECTOR = {
+    *(
+        f"otelcol_receiver_{end}_{what}_total"
+        for end in ("accepted", "refused")
+        for what in ("spans", "log_records", "metric_points")
+    ),
+    "otelcol_exporter_queue_size",
+    "otelcol_exporter_queue_capacity",
+    "otelcol_process_memory_rss_bytes",
+}
+"""What is used of the Collector's own metrics, which overlay `own-metrics` adds."""
 OF_OTHERS = {"security_vulnerabilities_total"}
 """What a rule reads of programs that are not this repository's; `examples/own_metrics` records it."""
-OWN_LABELS = {"job", "instance", "le", "slo", "alertname", "alertstate", "severity", "unresolved"}
+OWN_LABELS = {"job", "instance", "le", "slo", "alertname", "alertstate", "severity", "unresolved", "exporter"}
 
 
 def declared_series() -> set[str]:
     """Return the names of all series that Prometheus has: of declared metrics, of rules, and its own."""
     declared = [prometheus_names(metric) for metric in Contract.whole().metrics.values()]
-    return {"up", "ALERTS", *OF_OTHERS}.union(
+    return {"up", "ALERTS", *OF_OTHERS, *OF_COLLECTOR}.union(
         *declared, (rule["record"] for rule in RULES if "record" in rule)
     )
 

@@ -1,0 +1,33 @@
+"""The Collector's own metrics arrive in it by overlay `own-metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from collector._prometheus_page import samples, wait_for_page
+from harness import clean_environment, run_program, wait_until
+from harness._rules import OF_COLLECTOR
+from sandscope._collector import CollectorProcess
+
+pytestmark = pytest.mark.collector
+
+
+def test_what_dashboards_and_alerts_read_is_there(
+    start: Callable[..., CollectorProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDSCOPE_JAEGER_ENDPOINT", "127.0.0.1:1")  # what is sent there waits in a queue
+    collector = start("prometheus", "own-metrics", "jaeger")
+    environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    done = run_program("import subprocess; subprocess.run(['true'], check=True)", environment=environment)
+    assert done.returncode == 0, done.stderr
+
+    def missing() -> set[str]:
+        return OF_COLLECTOR - samples(wait_for_page(collector.ports.prometheus, "otelcol_process")).keys()
+
+    wait_until(lambda: not missing())
+    assert missing() == set()
+    found = samples(wait_for_page(collector.ports.prometheus, "otelcol_process"))
+    assert {labels["job"] for labels, _ in found["otelcol_process_memory_rss_bytes"]} == {"collector"}
+    assert {labels["exporter"] for labels, _ in found["otelcol_exporter_queue_size"]} >= {"otlp_grpc/jaeger"}
