@@ -63,6 +63,13 @@ def test_an_invalid_setting_is_reported() -> None:
     assert "Cannot read SANDSCOPE_RECORDER='fast'" in said
 
 
+def test_an_invalid_setting_of_an_instrumentation_is_reported_before_its_runtime_is_used() -> None:
+    code, said = _doctor(SANDSCOPE_WASMTIME_SPANS="perhaps", SANDSCOPE_SUBPROCESS_OUTPUT="all")
+    assert code == 1
+    assert "Cannot read SANDSCOPE_WASMTIME_SPANS='perhaps': it is not all, outer or off." in said
+    assert "ok subprocess" in said
+
+
 class _Stranger(BaseHTTPRequestHandler):
     """Accepts everything, without a word."""
 

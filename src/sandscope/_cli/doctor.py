@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib import import_module
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
 from sandscope import _settings
 from sandscope._cli._endpoint_check import check, endpoints
@@ -92,5 +93,22 @@ def _runtimes() -> list[tuple[bool, str, str]]:
             if conflict
             else "instrumented"
         )
-        result.append((not conflict, entry_point.name, f"{installed}: {finding}"))
+        wrong = _wrong_setting(entry_point)
+        result.append((not conflict and not wrong, entry_point.name, f"{installed}: {wrong or finding}"))
     return result
+
+
+def _wrong_setting(entry_point: EntryPoint) -> str:
+    """Return what is wrong with an instrumentation's variables, which a program reads at its runtime's first use."""
+    if not any(name.startswith(f"SANDSCOPE_{entry_point.name.upper()}_") for name in os.environ):
+        return ""
+    from sandscope.instrumentation import Settings
+
+    import_module(entry_point.module)
+    for declared in Settings.__subclasses__():
+        if declared.__module__.startswith(entry_point.module):
+            try:
+                declared.read({})
+            except SandscopeError as error:
+                return str(error)
+    return ""
