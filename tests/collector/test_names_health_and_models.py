@@ -25,7 +25,11 @@ HEALTH = """if True:
 SYSTEM = "import subprocess; subprocess.run(['true'], check=True)"
 # The overlay looks at runtime and operation only, so torch itself is not needed.
 MODELS = """if True:
+    from opentelemetry import metrics
     import sandscope
+    usage = metrics.get_meter("test").create_up_down_counter("torch.memory.usage", "By")
+    usage.add(7, {"torch.memory.device": "cpu", "torch.memory.kind": "resident"})
+    usage.add(5, {"torch.memory.device": "cuda:0", "torch.memory.kind": "allocated"})
     for operation in ("load", "inference", "inference", "training"):
         with sandscope.execution("torch", operation) as execution:
             name = "torch.model.file" if operation == "load" else "torch.module"
@@ -84,7 +88,9 @@ def test_the_names_of_wasm_torch(start: Start) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     found = samples(wait_for_page(collector.ports.prometheus, "wasm_torch_inference_duration_seconds_count"))
     load, inference = "wasm_torch_model_load_duration_seconds", "wasm_torch_inference_duration_seconds"
-    assert {load, inference} == row("names-wasm-torch.md")
+    memory = "wasm_torch_memory_usage_bytes"
+    assert {load, inference, memory} == row("names-wasm-torch.md")
+    assert total(found, memory) == 7
     assert total(found, f"{load}_count") == 1
     assert total(found, f"{inference}_count") == 2
     assert {labels["sandbox_runtime"] for labels, _ in found[f"{load}_count"]} == {"torch"}

@@ -28,7 +28,10 @@ CHILDREN = {
 LEFT = "import subprocess; child = subprocess.Popen(['sleep', '5'])"
 # The overlay looks at runtime and operation only, so torch itself is not needed.
 MODELS = """if True:
+    from opentelemetry import metrics
     import sandscope
+    usage = metrics.get_meter("test").create_up_down_counter("torch.memory.usage", "By")
+    usage.add(1, {"torch.memory.device": "cpu", "torch.memory.kind": "resident"})
     for operation in ("load", "inference", "inference"):
         with sandscope.execution("torch", operation):
             pass

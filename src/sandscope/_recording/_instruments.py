@@ -23,7 +23,7 @@ from sandscope import _guard
 from sandscope._locks import new_lock
 from sandscope._metric import TELEMETRY_ERRORS, Metric
 from sandscope._recording import _mapping
-from sandscope._recording._observed import create_observed
+from sandscope._recording._observed import Source, create_observed, observe
 from sandscope._version import __version__
 
 Instrument: TypeAlias = "Counter | UpDownCounter | Histogram | _Gauge"
@@ -79,10 +79,25 @@ def settle_before_collection(provider: MeterProvider, settler: Settler) -> None:
         settlers.add(settler)
 
 
+def observe_metric(metric: Metric, source: Source) -> None:
+    """Read values of a metric of a runtime at each collection, of the providers that there are as well.
+
+    Args:
+        metric: an up/down counter or a gauge.
+        source: of the values. Nothing is reported while all sources return nothing.
+    """
+    with _lock:
+        if observe(metric, source):
+            for owner, _ in _settlers:
+                provider = owner()
+                if provider is not None:
+                    create_observed(provider.get_meter("sandscope", __version__), metric)
+
+
 def _observer_of(settlers: WeakSet[Settler]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+    def observe_errors(_options: CallbackOptions) -> Iterable[Observation]:
         for settler in list(settlers):
             settler.settle()
         return [Observation(count, {_mapping.COMPONENT: name}) for name, count in _guard.counts().items()]
 
-    return observe
+    return observe_errors

@@ -1,4 +1,4 @@
-"""Up/down counters whose values are read when metrics are collected, such as the length of a queue."""
+"""Metrics whose values are read when metrics are collected, such as the length of a queue."""
 
 from __future__ import annotations
 
@@ -16,29 +16,39 @@ Source: TypeAlias = "Callable[[], Iterable[tuple[Mapping[str, str], int]]]"
 _sources: dict[Metric, list[Source]] = {QUEUED: [], WORKERS: []}
 
 
-def observe(metric: Metric, source: Source) -> None:
+def observe(metric: Metric, source: Source) -> bool:
     """Read values of a metric at each collection.
 
     Args:
-        metric: `QUEUED` or `WORKERS`.
+        metric: an up/down counter or a gauge.
         source: of the values. Nothing is reported while all sources return nothing.
+
+    Returns:
+        Whether the metric was not observed before.
     """
-    if source not in _sources[metric]:
-        _sources[metric].append(source)
+    is_new = metric not in _sources
+    sources = _sources.setdefault(metric, [])
+    if source not in sources:
+        sources.append(source)
+    return is_new
 
 
-def create_observed(meter: Meter) -> None:
-    """Create the instruments of all metrics that are observed."""
-    for metric in _sources:
-        name, _, unit, description, _ = metric
-        meter.create_observable_up_down_counter(name, [_observer_of(metric)], unit, description)
+def create_observed(meter: Meter, *metrics: Metric) -> None:
+    """Create the instruments of metrics that are observed: of all by default."""
+    for metric in metrics or tuple(_sources):
+        name, kind, unit, description, _ = metric
+        callbacks = [_observer_of(metric)]
+        if kind == "gauge":
+            meter.create_observable_gauge(name, callbacks, unit, description)
+        else:
+            meter.create_observable_up_down_counter(name, callbacks, unit, description)
 
 
 def current_values(metric: Metric) -> list[tuple[dict[str, str], int]]:
     """Return the attributes and values that a metric has at present.
 
     Args:
-        metric: `QUEUED` or `WORKERS`.
+        metric: one that is observed.
     """
     sums: dict[frozenset[tuple[str, str]], int] = {}
     for source in _sources[metric]:

@@ -14,6 +14,7 @@ an instrumentation" in ``docs/``.
   ``SANDSCOPE_CHILDREN`` asks for. `COLD_START_VARIABLE` asks a Python child when its interpreter is ready.
   `entries_at_start` returns the environment that this process inherited.
 - `note_execution` notes the executor in whose worker an execution begins, so that its queue is reported.
+- `observe_metric` reads the values of a metric whenever metrics are collected.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
@@ -59,6 +60,7 @@ from sandscope._propagation import environment_names, inject_environment
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._executors import note_execution
 from sandscope._recording._incidents import RESOURCE, SECURITY, limit_attributes, report_incident
+from sandscope._recording._instruments import observe_metric
 from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
 from sandscope._scope import Scope
@@ -110,6 +112,7 @@ __all__ = [
     "new_lock",
     "note_execution",
     "observe_forks",
+    "observe_metric",
     "python_path_of_child",
     "record_call",
     "report_error",

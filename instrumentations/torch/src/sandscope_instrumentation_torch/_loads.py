@@ -14,6 +14,7 @@ import wrapt
 from sandscope.instrumentation import Execution, Recorder, Site, Value, report_error
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._load_attributes import file_attributes, source_of, weights_only
+from sandscope_instrumentation_torch._memory import PEAK_ATTRIBUTE, resident_peak
 from sandscope_instrumentation_torch._messages import message_without_folders
 from sandscope_instrumentation_torch._model_file import read_content
 from sandscope_instrumentation_torch._risk import Risk, risk_of
@@ -177,6 +178,9 @@ class Loads:
             execution.set_attributes({"torch.load.files": thread.files, "torch.model.size": thread.size})
             model = result[0] if isinstance(result, tuple) else result
             execution.set_attributes({"torch.module": type(model).__name__})
+        peak = resident_peak()
+        if peak is not None:
+            execution.set_attributes({PEAK_ATTRIBUTE: peak})
         execution.finish()
 
 

@@ -10,10 +10,12 @@ from sandscope_instrumentation_torch._call import COMPILED, ThreadState, record_
 from sandscope_instrumentation_torch._compiles import record_compiles
 from sandscope_instrumentation_torch._generation import Generations
 from sandscope_instrumentation_torch._loads import Loads
+from sandscope_instrumentation_torch._memory import observe_memory
 
 
 def patch_torch(torch: Any, patches: Patches, recorder: Recorder, loads: Loads, state: ThreadState) -> None:
-    """Record the calls of modules, and the loads by torch's own functions."""
+    """Record the calls of modules, and the loads by torch's own functions; report the memory."""
+    observe_memory(patches)
     patches.replace(torch.nn.Module, COMPILED, record_calls(torch, recorder, state))
     patches.replace(torch.serialization, "load", loads.wrapper_of("torch"))
     patches.replace(torch.jit._serialization, "load", loads.wrapper_of("torch.jit"))

@@ -1,0 +1,81 @@
+"""The memory of models: of the process, and of torch's allocators of accelerators. Read when metrics are collected."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sandscope.instrumentation import Metric, Patches, observe_metric
+
+USAGE = Metric("torch.memory.usage", "updowncounter", "By", "Memory in use, by device and kind")
+PEAK = Metric("torch.memory.peak", "gauge", "By", "The most memory that was in use so far, by device")
+
+PEAK_ATTRIBUTE = "torch.load.memory.peak"
+"""The attribute of a load for the process's peak at its end."""
+
+_Values = Iterator[tuple[Mapping[str, str], int]]
+
+_patched_by: list[Patches] = []
+"""The patches of the instrumentation; empty before the first one."""
+
+
+def observe_memory(patches: Patches) -> None:
+    """Report the memory until the patches are undone."""
+    _patched_by[:] = [patches]
+    observe_metric(USAGE, _usage)
+    observe_metric(PEAK, _peaks)
+
+
+def resident_peak() -> int | None:
+    """Return the most memory of this process that was resident so far, in bytes; None where Linux does not say so.
+
+    Not `ru_maxrss`: after `exec`, that of Linux begins with the peak of the process before.
+    """
+    try:
+        status = Path("/proc/self/status").read_bytes()
+    except OSError:
+        return None
+    found = status.partition(b"VmHWM:")[2].split(maxsplit=1)
+    return int(found[0]) * 1024 if found else None
+
+
+def _usage() -> _Values:
+    if not _is_patched():
+        return
+    try:
+        resident = int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        yield {"torch.memory.device": "cpu", "torch.memory.kind": "resident"}, resident
+    except (OSError, ValueError):
+        pass  # not Linux
+    for name, statistics in _accelerators():
+        for kind in ("allocated", "reserved"):
+            value = statistics.get(f"{kind}_bytes.all.current", 0)
+            yield {"torch.memory.device": name, "torch.memory.kind": kind}, value
+
+
+def _peaks() -> _Values:
+    if not _is_patched():
+        return
+    resident = resident_peak()
+    if resident is not None:
+        yield {"torch.memory.device": "cpu"}, resident
+    for name, statistics in _accelerators():
+        yield {"torch.memory.device": name}, statistics.get("allocated_bytes.all.peak", 0)
+
+
+def _is_patched() -> bool:
+    return any(not patches.undone for patches in _patched_by)
+
+
+def _accelerators() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Return the CUDA devices that the program uses, and what torch's allocator says. Never starts CUDA itself."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return
+    for index in range(cuda.device_count()):
+        statistics = cuda.memory_stats(index)
+        if statistics.get("reserved_bytes.all.peak", 0):
+            yield f"cuda:{index}", statistics
