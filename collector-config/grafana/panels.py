@@ -128,6 +128,28 @@ OVERVIEW = {
             {"{{sandbox_worker_state}}": 'sum by (sandbox_worker_state) (sandbox_workers{job=~"$job"})'},
         ),
     ],
+    "Machine and processes, with SANDSCOPE_SYSTEM_METRICS": [
+        Panel(
+            "Processors",
+            "percentunit",
+            {"{{job}}": '1 - avg by (job) (system_cpu_utilization_ratio{job=~"$job", state="idle"})'},
+        ),
+        Panel(
+            "Memory",
+            "bytes",
+            {
+                "{{job}} machine": 'max by (job) (system_memory_usage_bytes{job=~"$job", state="used"})',
+                "{{job}} processes": 'sum by (job) (process_memory_usage_bytes{job=~"$job"})',
+            },
+        ),
+        Panel(
+            "Network",
+            "Bps",
+            {
+                "{{job}} {{direction}}": 'max by (job, direction) (rate(system_network_io_bytes_total{job=~"$job"}[5m]))'
+            },
+        ),
+    ],
 }
 
 WASM = {
