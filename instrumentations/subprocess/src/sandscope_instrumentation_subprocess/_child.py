@@ -102,6 +102,16 @@ class Child:
         self._clock_offset = time.time_ns() - self._started
         self._timed_out_until = self._cancelled_until = self._wait_started = 0
 
+    def is_eventful(self) -> bool:
+        """Return whether more is to be told of the child than that it has ended."""
+        return bool(
+            self.timeouts
+            or self.sent_signals
+            or self.samples is not None
+            or self.meta_file is not None
+            or self.observed.cgroup is not None
+        )
+
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
         if self.exit_time is None:

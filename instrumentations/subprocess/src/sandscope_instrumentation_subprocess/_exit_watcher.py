@@ -18,7 +18,12 @@ from queue import Empty, SimpleQueue
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import ExitStatus, exit_status_of, wait_without_reaping
-from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, may_open, move_up
+from sandscope_instrumentation_subprocess._file_descriptors import (
+    close_if_still,
+    may_open,
+    move_up,
+    open_pidfd,
+)
 
 GRACE_PERIOD = 0.25
 """Seconds from a child's exit until its execution ends if nobody reaps it."""
@@ -75,11 +80,10 @@ class ExitWatcher:
 
     def add(self, child: Child) -> None:
         """Watch a child from now on, unless the instrumentation has its share of file descriptors."""
-        if child in self._pidfds or not may_open(_OWN_DESCRIPTORS + len(self._pidfds)):
+        if child in self._pidfds:
             return
-        try:
-            pidfd = move_up(os.pidfd_open(child.pid))
-        except OSError:
+        pidfd = open_pidfd(child.pid, _OWN_DESCRIPTORS + len(self._pidfds))
+        if pidfd is None:
             return
         child.pidfd = "native"
         self._children[pidfd] = child

@@ -35,7 +35,26 @@ def move_up(descriptor: int) -> int:
     Raises:
         OSError: if no such number is free.
     """
+    return _move_up(descriptor, _limit())
+
+
+def open_pidfd(pid: int, held: int) -> int | None:
+    """Open a pidfd if the instrumentation may; returns None if not, or if the system has none.
+
+    Args:
+        pid: of a child.
+        held: the number of descriptors that the instrumentation has.
+    """
     limit = _limit()
+    if limit is not None and held >= limit // 4:
+        return None
+    try:
+        return _move_up(os.pidfd_open(pid), limit)
+    except (AttributeError, OSError):
+        return None
+
+
+def _move_up(descriptor: int, limit: int | None) -> int:
     lowest = _SELECT_LIMIT if limit is None else min(limit - limit // 4, _SELECT_LIMIT)
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)

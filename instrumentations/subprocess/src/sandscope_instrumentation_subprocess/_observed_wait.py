@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import ExitStatus, exit_status_of, wait_without_reaping
-from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, may_open, move_up
+from sandscope_instrumentation_subprocess._file_descriptors import close_if_still, open_pidfd
 
 _open: set[int] = set()
 
@@ -25,16 +25,19 @@ def wait_observed(child: Child, observes: Callable[[Child], None]) -> ExitStatus
     Raises:
         ChildProcessError: if it has been reaped already.
     """
-    pidfd = _open_pidfd(child.pid)
-    child.pidfd = child.pidfd or ("fallback" if pidfd is None else "native")
+    pidfd = open_pidfd(child.pid, len(_open))
     if pidfd is None:
+        child.pidfd = child.pidfd or "fallback"
         return wait_without_reaping(child.pid)
+    _open.add(pidfd)
+    child.pidfd = child.pidfd or "native"
     try:
         observes(child)
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
-        while not poll.poll(max(0.0, child.observed.due - time.monotonic()) * 1000):
-            child.observed.take(child.pid)
+        observed = child.observed
+        while not poll.poll(max(0.0, observed.due - time.monotonic()) * 1000):
+            observed.take(child.pid)
         try:
             return wait_without_reaping(child.pid)
         except ChildProcessError:
@@ -51,14 +54,3 @@ def after_fork_in_child() -> None:
     for pidfd in _open:
         close_if_still("pidfd", pidfd)
     _open.clear()
-
-
-def _open_pidfd(pid: int) -> int | None:
-    if not may_open(len(_open)):
-        return None
-    try:
-        pidfd = move_up(os.pidfd_open(pid))
-    except (AttributeError, OSError):
-        return None
-    _open.add(pidfd)
-    return pidfd

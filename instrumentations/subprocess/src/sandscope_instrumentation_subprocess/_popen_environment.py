@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from os import putenv, unsetenv
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from opentelemetry.context import Context
 
@@ -32,8 +32,9 @@ _TRACESTATE = "TRACESTATE"
 _ENV_LIST = 5  # the position among the arguments of `_fork_exec`, in all versions that have it
 
 
-class _NextCarrier(threading.local):
-    carrier: Mapping[str, str] | None = None
+class _NextChild(threading.local):
+    parent: Context | None = None
+    added: Mapping[str, str]
 
 
 class ChildEnvironment:
@@ -46,25 +47,26 @@ class ChildEnvironment:
             patches_fork_exec: whether `fork_exec` wraps the function that starts children.
         """
         self.patches_fork_exec = patches_fork_exec
-        self._next = _NextCarrier()
+        self._next = _NextChild()
 
     def set_next(self, parent: Context, added: Mapping[str, str]) -> None:
         """Have this thread's next `_fork_exec` add a context and other variables to the inherited environment."""
-        self._next.carrier = carrier_of(parent) | dict(added)
+        self._next.parent, self._next.added = parent, added
 
     def clear_next(self) -> None:
         """Undo `set_next`."""
-        self._next.carrier = None
+        self._next.parent = None
 
     def fork_exec(self, original: Callable[..., int]) -> Callable[..., int]:
         """Make a ``_fork_exec`` that adds the context; ``Popen`` itself would encode each variable, each time."""
 
         @functools.wraps(original)
         def _fork_exec(*args: Any) -> int:
-            carrier = self._next.carrier
-            if carrier is not None and args[_ENV_LIST] is None:
+            parent = self._next.parent
+            if parent is not None and args[_ENV_LIST] is None:
                 try:
-                    args = (*args[:_ENV_LIST], _inherited(carrier), *args[_ENV_LIST + 1 :])
+                    variables = _inherited(parent, self._next.added)
+                    args = (*args[:_ENV_LIST], variables, *args[_ENV_LIST + 1 :])
                 except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                     report_error("subprocess.environment", error)
             return original(*args)
@@ -82,14 +84,14 @@ class ChildEnvironment:
             parent: the context that the child continues.
             added: other variables for the child.
         """
-        carrier = carrier_of(parent) | dict(added)
-        if env is None:
-            if preexec_fn is not None:
-                # With an explicit environment, variables that preexec_fn sets by putenv would be lost.
-                changes = changes_to_inherit(carrier, c_environment())
-                return None, _with_variables(changes, preexec_fn) if changes else preexec_fn
-            entries = (entry.partition(b"=") for entry in _inherited(carrier))
+        if env is None and preexec_fn is None:
+            entries = (entry.partition(b"=") for entry in _inherited(parent, added))
             return {name: value for name, equals, value in entries if equals}, None
+        carrier = carrier_of(parent) | dict(added)
+        if env is None and preexec_fn is not None:
+            # With an explicit environment, variables that preexec_fn sets by putenv would be lost.
+            changes = changes_to_inherit(carrier, c_environment())
+            return None, _with_variables(changes, preexec_fn) if changes else preexec_fn
         return merge(env, carrier), preexec_fn
 
 
@@ -118,20 +120,51 @@ def changes_to_inherit(carrier: Mapping[str, str], inherited: Iterable[bytes]) -
     return changes
 
 
-def _inherited(carrier: Mapping[str, str]) -> list[bytes]:
-    entries = c_environment()
-    stale = _beginnings(_TRACESTATE, *carrier)
-    # One look at each variable, because this delays the start of every child.
-    found = [entry for entry in entries if entry.startswith((_PATH_ENTRY, *stale))]
-    if carrier and not _set_by_user(found, carrier):
-        if any(entry.startswith(stale) for entry in found):
-            entries = [entry for entry in entries if not entry.startswith(stale)]
-        entries += [os.fsencode(f"{name}={value}") for name, value in carrier.items()]
-    for entry in found:
-        if entry.startswith(_PATH_ENTRY):
-            path = os.fsencode(_python_path(entry[len(_PATH_ENTRY) :]))
-            entries[entries.index(entry)] = _PATH_ENTRY + path
-    return entries
+class _Prepared(NamedTuple):
+    """What is the same for all children that inherit the same: it would delay the start of each.
+
+    Attributes:
+        inherited: the variables that it was made from.
+        continues: whether children get the trace context.
+        kept: the variables of a child without those of a carrier, and whether the carrier is added; by its names.
+    """
+
+    inherited: list[bytes]
+    continues: bool
+    kept: dict[tuple[str, ...], tuple[list[bytes], bool]]
+
+
+_prepared: _Prepared | None = None
+
+
+def _inherited(parent: Context, added: Mapping[str, str]) -> list[bytes]:
+    global _prepared  # noqa: PLW0603 -- most children inherit the same as the one before
+    entries, prepared = c_environment(), _prepared
+    if prepared is None or entries != prepared.inherited:
+        prepared = _prepared = _Prepared(entries, children_continue_trace(), {})
+    carrier: dict[str, str] = {}
+    if prepared.continues:
+        inject_environment(carrier, parent)
+    carrier.update(added)
+    names = tuple(carrier)
+    if names not in prepared.kept:
+        prepared.kept[names] = _keep(entries, carrier)
+    kept, is_added = prepared.kept[names]
+    if not is_added:
+        return kept
+    return kept + [os.fsencode(f"{name}={value}") for name, value in carrier.items()]
+
+
+def _keep(entries: list[bytes], carrier: Mapping[str, str]) -> tuple[list[bytes], bool]:
+    is_added = bool(carrier) and not _set_by_user(entries, carrier)
+    if is_added:
+        stale = _beginnings(_TRACESTATE, *carrier)
+        entries = [entry for entry in entries if not entry.startswith(stale)]
+    return [_with_sandscope(entry) if entry.startswith(_PATH_ENTRY) else entry for entry in entries], is_added
+
+
+def _with_sandscope(entry: bytes) -> bytes:
+    return _PATH_ENTRY + os.fsencode(_python_path(entry[len(_PATH_ENTRY) :]))
 
 
 def merge(env: Mapping[Any, Any], carrier: Mapping[str, str]) -> Mapping[Any, Any]:

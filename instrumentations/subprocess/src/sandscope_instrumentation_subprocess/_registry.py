@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_PID
-
 from sandscope.instrumentation import (
     MISSING_EVIDENCE,
     Execution,
@@ -27,13 +25,10 @@ from sandscope_instrumentation_subprocess._ends import end_execution, finish
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
     NOT_INSPECTED,
-    NOT_MEASURED,
     ExitStatus,
     Observations,
-    Usage,
     Zombie,
     inspect_zombie,
-    usage_of,
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
@@ -106,7 +101,6 @@ class Registry:
             self.on_status_lost(earlier)
         self.cleanups.on_reused(pid)
         try:
-            execution.set_attributes({PROCESS_PID: pid})
             child = self._children[pid] = Child(pid, execution, Observations(pid, prepared=prepared))
             child.meta_file = meta_file
             if self._settings.ask_for_samples:
@@ -140,11 +134,10 @@ class Registry:
             self.cleanups.on_late_reap(child.pid)
             return
         self.cleanups.on_reaped(child)
-        used = _usage(usage, zombie)
         if on_watcher_thread and self._watcher is not None:
-            self._watcher.submit(partial(end_execution, child, exit_status, zombie, used, self._recorder))
+            self._watcher.submit(partial(end_execution, child, exit_status, zombie, usage, self._recorder))
         else:
-            end_execution(child, exit_status, zombie, used, self._recorder)
+            end_execution(child, exit_status, zombie, usage, self._recorder)
 
     def end_unregistered(self, execution: Execution, exit_status: ExitStatus) -> None:
         """End the execution of a child that was never registered, because C code has waited for it.
@@ -154,7 +147,7 @@ class Registry:
             exit_status: how the child ended.
         """
         child = Child(_NO_PID, execution, Observations(_NO_PID))
-        end_execution(child, exit_status, NOT_INSPECTED, NOT_MEASURED, self._recorder)
+        end_execution(child, exit_status, NOT_INSPECTED, None, self._recorder)
 
     def on_reaped_in_c(self, pid: int, execution: Execution, exit_status: ExitStatus) -> None:
         """End the execution of a child that C code has reaped.
@@ -180,7 +173,7 @@ class Registry:
         if status is None:
             finish(child, MISSING_EVIDENCE, self._recorder)
         else:
-            end_execution(child, status, NOT_INSPECTED, NOT_MEASURED, self._recorder)
+            end_execution(child, status, NOT_INSPECTED, None, self._recorder)
 
     def end_if_exited(self, child: Child, verdict_if_running: Verdict | None = None) -> None:
         """End the execution of a child that has exited, and leave the zombie for the program to reap.
@@ -206,7 +199,7 @@ class Registry:
         if not self._remove(child):
             self.cleanups.forget(child)
         elif exited is not None:
-            end_execution(child, exited, zombie, _usage(None, zombie), self._recorder)
+            end_execution(child, exited, zombie, None, self._recorder)
         elif verdict_if_running is not None:
             finish(child, verdict_if_running, self._recorder)
 
@@ -270,12 +263,6 @@ class Registry:
         if self._watcher is not None:
             self._watcher.remove(child)
         return True
-
-
-def _usage(reported: resource.struct_rusage | None, zombie: Zombie) -> Usage:
-    if reported is not None:
-        return usage_of(reported)
-    return NOT_MEASURED._replace(user_time=zombie.user_time, system_time=zombie.system_time)
 
 
 def _first_samples(pid: int, program: str, settings: SubprocessSettings) -> Samples:

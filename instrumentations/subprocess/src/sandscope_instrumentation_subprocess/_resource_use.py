@@ -50,30 +50,29 @@ BYTES_WRITTEN = "sandbox.process.output.written"
 _LIMIT = "sandbox.process.limit."
 
 
-def record_usage(execution: Execution, usage: Usage, observed: Observations) -> None:
-    """Record what a child has used, as far as it is known.
+def describe_usage(usage: Usage, observed: Observations) -> tuple[dict[str, Value], dict[Metric, float]]:
+    """Return the attributes and measurements that say what a child has used, as far as it is known.
 
     Args:
-        execution: of the child.
         usage: as the kernel reported it.
         observed: while the child ran.
     """
     peak, source = usage.memory_peak, "exit"
     if peak is None and observed.memory.resident is not None:
         peak, source = observed.memory.resident, "sampled"
-    if peak is not None:
-        execution.set_attributes({MEMORY_SOURCE: source})
-    _record(
-        execution,
-        {
-            CPU_USER: usage.user_time,
-            CPU_SYSTEM: usage.system_time,
-            MEMORY_PEAK: peak,
-            DISK_WRITTEN: usage.disk_written,
-            VOLUNTARY_SWITCHES: usage.voluntary_switches,
-            INVOLUNTARY_SWITCHES: usage.involuntary_switches,
-        },
+    attributes, measurements = _described(
+        (
+            (CPU_USER, usage.user_time),
+            (CPU_SYSTEM, usage.system_time),
+            (MEMORY_PEAK, peak),
+            (DISK_WRITTEN, usage.disk_written),
+            (VOLUNTARY_SWITCHES, usage.voluntary_switches),
+            (INVOLUNTARY_SWITCHES, usage.involuntary_switches),
+        )
     )
+    if peak is not None:
+        attributes[MEMORY_SOURCE] = source
+    return attributes, measurements
 
 
 def record_evidence(execution: Execution, evidence: Evidence) -> None:
@@ -94,13 +93,22 @@ def record_evidence(execution: Execution, evidence: Evidence) -> None:
     execution.set_attributes(limits)
     cgroup = evidence.cgroup
     if cgroup is not None and cgroup.own:
-        _record(
-            execution, {CGROUP_MEMORY_PEAK: cgroup.usage.memory_peak, CGROUP_CPU_TIME: cgroup.usage.cpu_time}
+        used = cgroup.usage
+        record(
+            execution,
+            *_described(((CGROUP_MEMORY_PEAK, used.memory_peak), (CGROUP_CPU_TIME, used.cpu_time))),
         )
 
 
-def _record(execution: Execution, values: dict[Metric, float | None]) -> None:
-    known = {metric: value for metric, value in values.items() if value is not None}
-    execution.set_attributes({metric.name: value for metric, value in known.items()})
-    for metric, value in known.items():
+def record(execution: Execution, attributes: dict[str, Value], measurements: dict[Metric, float]) -> None:
+    """Record what a running execution has used."""
+    execution.set_attributes(attributes)
+    for metric, value in measurements.items():
         execution.measure(metric, value)
+
+
+def _described(
+    values: tuple[tuple[Metric, float | None], ...],
+) -> tuple[dict[str, Value], dict[Metric, float]]:
+    known = {metric: value for metric, value in values if value is not None}
+    return {metric.name: value for metric, value in known.items()}, known

@@ -23,6 +23,8 @@ SUCCESS = ExitStatus(0, None)
 
 def decode_status(status: int) -> ExitStatus | None:
     """Decode a status of ``waitpid``; None if the process has only stopped or continued."""
+    if not status:
+        return SUCCESS
     if os.WIFEXITED(status):
         return ExitStatus(os.WEXITSTATUS(status), None)
     if os.WIFSIGNALED(status):
@@ -33,6 +35,8 @@ def decode_status(status: int) -> ExitStatus | None:
 def decode_exit(information: Any) -> ExitStatus | None:
     """Decode a result of ``waitid``; None if the process has only stopped or continued."""
     if information.si_code == os.CLD_EXITED:
+        if not information.si_status:
+            return SUCCESS  # most children: no new object
         return ExitStatus(information.si_status, None)
     if information.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
         return ExitStatus(None, information.si_status)

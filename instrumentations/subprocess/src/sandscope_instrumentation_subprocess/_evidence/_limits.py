@@ -38,6 +38,7 @@ _ONE_VALUE = [
     getattr(resource, name, None)
     for name in ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NPROC", "RLIMIT_NOFILE")
 ]
+_AS, _DATA = resource.RLIMIT_AS, resource.RLIMIT_DATA
 _TITLES = (
     b"Max cpu time",
     b"Max address space",
@@ -60,8 +61,13 @@ def read_limits(pid: int) -> Limits:
 
 def has_memory_limit(pid: int) -> bool:
     """Return whether the address space or the private data of a process is limited."""
+    if _prlimit is None:
+        return False
     try:
-        return any(_read(pid, which)[0] is not None for which in _ONE_VALUE[:2])
+        infinite = resource.RLIM_INFINITY
+        return bool(_prlimit(pid, _AS)[0] != infinite or _prlimit(pid, _DATA)[0] != infinite)
+    except ProcessLookupError:
+        return False
     except PermissionError:
         limits = read_limits(pid)
         return limits.memory is not None or limits.data is not None
