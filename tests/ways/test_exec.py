@@ -304,7 +304,7 @@ def test_its_own_collector_writes_files(tmp_path: Path) -> None:
     run = subprocess.run([*EXEC, "--", "true"], env=environment, capture_output=True, text=True, check=True)
     verdict, place = run.stderr.splitlines()
     assert verdict.startswith("sandscope: success (OK), ended by itself: normal_exit; exit code 0; ")
-    assert place == f"sandscope: the telemetry is in {data}"
+    assert place == f"sandscope: the telemetry is in {data}; to look at it: sandscope report --data {data}"
     (line,) = (data / "traces.jsonl").read_text().splitlines()
     assert verdict.rpartition(" ")[2] in line
 

@@ -93,8 +93,9 @@ subprocess.run(["true"])
         first.wait()
     assert (first.returncode, second.returncode) == (0, 0)
     data = tmp_path / "sandscope-data"
-    assert said_by_first.endswith(f"\nsandscope: the telemetry is in {data}\n")
-    assert said_by_second.endswith(f" is in {data}/2, because another Collector is writing to {data}\n")
+    look = "to look at it: sandscope report\n"
+    assert said_by_first.endswith(f"\nsandscope: the telemetry is in {data}; {look}")
+    assert said_by_second.endswith(f" is in {data}/2, because another Collector is writing to {data}; {look}")
     assert (_names(data), _names(data / "2")) == (["true", "true"], ["false"])
     for folder in (data, data / "2"):
         assert (folder / "otelcol.log").read_text().count("Everything is ready") == 1
@@ -160,7 +161,7 @@ def test_signals_without_an_endpoint_of_their_own_go_to_the_runs_collector(
 def test_each_signal_is_sent_by_its_own_protocol(environment: dict[str, str]) -> None:
     environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "grpc"
     run = _run(environment)
-    assert re.fullmatch(OWN + "sandscope: the telemetry is in .*\n", run.stderr)
+    assert re.fullmatch(OWN + "sandscope: 1 execution .*\nsandscope: the telemetry is in .*\n", run.stderr)
     assert _names(Path(environment["SANDSCOPE_DATA"])) == ["true"]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from sandscope import _settings
 from sandscope._cli._collector_options import data_folder
+from sandscope._cli._short_report import ShortReport
 from sandscope._cli._start_collector import started_collector
 from sandscope._collector import CollectorProcess
 from sandscope._collector._log_lines import problems
@@ -63,15 +66,27 @@ def _own_collector(
         if collector.composition.uses(variable("prometheus")):
             page = f"; metrics are on http://{HOST}:{collector.ports.prometheus}/metrics"
         announce(f"sandscope: telemetry goes to this run's own Collector, {collector.endpoint}{page}")
+        report = ShortReport(collector.data)
         yield collector
         if collector.pid is None:
             say(f"sandscope: the Collector has ended before the program. Its log: {collector.log}")
     for problem in problems(collector.log, errors_only=True):
         say(f"sandscope: the Collector reports: {problem}. Its log: {collector.log}")
     if collector.composition.uses("SANDSCOPE_DATA") and not getattr(arguments, "quiet", False):
+        recorded = report.line()
+        if recorded is not None:
+            announce(f"sandscope: {recorded}")
         default, _ = data_folder(arguments)
         because = "" if collector.data == default else f", because another Collector is writing to {default}"
-        say(f"sandscope: the telemetry is in {collector.data}{because}")
+        say(f"sandscope: the telemetry is in {collector.data}{because}{_where_to_look(arguments)}")
+
+
+def _where_to_look(arguments: argparse.Namespace) -> str:
+    if find_spec("duckdb") is None:
+        return ""
+    folder, chosen = data_folder(arguments)
+    option = f" --data {shlex.quote(str(folder))}" if chosen else ""
+    return f"; to look at it: sandscope report{option}"
 
 
 def _sending_to(

@@ -57,15 +57,15 @@ def _exec(arguments: argparse.Namespace) -> int:
     program = shutil.which(command[0])
     if program is None:
         return _not_found(command[0])
-    from sandscope._cli import _report
+    from sandscope._cli import _ending
 
-    _report.check_file(arguments.json)
+    _ending.check_file(arguments.json)
 
     def report(execution: Execution, ended: Ended) -> None:
         if arguments.json:
-            _report.write(_report.as_json(execution, ended, limits), arguments.json)
+            _ending.write(_ending.as_json(execution, ended, limits), arguments.json)
         if arguments.json != "-" and not (arguments.quiet and ended.status == 0):
-            say(f"sandscope: {_report.line(execution, ended)}")
+            say(f"sandscope: {_ending.line(execution, ended)}")
 
     try:
         status = run_traced(arguments, [program, *command[1:]], report, limits=limits, announces=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ _COMMANDS = {
     "run": "run a program with instrumentation, and a Collector that receives its telemetry",
     "exec": "run one command as a traced execution, within limits, and say how it ended",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
+    "report": "show what has run: verdicts, functions, failures, the slowest executions, one trace",
+    "query": "ask what has been recorded in SQL",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
     "doctor": "check the installation, the Collector, the endpoint and the instrumentations",
 }
@@ -38,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SandscopeError as error:
         say(f"sandscope: {error}")
         return 2
+    except BrokenPipeError:  # such as that of `sandscope report | head`
+        from sandscope._cli._program import exit_as
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_as(signal.SIGPIPE)
     except KeyboardInterrupt:
         from sandscope._cli._program import exit_as
 

@@ -60,13 +60,13 @@ def _run(arguments: argparse.Namespace, command: list[str]) -> int:
 
 
 def _run_traced(arguments: argparse.Namespace, command: list[str]) -> int:
-    from sandscope._cli import _report
+    from sandscope._cli import _ending
     from sandscope._cli._traced_run import run_traced
 
     return run_traced(
         arguments,
         command,
-        lambda execution, ended: say(f"sandscope: {_report.line(execution, ended)}"),
+        lambda execution, ended: say(f"sandscope: {_ending.line(execution, ended)}"),
         variables=_instrumenting,
     )
 

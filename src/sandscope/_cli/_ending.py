@@ -7,6 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sandscope._cli._words import ACTORS, STATUSES
 from sandscope._errors import SandscopeError
 from sandscope._say import say
 
@@ -15,25 +16,6 @@ if TYPE_CHECKING:
     from sandscope._cli._traced_program import Ended
     from sandscope._execution import Execution
 
-_STATUSES = {
-    "OK": "success",
-    "RE": "runtime error",
-    "TLE": "time limit exceeded",
-    "MLE": "memory limit exceeded",
-    "PLE": "process limit exceeded",
-    "FSE": "file size limit exceeded",
-    "SIG": "fatal signal",
-    "SV": "security violation",
-    "ABUSE": "abuse",
-    "IE": "infrastructure error",
-}
-_ACTORS = {
-    "guest": "ended by itself",
-    "engine": "ended by its runtime",
-    "kernel": "ended by the kernel",
-    "host": "ended by its host",
-    "unknown": "it is not known by whom",
-}
 _UNCERTAINTY = 1 << 20
 
 
@@ -69,7 +51,7 @@ def line(execution: Execution, ended: Ended) -> str:
     memory = peak_of(ended)
     identity = _trace_id(execution)
     parts = [
-        f"{_STATUSES.get(status, status)} ({status}), {_ACTORS.get(actor, actor)}: {cause}",
+        f"{STATUSES.get(status, status)} ({status}), {ACTORS.get(actor, actor)}: {cause}",
         _exit(ended),
         f"{_seconds(execution):.2f} s",
         "" if memory is None else f"peak memory {memory}",

@@ -1,0 +1,104 @@
+"""The sections of a report, as text in tables: the same for the terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sandscope._cli._words import ACTORS, STATUSES, seconds, size, verdict
+from sandscope._store import Summary, Table
+
+NOTHING = "No execution has been recorded here. Record some with: sandscope run -- python app.py"
+
+
+class Section(NamedTuple):
+    """A table with a title.
+
+    Attributes:
+        title: what it shows.
+        columns: the headers of its columns; those of numbers begin with ``#``.
+        rows: the cells.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def headline(summary: Summary) -> str:
+    """Return the most important figures."""
+    if not summary.executions or summary.first is None or summary.last is None:
+        return NOTHING
+    share = 100 * summary.succeeded / summary.executions
+    failed = summary.executions - summary.succeeded
+    return (
+        f"{summary.executions:,} execution{'s' * (summary.executions != 1)} between {summary.first:%Y-%m-%d %H:%M:%S} and {summary.last:%H:%M:%S} UTC: "
+        f"{summary.succeeded:,} succeeded ({share:.1f} %), {failed:,} did not"
+    )
+
+
+def sections(summary: Summary) -> Iterator[Section]:
+    """Return the sections that have something to show."""
+    candidates = (
+        Section(
+            "How they ended",
+            ["runtime", "status", "ended", "cause", "#executions"],
+            [
+                [row["runtime"], _status(row["status"]), _ended(row["actor"]), row["cause"],
+                 f"{row['executions']:,}"]
+                for row in _rows(summary.verdicts)
+            ],
+        ),
+        Section(
+            "What ran: failing first, then the slowest",
+            ["runtime", "name", "#executions", "#failed", "#p50", "#p95", "#p99", "#slowest", "#peak memory", "#CPU"],
+            [
+                [row["runtime"], row["name"], f"{row['executions']:,}", f"{row['failed']:,}",
+                 *(seconds(row[name]) for name in ("p50", "p95", "p99", "slowest")),
+                 size(row["memory_peak"]), seconds(row["cpu_time"])]
+                for row in _rows(summary.functions)
+            ],
+        ),
+        Section(
+            "The last that failed",
+            ["time", "runtime", "name", "verdict", "#after", "trace"],
+            [
+                [f"{row['start_time']:%H:%M:%S}", row["runtime"], row["name"],
+                 verdict(row["status"], row["actor"], row["cause"], row["limit"]), seconds(row["duration"]),
+                 row["trace_id"]]
+                for row in _rows(summary.failures)
+            ],
+        ),
+        Section(
+            "The slowest",
+            ["time", "runtime", "name", "#duration", "status", "trace"],
+            [
+                [f"{row['start_time']:%H:%M:%S}", row["runtime"], row["name"], seconds(row["duration"]),
+                 _status(row["status"]), row["trace_id"]]
+                for row in _rows(summary.slowest)
+            ],
+        ),
+        Section(
+            "Security",
+            ["time", "runtime", "name", "status", "cause", "trace"],
+            [
+                [f"{row['start_time']:%H:%M:%S}", row["runtime"], row["name"], _status(row["status"]), row["cause"],
+                 row["trace_id"]]
+                for row in _rows(summary.security)
+            ],
+        ),
+    )  # fmt: skip
+    return (section for section in candidates if section.rows)
+
+
+def _rows(table: Table) -> Iterator[dict[str, Any]]:
+    for row in table.rows:
+        yield dict(zip(table.columns, row, strict=True))
+
+
+def _ended(actor: str) -> str:
+    return ACTORS.get(actor, actor).removeprefix("ended ")
+
+
+def _status(status: str) -> str:
+    return f"{STATUSES.get(status, status)} ({status})"

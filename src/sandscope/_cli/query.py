@@ -1,0 +1,54 @@
+"""`sandscope query`: ask the local store in SQL."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from typing import Any
+
+from sandscope._cli._collector_options import add_data_to
+from sandscope._cli._local_store import local_store
+
+_EXAMPLE = "SELECT name, status, count(*) FROM executions GROUP BY ALL"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's options."""
+    parser.description = (
+        "Ask the Collector's files of `sandscope run` in SQL (DuckDB's). The tables are executions, spans, logs and "
+        'metrics; "DESCRIBE executions" lists the columns.'
+    )
+    parser.epilog = f'for example: sandscope query "{_EXAMPLE}"'
+    parser.add_argument("sql", metavar="SQL", help="the query; - reads it from standard input")
+    parser.add_argument(
+        "--format",
+        choices=["table", "csv", "json"],
+        default="table",
+        help="(default: table); JSON is one list",
+    )
+    add_data_to(parser)
+    parser.set_defaults(handler=_query)
+
+
+def _query(arguments: argparse.Namespace) -> int:
+    sql = sys.stdin.read() if arguments.sql == "-" else arguments.sql
+    with local_store(arguments) as database:
+        columns, rows = database.query(sql)
+    if arguments.format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    elif arguments.format == "json":
+        objects = [dict(zip(columns, row, strict=True)) for row in rows]
+        print(json.dumps(objects, indent=2, default=str))
+    else:
+        _print_table(columns, rows)
+    return 0
+
+
+def _print_table(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    from sandscope._cli._tables import print_table
+
+    print_table(columns, rows)

@@ -1,0 +1,91 @@
+"""The tables of the store, for queries that can do nothing but read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandscope._errors import SandscopeError
+from sandscope._store._parts import SUFFIX, list_parts
+from sandscope._store._tables import EXECUTIONS, PART_COLUMNS, ROW_TYPES, TABLES
+
+if TYPE_CHECKING:
+    pass
+
+
+class Table(NamedTuple):
+    """The result of a query.
+
+    Attributes:
+        columns: their names.
+        rows: their values.
+    """
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+class Database:
+    """The tables ``executions``, ``spans``, ``logs`` and ``metrics``. Use it with the lock held."""
+
+    def __init__(self, store: Path) -> None:
+        """Open the parts that are there now."""
+        import duckdb
+
+        self._connection = duckdb.connect()
+        self._connection.execute("SET TimeZone = 'UTC'")
+        parts = [part for part in list_parts(store) if part.suffix == SUFFIX]
+        for table, signal in TABLES.items():
+            files = [str(store / part.name) for part in parts if part.signal == signal]
+            self._connection.execute(f"CREATE VIEW {table} AS {_contents(signal, files)}")
+        self._connection.execute(f"CREATE VIEW executions AS {EXECUTIONS}")
+        folder = str(store).replace("'", "''")
+        self._connection.execute(f"SET allowed_directories = ['{folder}']")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def query(self, sql: str, parameters: list[Any] | None = None) -> Table:
+        """Run one query.
+
+        Raises:
+            SandscopeError: if it is wrong.
+        """
+        import duckdb
+
+        try:
+            result = self._connection.execute(sql, parameters)
+            columns, rows = result.description or [], result.fetchall()
+        except duckdb.Error as error:
+            raise SandscopeError(f"Cannot run the query: {error}") from error
+        parsed = [index for index, column in enumerate(columns) if str(column[1]) == "JSON"]
+        if parsed:
+            rows = [_with_objects(row, parsed) for row in rows]
+        return Table([column[0] for column in columns], rows)
+
+    def close(self) -> None:
+        """Release its memory."""
+        self._connection.close()
+
+    def __enter__(self) -> Database:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def _with_objects(row: tuple[Any, ...], indexes: list[int]) -> tuple[Any, ...]:
+    return tuple(
+        json.loads(value) if index in indexes and value is not None else value
+        for index, value in enumerate(row)
+    )
+
+
+def _contents(signal: str, files: list[str]) -> str:
+    if not files:
+        columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in ROW_TYPES[signal].items())
+        return f"SELECT {PART_COLUMNS[signal]} FROM (SELECT {columns}) WHERE false"
+    names = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return f"SELECT * FROM read_parquet([{names}])"

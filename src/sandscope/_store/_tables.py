@@ -1,0 +1,85 @@
+"""The tables: their columns as rows of JSON, and as they are queried."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ORIGIN = {"service": "VARCHAR", "scope": "VARCHAR", "resource": "MAP(VARCHAR, VARCHAR)"}
+
+ROW_TYPES: Final[dict[str, dict[str, str]]] = {
+    "traces": {
+        "start_ns": "BIGINT",
+        "duration_ns": "BIGINT",
+        "name": "VARCHAR",
+        "kind": "VARCHAR",
+        "runtime": "VARCHAR",
+        "operation": "VARCHAR",
+        "status": "VARCHAR",
+        "actor": "VARCHAR",
+        "cause": "VARCHAR",
+        "limit": "VARCHAR",
+        "trace_id": "VARCHAR",
+        "span_id": "VARCHAR",
+        "parent_span_id": "VARCHAR",
+        "status_code": "VARCHAR",
+        "status_message": "VARCHAR",
+        "attributes": "MAP(VARCHAR, VARCHAR)",
+        "events": "JSON",
+        "links": "JSON",
+        **_ORIGIN,
+    },
+    "logs": {
+        "time_ns": "BIGINT",
+        "severity": "VARCHAR",
+        "severity_number": "BIGINT",
+        "event": "VARCHAR",
+        "body": "VARCHAR",
+        "trace_id": "VARCHAR",
+        "span_id": "VARCHAR",
+        "attributes": "MAP(VARCHAR, VARCHAR)",
+        **_ORIGIN,
+    },
+    "metrics": {
+        "time_ns": "BIGINT",
+        "start_ns": "BIGINT",
+        "name": "VARCHAR",
+        "unit": "VARCHAR",
+        "type": "VARCHAR",
+        "temporality": "VARCHAR",
+        "monotonic": "BOOLEAN",
+        "value": "DOUBLE",
+        "count": "BIGINT",
+        "sum": "DOUBLE",
+        "min": "DOUBLE",
+        "max": "DOUBLE",
+        "bounds": "DOUBLE[]",
+        "buckets": "BIGINT[]",
+        "exemplars": "JSON",
+        "attributes": "MAP(VARCHAR, VARCHAR)",
+        **_ORIGIN,
+    },
+}
+"""The columns of a row, by signal. Times are nanoseconds since 1970."""
+
+PART_COLUMNS: Final[dict[str, str]] = {
+    "traces": "make_timestamp(start_ns // 1000) AS start_time, duration_ns / 1e9 AS duration, * EXCLUDE duration_ns",
+    "logs": "make_timestamp(time_ns // 1000) AS time, * EXCLUDE time_ns",
+    "metrics": "make_timestamp(time_ns // 1000) AS time, make_timestamp(start_ns // 1000) AS start_time, "
+    "* EXCLUDE (time_ns, start_ns)",
+}
+"""The columns of a part. Times are UTC, durations seconds."""
+
+TABLES: Final = {"spans": "traces", "logs": "logs", "metrics": "metrics"}
+"""The signal of each table."""
+
+EXECUTIONS: Final = """
+    SELECT start_time, duration, runtime, operation, name, status, actor, cause, "limit", service,
+        TRY_CAST(attributes['process.exit.code'] AS BIGINT) AS exit_code,
+        TRY_CAST(coalesce(attributes['sandbox.process.memory.peak'], attributes['wasm.memory.peak']) AS DOUBLE)
+            AS memory_peak,
+        TRY_CAST(attributes['sandbox.process.cpu.user'] AS DOUBLE)
+            + TRY_CAST(attributes['sandbox.process.cpu.system'] AS DOUBLE) AS cpu_time,
+        status_message AS message, trace_id, span_id, parent_span_id, attributes, start_ns
+    FROM spans WHERE status IS NOT NULL
+"""
+"""The view of spans with a verdict."""
