@@ -55,13 +55,14 @@ def _picture(summary: Summary) -> str:
             bars.append(
                 f'<rect class="{kind}" x="{bar * _WIDTH}" y="{top:.2f}" width="{_WIDTH - 2}" height="{height:.2f}"/>'
             )
-    label = (
-        f"{summary.executions} executions over time, {summary.executions - summary.succeeded} of them failed"
+    label = f"{summary.executions} executions over time, {summary.executions - summary.succeeded} failed"
+    times = (
+        f"Executions from {summary.first:%H:%M:%S} to {summary.last:%H:%M:%S} UTC, at most {highest:,} a bar"
     )
     return (
         f'<figure><svg viewBox="0 0 {BARS * _WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{label}">{"".join(bars)}</svg><figcaption>Executions from {summary.first:%H:%M:%S} to {summary.last:%H:%M:%S} UTC, at most {highest:,} a bar'
-        '<b>succeeded</b><b class="no">failed</b></figcaption></figure>'
+        f'aria-label="{label}">{"".join(bars)}</svg>'
+        f'<figcaption>{times}<b>succeeded</b><b class="no">failed</b></figcaption></figure>'
     )
 
 

@@ -29,11 +29,13 @@ def headline(summary: Summary) -> str:
     """Return the most important figures."""
     if not summary.executions or summary.first is None or summary.last is None:
         return NOTHING
-    share = 100 * summary.succeeded / summary.executions
     failed = summary.executions - summary.succeeded
+    share = 100 * summary.succeeded / summary.executions
+    noun = "execution" if summary.executions == 1 else "executions"
+    times = f"{summary.first:%Y-%m-%d %H:%M:%S} and {summary.last:%H:%M:%S} UTC"
     return (
-        f"{summary.executions:,} execution{'s' * (summary.executions != 1)} between {summary.first:%Y-%m-%d %H:%M:%S} and {summary.last:%H:%M:%S} UTC: "
-        f"{summary.succeeded:,} succeeded ({share:.1f} %), {failed:,} did not"
+        f"{summary.executions:,} {noun} between {times}: {summary.succeeded:,} succeeded ({share:.1f} %), "
+        f"{failed:,} did not"
     )
 
 
