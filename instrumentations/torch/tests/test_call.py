@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 from typing import Any
@@ -216,6 +217,37 @@ def test_a_model_called_in_a_thread_of_a_forward_is_its_child_with_its_context(
     assert [inner.name, outer.name] == ["training Net", "training Calling"]
     assert inner.parent is not None
     assert inner.parent.span_id == outer.context.span_id
+
+
+@pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
+def test_a_functional_call_is_one_execution(instrumented: Telemetry, torch: Any, net: Any) -> None:
+    weights = {name: torch.zeros_like(value) for name, value in net.named_parameters()}
+    assert not torch.func.functional_call(net, weights, (torch.ones(3, 4),)).any()
+    (span,) = instrumented.spans()
+    assert (span.name, (span.attributes or {})["torch.batch.size"]) == ("inference Net", 3)
+
+
+@pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
+def test_tasks_that_call_in_threads_have_executions_of_their_own(
+    instrumented: Telemetry, torch: Any, net: Any
+) -> None:
+    tracer = instrumented.tracer_provider.get_tracer("user")
+
+    async def task(size: int) -> None:
+        with tracer.start_as_current_span(f"task {size}"):
+            await asyncio.to_thread(net, torch.ones(size, 4))
+
+    async def main() -> None:
+        await asyncio.gather(*(task(size) for size in (1, 2, 3)))
+
+    asyncio.run(main())
+    tasks = {span.context.span_id: span.name for span in instrumented.spans() if "task" in span.name}
+    found = {
+        tasks[span.parent.span_id]: (span.attributes or {})["torch.batch.size"]
+        for span in instrumented.spans("training Net")
+        if span.parent
+    }
+    assert found == {"task 1": 1, "task 2": 2, "task 3": 3}
 
 
 @pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
