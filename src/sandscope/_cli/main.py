@@ -17,9 +17,9 @@ from sandscope._version import __version__
 _COMMANDS = {
     "run": "run a program with instrumentation, and a Collector that receives its telemetry",
     "exec": "run one command as a traced execution, within limits, and say how it ended",
-    "collector": "run or inspect the bundled OpenTelemetry Collector",
     "report": "show what has run: verdicts, functions, failures, the slowest executions, one trace",
     "query": "ask what has been recorded in SQL",
+    "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
     "doctor": "check the installation, the Collector, the endpoint and the instrumentations",
 }
