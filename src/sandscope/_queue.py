@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 
 from sandscope import _guard
 from sandscope._locks import new_lock
-from sandscope._manual import OTHER, check_text, get_recorder
+from sandscope._manual import OTHER, check_text
 from sandscope._metric import QUEUED
 from sandscope._recording._executors import QUEUE
-from sandscope._recording._observed import observe
+from sandscope._reported import Reported, not_closed, report
 
 _MAX_NAMES = 32
 """The maximum number of names in a process, because the name is an attribute of a metric."""
@@ -20,10 +18,6 @@ _MAX_NAMES = 32
 _logger = logging.getLogger("sandscope")
 _lock = new_lock()
 _names: set[str] = set()
-_queues: dict[int, Queue] = {}
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_queues.clear)  # those of the parent process
 
 
 def queue(name: str, length: Callable[[], int]) -> Queue:
@@ -47,16 +41,10 @@ def queue(name: str, length: Callable[[], int]) -> Queue:
     check_text("queue", name)
     if not callable(length):
         raise TypeError(f"Cannot report a queue: length is {length!r}, not a function. Pass its `qsize`.")
-    reported = Queue(_limited(name), length)
-    _queues[id(reported)] = reported
-    observe(QUEUED, _lengths)
-    recorder = get_recorder()
-    if recorder is not None:
-        recorder.export_soon()
-    return reported
+    return report(Queue(_limited(name), length), QUEUED, _lengths)
 
 
-class Queue:
+class Queue(Reported):
     """The result of `queue`. Also a context manager, which closes it."""
 
     def __init__(self, name: str, length: Callable[[], int]) -> None:
@@ -65,21 +53,6 @@ class Queue:
     def read(self) -> tuple[str, int]:
         """Return the queue's name and its length at present."""
         return self._name, max(0, int(self._length()))
-
-    def close(self) -> None:
-        """Report the queue no longer."""
-        _queues.pop(id(self), None)
-
-    def __enter__(self) -> Queue:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _limited(name: str) -> str:
@@ -94,7 +67,7 @@ def _limited(name: str) -> str:
 
 
 def _lengths() -> Iterator[tuple[Mapping[str, str], int]]:
-    for each in list(_queues.values()):
+    for each in not_closed(Queue):
         try:
             name, length = each.read()
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import Literal, TypeAlias, get_args
 
-from sandscope._manual import get_recorder
 from sandscope._metric import WORKERS
 from sandscope._recording._executors import STATE
-from sandscope._recording._observed import observe
+from sandscope._reported import Reported, export_soon, not_closed, report
 
 WorkerState: TypeAlias = Literal["healthy", "unhealthy", "quarantined"]
-
-_workers: dict[int, Worker] = {}
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_workers.clear)  # those of the parent process
 
 
 def worker() -> Worker:
@@ -30,14 +22,10 @@ def worker() -> Worker:
 
     The workers of a ``ProcessPoolExecutor`` are counted without this, if executions are recorded in them.
     """
-    counted = Worker()
-    _workers[id(counted)] = counted
-    observe(WORKERS, _count)
-    _export_soon()
-    return counted
+    return report(Worker(), WORKERS, _count)
 
 
-class Worker:
+class Worker(Reported):
     """The result of `worker`. Also a context manager, which closes it."""
 
     def __init__(self) -> None:
@@ -55,32 +43,12 @@ class Worker:
                 f"Cannot set the state of a worker to {state!r}. Use one of {', '.join(get_args(WorkerState))}."
             )
         self._state = state
-        _export_soon()
-
-    def close(self) -> None:
-        """Count the worker no longer."""
-        _workers.pop(id(self), None)
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def _export_soon() -> None:
-    recorder = get_recorder()
-    if recorder is not None:
-        recorder.export_soon()
+        export_soon()
 
 
 def _count() -> Iterator[tuple[Mapping[str, str], int]]:
-    if _workers:
-        found = Counter(each.state for each in list(_workers.values()))
+    workers = not_closed(Worker)
+    if workers:
+        found = Counter(each.state for each in workers)
         for state in get_args(WorkerState):  # a state without workers is 0: it is known
             yield {STATE: state}, found[state]

@@ -14,7 +14,7 @@ import pytest
 
 import sandscope
 from harness import Contract, Telemetry, wait_until
-from sandscope import _guard, _manual, _queue, _worker
+from sandscope import _guard, _manual, _queue, _reported
 from sandscope._recording import _executors
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 
@@ -30,8 +30,7 @@ def recorded(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     yield telemetry
     assert Contract.whole().violations(telemetry) == []
     _executors._thread_pools.clear()
-    assert not _queue._queues
-    assert not _worker._workers
+    assert not _reported._open
 
 
 def _lengths(telemetry: Telemetry) -> dict[str, float]:
@@ -103,7 +102,7 @@ def test_a_forked_child_has_neither(recorded: Telemetry) -> None:
     with sandscope.worker(), sandscope.queue("judge", lambda: 1):
         pid = os.fork()
         if not pid:
-            os._exit(len(_worker._workers) + len(_queue._queues))
+            os._exit(len(_reported._open))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert _lengths(recorded) == {"judge": 1}
 
