@@ -23,6 +23,7 @@ from harness import (
 )
 from harness._local_store import START, Store, attributes, request, span
 from sandscope._cli import _local_store
+from sandscope._cli._short_report import ShortReport
 from sandscope._cli.main import main
 
 PROGRAM = """
@@ -219,3 +220,24 @@ def test_without_what_it_needs(
     assert "duckdb, orjson, rich is not installed. Install it with: pip install 'sandscope[view]'" in (
         capfd.readouterr().err
     )
+
+
+def _counted(value: int) -> str:
+    names = {"runtime": "sandbox", "verdict__status": "OK", "verdict__cause": "normal_exit"}
+    given = attributes(**{f"sandbox__{name}": text for name, text in names.items()})
+    total = {"aggregationTemporality": 2, "dataPoints": [{"attributes": given, "asInt": str(value)}]}
+    scopes = [{"metrics": [{"name": "sandbox.executions", "sum": total}]}]
+    return json.dumps({"resourceMetrics": [{"scopeMetrics": scopes}]}) + "\n"
+
+
+def test_the_line_at_the_end_counts_this_run_and_says_nothing_if_it_cannot(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(_counted(99))
+    report = ShortReport(tmp_path)
+    assert report.line() is None
+    with file.open("a") as more:
+        more.write(_counted(2) + _counted(5) + '{"resourceMet')
+    assert (report.line() or "").startswith("5 executions (5 sandbox): all succeeded")
+    file.rename(tmp_path / "metrics-2026-11-28T03-30-12.123.jsonl")
+    file.write_text(_counted(6))
+    assert report.line() is None

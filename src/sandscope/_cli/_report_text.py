@@ -7,7 +7,7 @@ from rich.text import Text
 from sandscope._cli._report_sections import headline, sections
 from sandscope._cli._tables import console, print_table, printable
 from sandscope._cli._words import seconds, verdict
-from sandscope._store import SpanNode, Summary
+from sandscope._store import BARS, SpanNode, Summary
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _FAILED = "red"
@@ -44,8 +44,6 @@ def write_trace(nodes: list[SpanNode]) -> None:
 
 def _history(summary: Summary) -> Text:
     """Return executions over time as bars; red where some failed."""
-    from sandscope._store import BARS
-
     bars = {bar: (succeeded, failed) for bar, succeeded, failed in summary.history.rows}
     highest = max(sum(pair) for pair in bars.values())
     text = Text()

@@ -13,6 +13,8 @@ from sandscope._cli._words import seconds
 _COUNT, _DURATION = "sandbox.executions", "sandbox.execution.duration"
 _CUMULATIVE = 2
 _NAMES = ("sandbox.runtime", "sandbox.verdict.status", "sandbox.verdict.cause")
+_MAX_SIZE = 32 << 20
+"""Bytes: more is the subject of `sandscope report`."""
 _MOST = 3
 """Kinds of failures that are named."""
 
@@ -27,13 +29,12 @@ class ShortReport:
             data: the Collector's folder.
         """
         self._path = data / "metrics.jsonl"
-        try:
-            self._start = self._path.stat().st_size
-        except OSError:
-            self._start = 0
+        self._start, self._rotated = self._size(), self._rotations()
 
     def line(self) -> str | None:
-        """Return one line; None if nothing was counted, or the Collector writes no files."""
+        """Return one line; None if nothing was counted, or it is not all in one file that is read in a moment."""
+        if self._rotations() != self._rotated or self._size() - self._start > _MAX_SIZE:
+            return None
         counts: Counter[tuple[str, str, str]] = Counter()
         longest = 0.0
         points: dict[str, tuple[tuple[str, str, str], float]] = {}
@@ -47,6 +48,15 @@ class ShortReport:
         for kind, value in points.values():
             counts[kind] += int(value)
         return _line(counts, longest) if counts.total() else None
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
+    def _rotations(self) -> set[Path]:
+        return set(self._path.parent.glob("metrics-*.jsonl"))
 
     def _points(self) -> Iterator[tuple[str, str, dict[str, Any], bool]]:
         for line in self._lines():

@@ -130,6 +130,14 @@ def _in_foreground() -> bool:
 
 
 def _own_memory_peak() -> int:
-    # Not `getrusage`: this process, too, has inherited what that reports from a larger parent.
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123 -- starts fast
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    import resource
+
+    # Not `getrusage` if possible: this process, too, has inherited what that reports from a larger parent.
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123 -- starts fast
+            return next(
+                (int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:")), inherited
+            )
+    except OSError:
+        return inherited

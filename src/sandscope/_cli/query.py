@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import sys
-from typing import Any
 
 from sandscope._cli._collector_options import add_data_to
 from sandscope._cli._local_store import local_store
@@ -44,11 +43,7 @@ def _query(arguments: argparse.Namespace) -> int:
         objects = [dict(zip(columns, row, strict=True)) for row in rows]
         print(json.dumps(objects, indent=2, default=str))
     else:
-        _print_table(columns, rows)
+        from sandscope._cli._tables import print_table  # rich may not be installed
+
+        print_table(columns, rows)
     return 0
-
-
-def _print_table(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    from sandscope._cli._tables import print_table
-
-    print_table(columns, rows)
