@@ -7,9 +7,9 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sandscope._cli._words import ACTORS, STATUSES
 from sandscope._errors import SandscopeError
 from sandscope._say import say
+from sandscope._words import ACTORS, STATUSES
 
 if TYPE_CHECKING:
     from sandscope._cli._limits import Limits

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sandscope._cli._words import ACTORS, STATUSES, seconds, size, verdict
 from sandscope._store import Summary, Table
+from sandscope._words import ACTORS, STATUSES, seconds, size, verdict
 
 NOTHING = "No execution has been recorded here. Record some with: sandscope run -- python app.py"
 

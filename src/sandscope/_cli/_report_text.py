@@ -6,8 +6,8 @@ from rich.text import Text
 
 from sandscope._cli._report_sections import headline, sections
 from sandscope._cli._tables import console, print_table, printable
-from sandscope._cli._words import seconds, verdict
 from sandscope._store import BARS, SpanNode, Summary
+from sandscope._words import seconds, verdict
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _FAILED = "red"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sandscope._cli._words import seconds
+from sandscope._words import seconds
 
 _COUNT, _DURATION = "sandbox.executions", "sandbox.execution.duration"
 _CUMULATIVE = 2

@@ -7,20 +7,45 @@ kept: a process may be killed at any moment, and the next one goes on where the 
 from __future__ import annotations
 
 from sandscope._store._database import Database, Table
+from sandscope._store._executions import (
+    BARS,
+    FUNCTION_ORDERS,
+    ORDERS,
+    Totals,
+    executions,
+    functions,
+    history,
+    totals,
+    verdicts,
+)
 from sandscope._store._ingest import ingest
 from sandscope._store._lock import reading, writing
-from sandscope._store._summary import BARS, SpanNode, Summary, find_traces, summarize, trace_tree
+from sandscope._store._selection import FAILED, Selection
+from sandscope._store._summary import SECURITY, Summary, summarize
+from sandscope._store._trace import SpanNode, find_traces, trace_range, trace_tree
 
 __all__ = [
     "BARS",
+    "FAILED",
+    "FUNCTION_ORDERS",
+    "ORDERS",
+    "SECURITY",
     "Database",
+    "Selection",
     "SpanNode",
     "Summary",
     "Table",
+    "Totals",
+    "executions",
     "find_traces",
+    "functions",
+    "history",
     "ingest",
     "reading",
     "summarize",
+    "totals",
+    "trace_range",
     "trace_tree",
+    "verdicts",
     "writing",
 ]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sandscope._errors import SandscopeError
 from sandscope._say import say
+
+_PATIENCE, _INTERVAL = 1.0, 0.02
+"""Seconds after which a line says that it waits, and between two tries before that."""
 
 
 @contextmanager
@@ -41,11 +45,22 @@ def _locked(store: Path, operation: int) -> Iterator[None]:
             "or make this one writable."
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(descriptor, operation):
             say(f"sandscope: waiting for another process that uses {str(store)!r}")
             fcntl.flock(descriptor, operation)
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int, operation: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_INTERVAL)
+        else:
+            return True

@@ -103,7 +103,20 @@ def _span(origin: Row, span: Row) -> Row:
     }
     for column, name in _OF_AN_EXECUTION.items():
         row[column] = attributes.get(name)
-    return row
+    return row | _used(attributes)
+
+
+def _used(attributes: Row) -> Row:
+    """Return what an execution used, by column: memory in bytes, CPU time in seconds."""
+    user, system = (_float(attributes.get(f"sandbox.process.cpu.{mode}")) for mode in ("user", "system"))
+    memory = attributes.get("sandbox.process.memory.peak", attributes.get("wasm.memory.peak"))
+    return {
+        "exit_code": _int(attributes.get("process.exit.code")),
+        "memory_peak": _float(memory),
+        "cpu_time": _float(attributes.get("wasm.cpu.time"))
+        if user is None or system is None
+        else user + system,
+    }
 
 
 def _point(metric: Row, kind: str, point: Row) -> Row:

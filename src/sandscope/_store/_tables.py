@@ -18,6 +18,9 @@ ROW_TYPES: Final[dict[str, dict[str, str]]] = {
         "actor": "VARCHAR",
         "cause": "VARCHAR",
         "limit": "VARCHAR",
+        "exit_code": "BIGINT",
+        "memory_peak": "DOUBLE",
+        "cpu_time": "DOUBLE",
         "trace_id": "VARCHAR",
         "span_id": "VARCHAR",
         "parent_span_id": "VARCHAR",
@@ -74,11 +77,7 @@ TABLES: Final = {"spans": "traces", "logs": "logs", "metrics": "metrics"}
 
 EXECUTIONS: Final = """
     SELECT start_time, duration, runtime, operation, name, status, actor, cause, "limit", service,
-        TRY_CAST(attributes['process.exit.code'] AS BIGINT) AS exit_code,
-        TRY_CAST(coalesce(attributes['sandbox.process.memory.peak'], attributes['wasm.memory.peak']) AS DOUBLE)
-            AS memory_peak,
-        TRY_CAST(attributes['sandbox.process.cpu.user'] AS DOUBLE)
-            + TRY_CAST(attributes['sandbox.process.cpu.system'] AS DOUBLE) AS cpu_time,
+        exit_code, memory_peak, cpu_time,
         status_message AS message, trace_id, span_id, parent_span_id, attributes, start_ns
     FROM spans WHERE status IS NOT NULL
 """

@@ -1,0 +1,46 @@
+"""Which executions a question is about."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Selection(NamedTuple):
+    """A range of time, and conditions. The default is all executions.
+
+    Attributes:
+        since: nanoseconds since 1970: earlier ones are left out.
+        until: likewise; this and later ones are left out.
+        runtime: the only one.
+        status: the only one, or ``failed`` for all but OK.
+        name: is part of the name of what ran, in upper or lower case.
+        function: the whole name of what ran.
+        min_duration: seconds.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    runtime: str | None = None
+    status: str | None = None
+    name: str | None = None
+    function: str | None = None
+    min_duration: float | None = None
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """Return a condition in SQL, and its parameters."""
+        conditions = [
+            ("start_ns >= ?", self.since),
+            ("start_ns < ?", self.until),
+            ("runtime = ?", self.runtime),
+            ("status = ?", None if self.status == FAILED else self.status),
+            ("contains(lower(name), lower(?))", self.name),
+            ("name = ?", self.function),
+            ("duration >= ?", self.min_duration),
+        ]
+        given = [(text, value) for text, value in conditions if value is not None]
+        texts = [text for text, _ in given] + ["status <> 'OK'"] * (self.status == FAILED)
+        return " AND ".join(texts) or "true", [value for _, value in given]
+
+
+FAILED = "failed"
+ALL = Selection()
