@@ -90,3 +90,20 @@ def test_a_missing_attribute_is_ignored() -> None:
     before = dict(vars(Owner))
     Patches().replace(Owner, "nothing", _replaced)
     assert dict(vars(Owner)) == before
+
+
+def test_functions_for_the_end_are_called_once_and_may_fail() -> None:
+    called: list[str] = []
+    patches = Patches()
+
+    def fail() -> None:
+        called.append("fails")
+        raise ValueError
+
+    patches.on_undo(lambda: called.append("first"))
+    patches.on_undo(fail)
+    patches.replace(Owner, "make", _replaced)
+    for _ in range(2):
+        patches.undo()
+    assert called == ["fails", "first"]
+    assert Owner.make() == "plain"

@@ -164,9 +164,11 @@ class Emitter:
             except Exception as error:  # noqa: BLE001 -- the other values are still written
                 _guard.report("metrics.write", error)
 
-    def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
+    def start_span(
+        self, name: str, parent: Context, attributes: Mapping[str, Value], start_time: int | None = None
+    ) -> Span:
         """See `Recorder.start_span`."""
-        return self.tracer.start_span(name, parent, attributes=attributes)
+        return self.tracer.start_span(name, parent, attributes=attributes, start_time=start_time)
 
     def after_fork_in_child(self) -> None:
         """Drop pending measurements: the parent process writes them."""

@@ -89,13 +89,16 @@ class Recorder(Logs, Protocol):
     def export_soon(self) -> None:
         """Export metrics soon, because a value that is observed has changed."""
 
-    def start_span(self, name: str, parent: Context, attributes: Mapping[str, Value]) -> Span:
+    def start_span(
+        self, name: str, parent: Context, attributes: Mapping[str, Value], start_time: int | None = None
+    ) -> Span:
         """Start a span that is not an execution's span. The caller ends it.
 
         Args:
             name: the span's name.
             parent: the parent context.
             attributes: the span's initial attributes.
+            start_time: when it started, in nanoseconds since the epoch, if not now.
         """
 
 

@@ -33,6 +33,7 @@ class Patches:
     def __init__(self) -> None:
         self.undone = False
         self._done: list[tuple[Any, str, Any, Any]] = []
+        self._on_undo: list[Callable[[], object]] = []
 
     def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Replace ``owner.name`` with ``make(original)``. Does nothing if there is no such attribute.
@@ -57,9 +58,22 @@ class Patches:
         setattr(owner, name, value)
         self._done.append((owner, name, _ABSENT, value))
 
+    def on_undo(self, function: Callable[[], object]) -> None:
+        """Call a function when the patches are undone: what removes a hook that the runtime itself has.
+
+        Args:
+            function: called once, in reverse order of registration, before the attributes are restored.
+        """
+        self._on_undo.append(function)
+
     def undo(self) -> None:
         """Restore the attributes in reverse order, except those that were replaced again since."""
         self.undone = True
+        while self._on_undo:
+            try:
+                self._on_undo.pop()()
+            except Exception as error:  # noqa: BLE001 -- the attributes are restored all the same
+                _guard.report("uninstrument", error)
         while self._done:
             owner, name, original, replacement = self._done.pop()
             current = vars(owner).get(name)
@@ -68,8 +82,8 @@ class Patches:
             elif current is replacement:
                 setattr(owner, name, original)
             else:
-                error = RuntimeError(f"{owner.__name__}.{name} was replaced after it was patched")
-                _guard.report("uninstrument", error)
+                replaced = RuntimeError(f"{owner.__name__}.{name} was replaced after it was patched")
+                _guard.report("uninstrument", replaced)
 
 
 def _as_function(original: Any) -> Any:

@@ -28,8 +28,15 @@ from typing import Any
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
 from sandscope_instrumentation_torch._call import ThreadState
 from sandscope_instrumentation_torch._loads import Loads
-from sandscope_instrumentation_torch._patch import patch_compiler, patch_generation, patch_loads, patch_torch
+from sandscope_instrumentation_torch._patch import (
+    patch_compiler,
+    patch_generation,
+    patch_loads,
+    patch_own_loads,
+    patch_torch,
+)
 from sandscope_instrumentation_torch._settings import TorchSettings
+from sandscope_instrumentation_torch._training import Training
 
 __all__ = ["TorchInstrumentor", "__version__"]
 
@@ -63,7 +70,9 @@ class TorchInstrumentor(RuntimeInstrumentor):
         # One object for all modules: a load of transformers reads files with the functions of the others.
         self._loads = self._loads or Loads(recorder, sha256=self._settings.digest)
         if module.__name__ == self.runtime:
-            patch_torch(module, patches, recorder, self._loads, self._state)
+            training = Training(recorder, spans=self._settings.training_spans)
+            patch_torch(module, patches, recorder, self._state, training)
+            patch_own_loads(module, patches, self._loads)
         elif module.__name__ == "torch._dynamo.callback":
             patch_compiler(module, patches, recorder)
         elif module.__name__ == "transformers.generation.utils":

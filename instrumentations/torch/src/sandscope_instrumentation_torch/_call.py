@@ -17,6 +17,7 @@ from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._followed import follow
 from sandscope_instrumentation_torch._messages import message_without_folders
 from sandscope_instrumentation_torch._sites import site_finder
+from sandscope_instrumentation_torch._training import Training
 
 COMPILED = "_compiled_call_impl"
 """The attribute of `Module` that torch's call reads: None by default, and set on modules by ``Module.compile``."""
@@ -34,15 +35,18 @@ class ThreadState(threading.local):
     progress: Any = None
 
 
-def record_calls(torch: Any, recorder: Recorder, state: ThreadState) -> Callable[[Any], Any]:
+def record_calls(
+    torch: Any, recorder: Recorder, state: ThreadState, training: Training
+) -> Callable[[Any], Any]:
     """Return what replaces ``torch.nn.Module._compiled_call_impl``.
 
     Args:
         torch: the package.
         recorder: gets an execution for each outermost call.
         state: the calls inside an execution are not executions.
+        training: is told of the calls that train.
     """
-    call = _recording_call(torch, recorder, state)
+    call = _recording_call(torch, recorder, state, training)
     # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
     is_compiled = torch.compiler.is_dynamo_compiling
     frame_of, torchs_call = sys._getframe, torch.nn.Module._wrapped_call_impl.__code__
@@ -70,8 +74,14 @@ def record_calls(torch: Any, recorder: Recorder, state: ThreadState) -> Callable
     return lambda _default: CompiledCall()
 
 
-def _recording_call(torch: Any, recorder: Recorder, state: ThreadState) -> Callable[..., Any]:
-    find, begin, outside_of_compilers = site_finder(torch), recorder.begin, uncompiled(torch)
+def _recording_call(
+    torch: Any, recorder: Recorder, state: ThreadState, training: Training
+) -> Callable[..., Any]:
+    find, begin, outside_of_compilers = (
+        site_finder(torch, training.forward),
+        recorder.begin,
+        uncompiled(torch),
+    )
     # None unless the call is made by a function that torch.compile has compiled in part.
     compiler: Callable[[], Any] = getattr(
         torch._C._dynamo.eval_frame,
@@ -90,6 +100,7 @@ def _recording_call(torch: Any, recorder: Recorder, state: ThreadState) -> Calla
 
     def close(execution: Execution, error: BaseException) -> None:
         execution.fail(error, message=message_without_folders(error))
+        training.forget_forward()
 
     def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         own = self.__dict__.get(COMPILED)

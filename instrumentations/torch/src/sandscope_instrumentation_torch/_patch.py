@@ -11,12 +11,29 @@ from sandscope_instrumentation_torch._compiles import record_compiles
 from sandscope_instrumentation_torch._generation import Generations
 from sandscope_instrumentation_torch._loads import Loads
 from sandscope_instrumentation_torch._memory import observe_memory
+from sandscope_instrumentation_torch._training import Training
+from sandscope_instrumentation_torch._training_hooks import (
+    watch_optimizers,
+    wrap_engine,
+    wrap_next,
+    wrap_scaler,
+)
 
 
-def patch_torch(torch: Any, patches: Patches, recorder: Recorder, loads: Loads, state: ThreadState) -> None:
-    """Record the calls of modules, and the loads by torch's own functions; report the memory."""
+def patch_torch(
+    torch: Any, patches: Patches, recorder: Recorder, state: ThreadState, training: Training
+) -> None:
+    """Record the calls of modules; report the memory and the steps of a training."""
     observe_memory(patches)
-    patches.replace(torch.nn.Module, COMPILED, record_calls(torch, recorder, state))
+    patches.replace(torch.nn.Module, COMPILED, record_calls(torch, recorder, state, training))
+    patches.replace(torch.autograd, "_engine_run_backward", wrap_engine(torch, training))
+    watch_optimizers(torch, training, patches)
+    patches.replace(torch.amp.GradScaler, "step", wrap_scaler(torch, training))
+    patches.replace(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", wrap_next(torch, training))
+
+
+def patch_own_loads(torch: Any, patches: Patches, loads: Loads) -> None:
+    """Record the loads by torch's own functions."""
     patches.replace(torch.serialization, "load", loads.wrapper_of("torch"))
     patches.replace(torch.jit._serialization, "load", loads.wrapper_of("torch.jit"))
     patches.replace(torch.export, "load", loads.wrapper_of("torch.export"))

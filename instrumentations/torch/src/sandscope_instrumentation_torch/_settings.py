@@ -13,6 +13,8 @@ class TorchSettings(Settings):
 
     Attributes:
         digest: record the SHA-256 of each model file that is loaded from a path. It is read once more for this.
+        training_spans: the steps of a training, their backward passes and their optimizer steps are spans.
     """
 
     digest: bool = flag("SANDSCOPE_TORCH_DIGEST")
+    training_spans: bool = flag("SANDSCOPE_TORCH_TRAINING_SPANS")

@@ -13,8 +13,12 @@ from sandscope_instrumentation_torch._models import Found, Models
 _Find: TypeAlias = "Callable[[Any, tuple[Any, ...], dict[str, Any]], Found | None]"
 
 
-def site_finder(torch: Any) -> _Find:
+def site_finder(torch: Any, trains: Callable[[int], None]) -> _Find:
     """Return a function that finds the site of a module call; its result is None if the call is no execution.
+
+    Args:
+        torch: the module.
+        trains: called for each call that is training, with the first dimension of its input, or 0 if it has none.
 
     The function takes the module, the arguments and the keyword arguments of the call. It is a closure because it
     runs for each outermost call, and local names are read faster than attributes.
@@ -69,6 +73,8 @@ def site_finder(torch: Any) -> _Find:
                 shape = None if batch is None else batch.shape
             except RuntimeError:
                 shape = None  # A nested tensor has no shape; testing for one takes as long as the exception.
+            if trained:
+                trains(shape[0] if shape is not None and len(shape) > 1 else 0)
             return (model.training if trained else model.inference)[place][shape]
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("torch.site", error)
