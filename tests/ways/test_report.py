@@ -217,8 +217,9 @@ def test_without_what_it_needs(
 ) -> None:
     monkeypatch.setattr(_local_store, "find_spec", lambda name: None)
     assert main(["report", "--data", str(tmp_path)]) == 2
-    assert "duckdb, orjson, rich is not installed. Install it with: pip install 'sandscope[view]'" in (
-        capfd.readouterr().err
+    assert (
+        "duckdb, nanoarrow, orjson, rich is not installed. Install it with: pip install 'sandscope[view]'"
+        in (capfd.readouterr().err)
     )
 
 

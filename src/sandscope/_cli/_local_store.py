@@ -16,7 +16,7 @@ from sandscope._errors import SandscopeError
 if TYPE_CHECKING:
     from sandscope._store import Database
 
-_NEEDED = ("duckdb", "orjson", "rich")
+_NEEDED = ("duckdb", "nanoarrow", "orjson", "rich")
 _PATIENCE = 1.0
 """Seconds after which progress is shown."""
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandscope._say import say
 from sandscope._store._merge import merge
 from sandscope._store._parts import Part, leftovers, list_parts
 from sandscope._store._retention import Retention
-from sandscope._store._rows import ROWS, Row
-from sandscope._store._source import Source, complete_requests, find_sources, read_lines
+from sandscope._store._source import Source, find_sources, read_lines
 from sandscope._store._tables import PART_COLUMNS, ROW_TYPES
 
 if TYPE_CHECKING:
     import duckdb
 
+    from sandscope._store._parse import Rows
+
 CHUNK = 32 << 20
 """Bytes of a source that become one part, before it is merged with others."""
-_MAX_ROW = 1 << 30
-"""Bytes of a row of JSON."""
 
 
 def ingest(data: Path, store: Path, progress: Callable[[int, int], Any] = lambda done, total: None) -> None:
@@ -37,6 +36,8 @@ def ingest(data: Path, store: Path, progress: Callable[[int, int], Any] = lambda
     """
     import duckdb
 
+    from sandscope._store._parse import parse  # what it needs may not be installed
+
     retention = Retention()
     parts = list_parts(store)
     for path in leftovers(store, parts):
@@ -44,12 +45,16 @@ def ingest(data: Path, store: Path, progress: Callable[[int, int], Any] = lambda
     sources = find_sources(data)
     pending = [(source, begin, size) for source, begin, size in _pending(sources, parts) if begin < size]
     total, done = sum(size - begin for _, begin, size in pending), 0
-    with duckdb.connect() as database:
+    with duckdb.connect() as database, ThreadPoolExecutor(1) as writer:
+        written = writer.submit(lambda: None)
         for source, begin, size in pending:
             for part, lines in _new_parts(source, begin, size):
-                _write(database, store, part, lines)
+                rows = parse(part.signal, lines)
+                written.result()  # one at a time, in their order
+                written = writer.submit(_write, database, store, part, rows)
                 done += part.end - part.start
                 progress(done, total)
+        written.result()
         merge(database, store, list_parts(store))
     retention.drop(store, {source.identity for source in sources})
 
@@ -72,34 +77,27 @@ def _new_parts(source: Source, begin: int, size: int) -> Iterator[tuple[Part, li
         begin = end
 
 
-def _write(database: duckdb.DuckDBPyConnection, store: Path, part: Part, lines: list[bytes]) -> None:
-    import orjson
-
-    rows = store / "new-rows.json"
-    with rows.open("wb") as file:
-        for line in lines:
-            for row in _rows(part.signal, line):
-                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-    columns = ", ".join(f"\"{name}\": '{kind}'" for name, kind in ROW_TYPES[part.signal].items())
-    reader = f"read_json(?, format = 'newline_delimited', maximum_object_size = {_MAX_ROW}, columns = {{{columns}}})"
+def _write(database: duckdb.DuckDBPyConnection, store: Path, part: Part, rows: Rows) -> None:
     new = store / f"new-{part.name}"
-    selection = f"SELECT {PART_COLUMNS[part.signal]} FROM {reader}"
-    database.execute(
-        f"COPY ({selection}) TO '{_quoted(new)}' (FORMAT parquet, COMPRESSION zstd)", [str(rows)]
+    columns = ", ".join(
+        f'{_converted(name, kind)} AS "{name}"' for name, kind in ROW_TYPES[part.signal].items()
     )
-    rows.unlink()
+    database.register("read_rows", rows.rows)
+    database.register("read_origins", rows.origins)
+    selection = f"SELECT {columns} FROM read_rows JOIN read_origins USING (origin)"
+    database.execute(
+        f"COPY (SELECT {PART_COLUMNS[part.signal]} FROM ({selection})) TO '{_quoted(new)}' "
+        "(FORMAT parquet, COMPRESSION zstd)"
+    )
+    database.unregister("read_rows")
+    database.unregister("read_origins")
     new.replace(store / part.name)
 
 
-def _rows(signal: str, line: bytes) -> list[Row]:
-    import orjson
-
-    for text in complete_requests(line):
-        with suppress(orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            return list(ROWS[signal](orjson.loads(text)))
-    if line.strip():
-        say(f"sandscope: skipped {len(line)} bytes of {signal}.jsonl that are no complete request")
-    return []
+def _converted(name: str, kind: str) -> str:
+    if kind.startswith("MAP"):
+        return f'map_from_entries("{name}")'
+    return f'"{name}"::JSON' if kind == "JSON" else f'"{name}"'
 
 
 def _quoted(path: Path) -> str:

@@ -1,12 +1,13 @@
-"""The tables: their columns as rows of JSON, and as they are queried."""
+"""The tables: their columns as they are read, and as they are queried."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_ORIGIN = {"service": "VARCHAR", "scope": "VARCHAR", "resource": "MAP(VARCHAR, VARCHAR)"}
+ORIGIN_TYPES: Final = {"service": "VARCHAR", "scope": "VARCHAR", "resource": "MAP(VARCHAR, VARCHAR)"}
+"""The columns that the rows of a scope have in common."""
 
-ROW_TYPES: Final[dict[str, dict[str, str]]] = {
+ROW_COLUMNS: Final[dict[str, dict[str, str]]] = {
     "traces": {
         "start_ns": "BIGINT",
         "duration_ns": "BIGINT",
@@ -29,7 +30,6 @@ ROW_TYPES: Final[dict[str, dict[str, str]]] = {
         "attributes": "MAP(VARCHAR, VARCHAR)",
         "events": "JSON",
         "links": "JSON",
-        **_ORIGIN,
     },
     "logs": {
         "time_ns": "BIGINT",
@@ -40,7 +40,6 @@ ROW_TYPES: Final[dict[str, dict[str, str]]] = {
         "trace_id": "VARCHAR",
         "span_id": "VARCHAR",
         "attributes": "MAP(VARCHAR, VARCHAR)",
-        **_ORIGIN,
     },
     "metrics": {
         "time_ns": "BIGINT",
@@ -59,10 +58,12 @@ ROW_TYPES: Final[dict[str, dict[str, str]]] = {
         "buckets": "BIGINT[]",
         "exemplars": "JSON",
         "attributes": "MAP(VARCHAR, VARCHAR)",
-        **_ORIGIN,
     },
 }
-"""The columns of a row, by signal. Times are nanoseconds since 1970."""
+"""The columns of a row without those of its origin, by signal. Times are nanoseconds since 1970."""
+
+ROW_TYPES: Final = {signal: {**columns, **ORIGIN_TYPES} for signal, columns in ROW_COLUMNS.items()}
+"""The same with those of its origin."""
 
 PART_COLUMNS: Final[dict[str, str]] = {
     "traces": "make_timestamp(start_ns // 1000) AS start_time, duration_ns / 1e9 AS duration, * EXCLUDE duration_ns",
