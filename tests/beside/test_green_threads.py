@@ -64,7 +64,7 @@ def _run(program: str, way: tuple[str, ...], package: str, counts: dict[str, int
         )
         run = run_program(program, way=way, environment=environment)
     assert (run.returncode, run.stdout) == (0, OUTPUT), run.stderr
-    assert executions(sink) == counts
+    assert executions(sink) == counts, run.stderr
     assert len(sink.names()) == execution_logs(sink) == sum(counts.values())
     # At the exit, green threads take turns with the threads that the SDK started before they were patched.
     return [line for line in run.stderr.splitlines() if "Waiting up to" not in line]
@@ -86,6 +86,20 @@ def test_gevent_patches_after_the_first_child() -> None:
     program = AUTO + FIRST_CHILD + GEVENT + PREPARE + WORK % "get"
     said = _run(program, (), "gevent==26.9.0", {"subprocess": 1, "wasmtime": 10})
     assert said == [NOT_PATCHED.format("gevent.subprocess")]
+
+
+def test_what_threads_need_is_imported_before_gevent_patches() -> None:
+    """Otherwise the threads of the SDK import it, under import locks that gevent has replaced, and may deadlock."""
+    show = "import gevent, sys; print('value' in vars(gevent.config.settings['resolver']))\n"
+    program = AUTO + FIRST_CHILD + "from gevent import monkey\n" + show + "monkey.patch_all()\n" + show
+    environment = clean_environment(
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_LOGS_EXPORTER="none",
+        **environment_with("gevent==26.9.0"),
+    )
+    run = run_program(program, way=(), environment=environment)
+    assert (run.returncode, run.stdout) == (0, "False\nTrue\n"), run.stderr
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
         _exit.shut_down_at_exit(list(added.values()))
         prepare_workers()
         _green_threads.end_quietly_at_exit()
+        _green_threads.load_gevent_before_it_patches()
         _provider_replacement.let_program_replace(added)
         if setup is not None:
             setup.activate(own_providers=bool(preset))

@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from sandscope import _first_use, _guard
+
+_GEVENT_IMPORTS = ("format_context", "loop", "resolver", "threadpool")
+"""The settings of gevent that name what it imports when a thread first waits."""
+
 
 def _threads_are_green() -> bool:
     """Return whether gevent or eventlet has replaced the threads of this process."""
@@ -52,6 +57,33 @@ def _gevent_executes_a_program() -> bool:
     while frame is not None and frame.f_globals.get("__name__") != "gevent.subprocess":
         frame = frame.f_back
     return frame is not None
+
+
+def load_gevent_before_it_patches() -> None:
+    """Let gevent import everything that a thread needs before it replaces locks, among them the import locks.
+
+    From then on, the threads of the SDK wait by gevent, which imports at the first wait of each: two threads that
+    exported at that moment waited for each other's imports until the exit timeout.
+    """
+    _first_use.after_import("gevent.monkey", _subscribe)
+
+
+def _subscribe(_module: object) -> None:
+    from gevent import events  # type: ignore[import-untyped]
+
+    events.subscribers.append(_load_gevent)
+
+
+def _load_gevent(event: object) -> None:
+    if not any(kind.__name__ == "GeventWillPatchEvent" for kind in type(event).__mro__):
+        return
+    try:
+        from gevent import config
+
+        for setting in _GEVENT_IMPORTS:
+            getattr(config, setting)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        _guard.report("gevent", error)
 
 
 def end_quietly_at_exit() -> None:
