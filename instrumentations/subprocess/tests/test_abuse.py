@@ -8,10 +8,21 @@ from typing import Any
 
 import pytest
 
+from harness import wait_until
+
 Python = Callable[[str], list[str]]
 low_thresholds = pytest.mark.parametrize("settings", [{"abuse_processes": 6, "abuse_descriptors": 60}])
-SIX_PROCESSES = "for i in 1 2 3 4 5 6; do sleep 0.5 & done; wait"
-DESCRIPTORS = "import os, time; kept = [os.dup(0) for _ in range(80)]; time.sleep(0.5)"
+SIX_PROCESSES = "exec 3<&0; for i in 1 2 3 4 5 6; do cat <&3 & done; wait"
+DESCRIPTORS = "import os, sys; kept = [os.dup(0) for _ in range(80)]; sys.stdin.read()"
+
+
+def run_until_found(ended: Any, gate: Any, command: list[str]) -> subprocess.Popen[bytes]:
+    """Run a child until a pattern was found: how soon that is depends on the machine."""
+    child = subprocess.Popen(command, stdin=gate.input)
+    samples = ended.registry.get(child.pid).samples
+    assert wait_until(lambda: samples._abuse.patterns)
+    gate.open()
+    return child
 
 
 def counted(ended: Any) -> dict[str, float]:
@@ -26,15 +37,16 @@ def incidents(ended: Any) -> list[dict[str, Any]]:
 
 
 def test_without_thresholds_nothing_is_abuse(ended: Any, python: Python) -> None:
-    subprocess.run(python(DESCRIPTORS), check=True)
+    subprocess.run(python(DESCRIPTORS), stdin=subprocess.DEVNULL, check=True)
     assert ended.verdict()[0] == "OK"
     assert counted(ended) == {}
 
 
 @low_thresholds
 @pytest.mark.parametrize("code", [0, 3])
-def test_a_fork_bomb_is_abuse_whatever_the_child_says_of_itself(ended: Any, code: int) -> None:
-    subprocess.run(["/bin/sh", "-c", f"{SIX_PROCESSES}; exit {code}"], check=False)
+def test_a_fork_bomb_is_abuse_whatever_the_child_says_of_itself(ended: Any, gate: Any, code: int) -> None:
+    child = run_until_found(ended, gate, ["/bin/sh", "-c", f"{SIX_PROCESSES}; exit {code}"])
+    assert child.wait() == code
     assert ended.verdict() == ("ABUSE", "guest", "abuse_fork_bomb", None)
     assert ended.one()["process.exit.code"] == code
     assert counted(ended) == {"fork_bomb": 1}
@@ -44,8 +56,8 @@ def test_a_fork_bomb_is_abuse_whatever_the_child_says_of_itself(ended: Any, code
 
 
 @low_thresholds
-def test_open_descriptors(ended: Any, python: Python) -> None:
-    subprocess.run(python(DESCRIPTORS), check=True)
+def test_open_descriptors(ended: Any, gate: Any, python: Python) -> None:
+    assert run_until_found(ended, gate, python(DESCRIPTORS)).wait() == 0
     assert ended.verdict() == ("ABUSE", "guest", "abuse_fd_exhaustion", None)
     assert counted(ended) == {"fd_exhaustion": 1}
 
@@ -58,9 +70,9 @@ def test_a_child_below_the_thresholds(ended: Any) -> None:
 
 
 @low_thresholds
-def test_a_limit_explains_more_than_abuse(ended: Any) -> None:
+def test_a_limit_explains_more_than_abuse(ended: Any, gate: Any) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run(["/bin/sh", "-c", f"{SIX_PROCESSES}; sleep 600"], timeout=1, check=False)
+        subprocess.run(["/bin/sh", "-c", SIX_PROCESSES], stdin=gate.input, timeout=3, check=False)
     assert ended.verdict() == ("TLE", "host", "tle_wall_judge", "wall")
     assert counted(ended) == {"fork_bomb": 1}
 
@@ -86,7 +98,7 @@ def test_the_kernel_counts_processes_that_are_gone_at_once(
 
 
 @low_thresholds
-def test_a_child_that_nobody_waits_for(ended: Any) -> None:
-    child = subprocess.Popen(["/bin/sh", "-c", SIX_PROCESSES])
+def test_a_child_that_nobody_waits_for(ended: Any, gate: Any) -> None:
+    child = run_until_found(ended, gate, ["/bin/sh", "-c", SIX_PROCESSES])
     assert ended.verdict() == ("ABUSE", "guest", "abuse_fork_bomb", None)
     child.wait()

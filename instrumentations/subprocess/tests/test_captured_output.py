@@ -82,16 +82,18 @@ def test_asyncio(ended: Any) -> None:
 @with_output
 def test_what_run_has_read_when_the_time_was_over(ended: Any) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run("echo early; exec sleep 600", shell=True, timeout=1, capture_output=True, check=False)  # noqa: S602
+        subprocess.run("echo early; exec sleep 600", shell=True, timeout=3, capture_output=True, check=False)  # noqa: S602
     ended.one()
     assert output(ended) == [("INFO", "stdout", "early")]
 
 
 @with_output
-def test_output_is_recorded_once_after_a_timeout(ended: Any) -> None:
-    with subprocess.Popen("echo early; sleep 0.6; echo late", shell=True, stdout=subprocess.PIPE) as child:  # noqa: S602
+def test_output_is_recorded_once_after_a_timeout(ended: Any, gate: Any) -> None:
+    command = ["/bin/sh", "-c", "echo early; cat; echo late"]
+    with subprocess.Popen(command, stdin=gate.input, stdout=subprocess.PIPE) as child:
         with pytest.raises(subprocess.TimeoutExpired):
             child.communicate(timeout=0.2)
+        gate.open()
         assert child.communicate()[0] == b"early\nlate\n"
     ended.one()
     assert [body for _, _, body in output(ended)] == ["early", "late"]

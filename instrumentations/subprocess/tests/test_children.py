@@ -77,11 +77,11 @@ def test_no_descriptors_left_for_pipes_is_a_failed_spawn(ended: Any, monkeypatch
 def test_wall_time(ended: Any, call: str) -> None:
     if call == "run":
         with pytest.raises(subprocess.TimeoutExpired):
-            subprocess.run(["sleep", "600"], timeout=0.3, check=False)
+            subprocess.run(["sleep", "600"], timeout=0.6, check=False)
     else:
         with subprocess.Popen(["sleep", "600"], stdout=subprocess.PIPE) as process:
             with pytest.raises(subprocess.TimeoutExpired):
-                getattr(process, call)(timeout=0.3)
+                getattr(process, call)(timeout=0.6)
             process.kill()
     assert ended.verdict() == ("TLE", "host", "tle_wall_judge", "wall")
     assert ended.one()["sandbox.process.signal"] == "SIGKILL"

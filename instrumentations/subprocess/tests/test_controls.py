@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import lacking
+from harness import lacking, wait_until
 from sandscope import SandscopeError
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 from sandscope_instrumentation_subprocess._controls import Controls
@@ -63,10 +63,13 @@ def test_without_the_setting_nothing_is_known(ended: Any) -> None:
 
 
 @expects_all
-def test_a_child_without_controls(ended: Any) -> None:
-    child = subprocess.Popen(["sleep", "0.2"])
-    child.wait()
+def test_a_child_without_controls(ended: Any, gate: Any) -> None:
     missing = tuple(each for each in ALL if each != "capability" or is_root())
+    child = subprocess.Popen(["cat"], stdin=gate.input)
+    controls = ended.registry.get(child.pid).samples._controls
+    assert wait_until(lambda: controls.missing == missing)
+    gate.open()
+    child.wait()
     assert ended.one()["sandbox.control.missing"] == missing
     assert ended.verdict()[0] == "OK"
     assert counted(ended) == dict.fromkeys(missing, 1)
@@ -74,17 +77,20 @@ def test_a_child_without_controls(ended: Any) -> None:
     (log,) = [log for log in ended.telemetry.logs() if log.log_record.event_name == "sandbox.control"]
     assert log.log_record.span_id == span.context.span_id
     assert log.log_record.severity_text == "WARN"
-    assert log.log_record.body == f"sleep: without {', '.join(missing)}"
+    assert log.log_record.body == f"cat: without {', '.join(missing)}"
     assert [event.name for event in span.events] == ["sandbox.control"]
 
 
 @expects_all
 @pytest.mark.parametrize("control", sorted(CODE))
 def test_a_control_that_the_child_has_put_itself_under(
-    ended: Any, python: Callable[[str], list[str]], control: str
+    ended: Any, gate: Any, python: Callable[[str], list[str]], control: str
 ) -> None:
-    code = f"{under(control)}\nimport time\ntime.sleep(0.3)"
-    subprocess.run(python(code), check=True)
+    child = subprocess.Popen(python(f"{under(control)}\nsys.stdin.read()"), stdin=gate.input)
+    controls = ended.registry.get(child.pid).samples._controls
+    wait_until(lambda: control not in controls.missing, timeout=20)
+    gate.open()
+    child.wait()
     missing = ended.one()["sandbox.control.missing"]
     if control == "namespace" and "namespace" in missing and not is_root():
         lacking("namespaces of users are disabled: set kernel.unprivileged_userns_clone=1")

@@ -42,7 +42,7 @@ def test_nothing_happened(ended: Any) -> None:
 def test_a_timeout_the_signal_after_it_and_the_limit(ended: Any) -> None:
     before = time.time_ns()
     with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run(["sleep", "600"], timeout=0.3, check=False)
+        subprocess.run(["sleep", "600"], timeout=0.6, check=False)
     ended.one()
     (timeout, sent, limit) = incidents(ended)
     assert timeout[:2] == ("sandbox.timeout", "WARN")
@@ -68,10 +68,11 @@ def test_a_signal_without_a_timeout(ended: Any) -> None:
     assert attributes["sandbox.signal.after_timeout"] is False
 
 
-def test_a_timeout_that_the_program_waits_out(ended: Any) -> None:
-    child = subprocess.Popen(["sleep", "0.6"])
+def test_a_timeout_that_the_program_waits_out(ended: Any, gate: Any) -> None:
+    child = subprocess.Popen(["cat"], stdin=gate.input)
     with pytest.raises(subprocess.TimeoutExpired):
-        child.wait(timeout=0.2)
+        child.wait(timeout=0.6)  # at least half of its life, also if this process had to wait before
+    gate.open()
     child.wait()
     assert ended.verdict()[0] == "OK"
     assert names(ended) == ["sandbox.timeout"]

@@ -53,7 +53,6 @@ class Child:
 
     Attributes:
         contradictory: whether two sources disagree on how it ended.
-        being_reaped: whether the program reaps it now: it then ends the execution as well.
         pid: its process id.
         execution: begun before the child was spawned.
         exit_time: nanoseconds since 1970, set when its exit is first observed.
@@ -61,6 +60,7 @@ class Child:
         meta_file: where ``isolate`` writes how its own child ended, or None.
         observed: what was read of it while it ran.
         pidfd: how its exit is observed; None if that was not tried.
+        reapers: one item for each call of the program that reaps it now, or waits to do so: it also ends the execution.
         samples: what the user's settings ask to observe of it.
         sent_signals: the first signal of each number that this program sent to it, in that order.
         timeouts: the waits of this program that have timed out and took most of the child's life, at most 16.
@@ -72,7 +72,6 @@ class Child:
         "_started",
         "_timed_out_until",
         "_wait_started",
-        "being_reaped",
         "contradictory",
         "execution",
         "exit_time",
@@ -81,6 +80,7 @@ class Child:
         "observed",
         "pid",
         "pidfd",
+        "reapers",
         "samples",
         "sent_signals",
         "timeouts",
@@ -89,12 +89,13 @@ class Child:
     def __init__(self, pid: int, execution: Execution, observed: Observations) -> None:
         self.pid = pid
         self.execution = execution
-        self.being_reaped = self.contradictory = False
+        self.contradictory = False
         self.exit_time: int | None = None
         self.lost_status: ExitStatus | None = None
         self.meta_file: str | None = None
         self.observed = observed
         self.pidfd: PidfdMode | None = None
+        self.reapers: list[None] = []
         self.samples: Samples | None = None
         self.sent_signals: dict[int, SentSignal] = {}
         self.timeouts: list[Timeout] = []

@@ -86,14 +86,14 @@ class ExitWatcher:
         if pidfd is None:
             return
         child.pidfd = "native"
-        self._children[pidfd] = child
-        self._pidfds[child] = pidfd
+        self._children[pidfd] = child  # before it is registered: its exit may be reported at once
         try:
             self._epoll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
         except OSError:
-            del self._children[pidfd], self._pidfds[child]
+            del self._children[pidfd]
             os.close(pidfd)
             return
+        self._pidfds[child] = pidfd  # not before: `remove` unregisters it
         self._read_at(child.observed.due, child)
         self._lingers_until = time.monotonic() + _LINGER
         if not self._start() and self._next_wake > child.observed.due + _LATE:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeAlias
 
+from sandscope_instrumentation_subprocess._any_reaping import reap
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
@@ -18,11 +19,13 @@ from sandscope_instrumentation_subprocess._evidence import (
 )
 from sandscope_instrumentation_subprocess._observed_wait import wait_observed
 from sandscope_instrumentation_subprocess._registry import Registry
-from sandscope_instrumentation_subprocess._wait_functions import end, look
+from sandscope_instrumentation_subprocess._wait_functions import read, which
 
 _wait4 = os.wait4  # without the wrapper
 
 _Waitpid: TypeAlias = "Callable[[int, int], tuple[int, int]]"
+
+_USUAL_OPTIONS = (0, os.WNOHANG)
 
 
 def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[[_Waitpid], _Waitpid]:
@@ -44,33 +47,56 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
                 if reaped:
                     registry.cleanups.on_late_reap(reaped)
                 return reaped, status
-            if child is None:
-                looked = look(registry, pid, options)
-                reaped, status = original(pid, options)
-                end(registry, reaped, status, looked=looked)
-                return reaped, status
-            zombie, exited = NOT_INSPECTED, None
-            if CAN_INSPECT_ZOMBIES and options in (0, os.WNOHANG):
-                try:
-                    exited = _poll(registry, child) if options else _wait(registry, child)
-                except ChildProcessError:
-                    registry.on_status_lost(child)
-                    return original(pid, options)  # raises the error that the program expects
-                if exited is None:
-                    return 0, 0
-                child.mark_exited()
-                child.being_reaped = True
-                zombie = inspect_zombie(pid, exited)
-            reaped, status, usage = _wait4(pid, options)
-            exit_status = decode_status(status) if reaped else None
-            if exit_status is not None:
-                child.contradictory = exited is not None and exited != exit_status
-                registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)
-            return reaped, status
+            if child is None or options not in _USUAL_OPTIONS:
+                return _reap_any(registry, pid, options, original)
+            # Until the end of this call, no other thread ends the execution: it would lack what the kernel reports.
+            child.reapers.append(None)
+            try:
+                return _reap(registry, child, options, on_watcher_thread=on_watcher_thread)
+            except _StatusLost:
+                pass
+            finally:
+                child.reapers.pop()
+            registry.on_status_lost(child)
+            return original(pid, options)  # raises the error that the program expects
 
         return waitpid
 
     return make
+
+
+class _StatusLost(Exception):  # noqa: N818 -- it is not raised into the program
+    """The child has been reaped by others."""
+
+
+def _reap_any(registry: Registry, pid: Any, options: Any, original: _Waitpid) -> tuple[int, int]:
+    def call(found: int | None) -> Any:
+        return original(pid, options) if found is None else _wait4(found, options)
+
+    result = reap(registry, which(pid), options, call, read) or (0, 0)
+    return result[0], result[1]
+
+
+def _reap(registry: Registry, child: Child, options: int, *, on_watcher_thread: bool) -> tuple[int, int]:
+    zombie, exited = NOT_INSPECTED, None
+    if CAN_INSPECT_ZOMBIES:
+        try:
+            exited = _poll(registry, child) if options else _wait(registry, child)
+        except ChildProcessError:
+            raise _StatusLost from None
+        if exited is None:
+            return 0, 0
+        child.mark_exited()
+        zombie = inspect_zombie(child.pid, exited)
+    try:
+        reaped, status, usage = _wait4(child.pid, options)
+    except ChildProcessError:
+        raise _StatusLost from None
+    exit_status = decode_status(status) if reaped else None
+    if exit_status is not None:
+        child.contradictory = exited is not None and exited != exit_status
+        registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)
+    return reaped, status
 
 
 def _poll(registry: Registry, child: Child) -> ExitStatus | None:

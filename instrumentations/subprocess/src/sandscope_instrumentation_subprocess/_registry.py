@@ -98,7 +98,7 @@ class Registry:
             return
         earlier = self._children.get(pid)
         if earlier is not None:
-            self.on_status_lost(earlier)
+            self._end_lost(earlier)
         self.cleanups.on_reused(pid)
         try:
             child = self._children[pid] = Child(pid, execution, Observations(pid, prepared=prepared))
@@ -163,7 +163,14 @@ class Registry:
             self.on_reaped(child, exit_status, None)
 
     def on_status_lost(self, child: Child) -> None:
-        """End the execution of a child whose exit status was collected by other code."""
+        """End the execution of a child whose exit status was collected by other code.
+
+        Not if it may have been collected by another thread of the program, which then ends the execution itself.
+        """
+        if not child.reapers:
+            self._end_lost(child)
+
+    def _end_lost(self, child: Child) -> None:
         status = child.lost_status
         if status is None and self._watcher is not None:
             status = self._watcher.lost_status(child)
@@ -187,13 +194,16 @@ class Registry:
         try:
             exited = wait_without_reaping(child.pid, os.WNOHANG) if CAN_INSPECT_ZOMBIES else None
         except ChildProcessError:
-            if not child.being_reaped:
-                self.on_status_lost(child)
+            self.on_status_lost(child)
             return
         if exited is not None:
             child.mark_exited()
             zombie = inspect_zombie(child.pid, exited)
         elif verdict_if_running is None:
+            return
+        if child.reapers and verdict_if_running is None:
+            # The program is about to reap it, or has done so in the meantime, and learns more from the kernel.
+            self._later(partial(self.end_if_exited, child))
             return
         self.cleanups.on_unreaped(child)
         if not self._remove(child):
@@ -233,7 +243,10 @@ class Registry:
         try:
             # Started by the first child: a program that starts none keeps its file descriptors as they are.
             with self._watcher_lock:
-                self._started_watcher().add(child)
+                watcher = self._started_watcher()
+                watcher.add(child)
+            if self.get(child.pid) is not child:  # another thread has ended its execution in the meantime
+                watcher.remove(child)
         except (AttributeError, OSError):
             pass  # without pidfds, an exit is observed when the program waits
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

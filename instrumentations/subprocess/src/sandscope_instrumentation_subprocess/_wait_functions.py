@@ -7,24 +7,15 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from sandscope_instrumentation_subprocess._evidence import (
-    CAN_INSPECT_ZOMBIES,
-    NOT_INSPECTED,
-    ExitStatus,
-    Zombie,
-    decode_exit,
-    decode_status,
-    find_exited,
-    inspect_zombie,
-)
+from sandscope_instrumentation_subprocess._any_reaping import Reaped, reap
+from sandscope_instrumentation_subprocess._evidence import decode_exit, decode_status
 from sandscope_instrumentation_subprocess._registry import Registry
 
 _Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-Look = tuple[int, Zombie]
-"""The process id of a child that has exited, and what was read before it was reaped."""
+_wait4 = os.wait4  # without the wrapper
 
-_NOTHING: Look = (0, NOT_INSPECTED)
+_NO_USAGE = resource.struct_rusage([0] * 16)
 
 
 def wait(registry: Registry) -> _Make:
@@ -32,10 +23,10 @@ def wait(registry: Registry) -> _Make:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wait() -> Any:
-            looked = look(registry, -1, 0)
-            result = original()
-            end(registry, *result, looked=looked)
-            return result
+            def call(pid: int | None) -> Any:
+                return original() if pid is None else _wait4(pid, 0)
+
+            return reap(registry, (os.P_ALL, 0), 0, call, read)[:2]
 
         return wait
 
@@ -47,10 +38,10 @@ def wait3(registry: Registry) -> _Make:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wait3(options: int) -> Any:
-            looked = look(registry, -1, options)
-            result = original(options)
-            end(registry, *result, looked=looked)
-            return result
+            def call(pid: int | None) -> Any:
+                return original(options) if pid is None else _wait4(pid, options)
+
+            return reap(registry, (os.P_ALL, 0), options, call, read) or (0, 0, _NO_USAGE)
 
         return wait3
 
@@ -62,10 +53,10 @@ def wait4(registry: Registry) -> _Make:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def wait4(pid: int, options: int) -> Any:
-            looked = look(registry, pid, options)
-            result = original(pid, options)
-            end(registry, *result, looked=looked)
-            return result
+            def call(found: int | None) -> Any:
+                return original(pid if found is None else found, options)
+
+            return reap(registry, which(pid), options, call, read) or (0, 0, _NO_USAGE)
 
         return wait4
 
@@ -77,87 +68,37 @@ def waitid(registry: Registry) -> _Make:
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def waitid(idtype: int, id: int, options: int) -> Any:  # noqa: A002 -- named by the standard library
-            reaps = isinstance(options, int) and options & os.WEXITED and not options & os.WNOWAIT
-            looked = _look(registry, idtype, id, options & ~os.WEXITED) if reaps else _NOTHING
-            result = original(idtype, id, options)
-            if reaps and result is not None:
-                _end(registry, result.si_pid, decode_exit(result), None, looked)
-            return result
+            if not isinstance(options, int) or not options & os.WEXITED or options & os.WNOWAIT:
+                return original(idtype, id, options)
+
+            def call(pid: int | None) -> Any:
+                return original(*((idtype, id) if pid is None else (os.P_PID, pid)), options)
+
+            return reap(registry, (idtype, id), options & ~os.WEXITED, call, _read_information)
 
         return waitid
 
     return make
 
 
-def look(registry: Registry, pid: Any, options: Any) -> Look:
-    """Wait for the exit of the child that ``waitpid`` would reap, and inspect it.
+def which(pid: Any) -> tuple[Any, Any]:
+    """Return the children that ``waitpid`` waits for, as ``waitid`` names them.
 
     Args:
-        registry: does nothing if it is empty.
         pid: as given to ``waitpid``.
-        options: as given to ``waitpid``; does nothing unless they are 0 or ``os.WNOHANG``.
     """
-    if registry.is_empty() or not isinstance(pid, int):
-        return _NOTHING
+    if not isinstance(pid, int) or pid > 0:
+        return os.P_PID, pid
     if pid == -1:
-        return _look(registry, os.P_ALL, 0, options)
-    if pid > 0:
-        return _look(registry, os.P_PID, pid, options)
-    return _look(registry, os.P_PGID, -pid or os.getpgrp(), options)
+        return os.P_ALL, 0
+    return os.P_PGID, -pid or os.getpgrp()
 
 
-def end(
-    registry: Registry,
-    pid: int,
-    status: int,
-    usage: resource.struct_rusage | None = None,
-    *,
-    looked: Look,
-) -> None:
-    """End the execution of the child that the program has reaped, if it has one.
-
-    Args:
-        registry: of the children.
-        pid: that a function such as ``waitpid`` has returned; 0 if it has reaped nothing.
-        status: that it has returned.
-        usage: that it has returned.
-        looked: returned by `look` before.
-    """
-    if pid:
-        _end(registry, pid, decode_status(status), usage, looked)
+def read(result: Any) -> Reaped:
+    """Read what a function such as ``waitpid`` or ``wait4`` has returned."""
+    pid, status, *usage = result
+    return pid, decode_status(status), usage[0] if usage else None
 
 
-def _look(registry: Registry, kind: int, number: int, options: Any) -> Look:
-    if not CAN_INSPECT_ZOMBIES or options not in (0, os.WNOHANG) or registry.is_empty():
-        return _NOTHING
-    try:
-        exited = find_exited(kind, number, options)
-    except (OSError, TypeError):
-        return _NOTHING  # the program gets this error next
-    registry.forked.find_executed()
-    child = None if exited is None else registry.get(exited[0])
-    if exited is None or child is None:
-        return _NOTHING
-    child.mark_exited()
-    child.being_reaped = True
-    return child.pid, inspect_zombie(*exited)
-
-
-def _end(
-    registry: Registry,
-    pid: int,
-    exit_status: ExitStatus | None,
-    usage: resource.struct_rusage | None,
-    looked: Look,
-) -> None:
-    if exit_status is None:
-        return
-    registry.forked.find_executed()  # where it could not be looked at before
-    child = registry.get(pid)
-    if child is None:
-        registry.cleanups.on_late_reap(pid)
-        registry.forked.on_reaped(pid)
-        return
-    # Another thread may have reaped the child that was looked at.
-    zombie = looked[1] if looked[0] == pid else NOT_INSPECTED
-    registry.on_reaped(child, exit_status, usage, zombie)
+def _read_information(result: Any) -> Reaped:
+    return (0, None, None) if result is None else (result.si_pid, decode_exit(result), None)

@@ -60,20 +60,21 @@ def wait_without_reaping(pid: int, options: int = 0) -> ExitStatus | None:
     return None if information is None else decode_exit(information)
 
 
-def find_exited(kind: int, number: int, options: int = 0) -> tuple[int, ExitStatus] | None:
+def find_exited(kind: int, number: int, options: int = 0) -> tuple[tuple[int, ExitStatus] | None, bool]:
     """Wait for the exit of one of several children and leave it as a zombie.
 
     Args:
         kind: ``os.P_ALL`` or another constant for ``os.waitid``.
         number: as given to ``os.waitid``.
-        options: ``os.WNOHANG`` or 0.
+        options: ``os.WNOHANG``, ``os.WSTOPPED`` and ``os.WCONTINUED``, or 0.
 
     Returns:
-        The process id and how it ended; None if all still run.
+        The process id and how it ended; None if all still run, and then whether nothing else has happened to them
+        either: none has stopped or continued.
 
     Raises:
         OSError: if there is no such child.
     """
     information = _waitid(kind, number, os.WEXITED | os.WNOWAIT | options)
     exit_status = None if information is None else decode_exit(information)
-    return None if exit_status is None else (information.si_pid, exit_status)
+    return None if exit_status is None else (information.si_pid, exit_status), information is None
