@@ -1,7 +1,8 @@
-"""Generate ``reference.md`` from the ``telemetry.yaml`` files: ``make docs``."""
+"""Generate ``reference.md``, and the meanings of causes, from the ``telemetry.yaml`` files: ``make docs``."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ SOURCES = {
     "subprocess": ROOT / "instrumentations" / "subprocess" / "telemetry.yaml",
     "torch": ROOT / "instrumentations" / "torch" / "telemetry.yaml",
 }
+MEANINGS = ROOT / "src" / "sandscope" / "_view" / "causes.json"
 HEAD = """# Reference: what Sandscope emits
 
 Generated from the `telemetry.yaml` files by `make docs`. Tests compare these files with the emitted telemetry.
@@ -28,6 +30,13 @@ def page() -> str:
         _section(title, yaml.safe_load(file.read_text())["groups"]) for title, file in SOURCES.items()
     ]
     return "\n".join([HEAD, *sections])
+
+
+def meanings() -> str:
+    """Return what each cause means, for the page of `sandscope view`, as JSON."""
+    groups = [group for file in SOURCES.values() for group in yaml.safe_load(file.read_text())["groups"]]
+    causes = [cause for group in groups for cause in group.get("causes", [])]
+    return json.dumps({cause["id"]: cause["brief"] for cause in causes}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _section(title: str, groups: list[dict[str, Any]]) -> str:
@@ -100,3 +109,4 @@ def _type(attribute: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     (ROOT / "docs" / "reference.md").write_text(page())
+    MEANINGS.write_text(meanings())

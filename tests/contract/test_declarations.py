@@ -94,9 +94,11 @@ def test_every_instrumentation_has_the_same_files(runtime: str) -> None:
         assert (package / file).exists(), file
 
 
-def test_the_reference_page_is_up_to_date() -> None:
+def test_the_reference_page_and_the_meanings_of_causes_are_up_to_date() -> None:
     path = ROOT / "docs" / "reference.py"
-    assert _load(path).page() == (ROOT / "docs" / "reference.md").read_text(), "run `make docs`"
+    reference = _load(path)
+    assert reference.page() == (ROOT / "docs" / "reference.md").read_text(), "run `make docs`"
+    assert reference.meanings() == reference.MEANINGS.read_text(), "run `make docs`"
 
 
 def test_the_files_are_valid_yaml_of_the_registrys_shape() -> None:

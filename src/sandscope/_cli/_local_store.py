@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandscope._cli._collector_options import data_folder
@@ -28,25 +29,40 @@ def local_store(arguments: argparse.Namespace) -> Iterator[Database]:
     Raises:
         SandscopeError: if the folder is not there, or something is not installed.
     """
-    absent = [name for name in _NEEDED if find_spec(name) is None]
+    check_installed(_NEEDED)
+    from sandscope._store import Database, ingest, reading, writing
+
+    data = existing_folder(arguments)
+    store = data / "store"
+    with writing(store):
+        ingest(data, store, _Progress())
+    with reading(store), Database(store) as database:
+        yield database
+
+
+def check_installed(names: Sequence[str]) -> None:
+    """Raise a SandscopeError if something is missing that the local store needs."""
+    absent = [name for name in names if find_spec(name) is None]
     if absent:
         raise SandscopeError(
             f"Cannot read the local store: {', '.join(absent)} is not installed. "
             "Install it with: pip install 'sandscope[view]'"
         )
-    from sandscope._store import Database, ingest, reading, writing
 
+
+def existing_folder(arguments: argparse.Namespace) -> Path:
+    """Return the data folder that the options name.
+
+    Raises:
+        SandscopeError: if it is not there.
+    """
     data, _ = data_folder(arguments)
     if not data.is_dir():
         raise SandscopeError(
             f"Cannot read {str(data)!r}: there is no such folder. Record something with: "
             "sandscope run -- python app.py, or name the folder with --data."
         )
-    store = data / "store"
-    with writing(store):
-        ingest(data, store, _Progress())
-    with reading(store), Database(store) as database:
-        yield database
+    return data
 
 
 class _Progress:

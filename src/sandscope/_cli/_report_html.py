@@ -45,9 +45,9 @@ def write_summary(summary: Summary) -> None:
 
 
 def _picture(summary: Summary) -> str:
-    highest = max(succeeded + failed for _, succeeded, failed in summary.history.rows)
+    highest = max(succeeded + failed for _, succeeded, failed, *_ in summary.history.rows)
     bars = []
-    for bar, succeeded, failed in summary.history.rows:
+    for bar, succeeded, failed, *_ in summary.history.rows:
         top = _HEIGHT
         for count, kind in ((succeeded, "ok"), (failed, "failed")):
             height = count * _HEIGHT / highest

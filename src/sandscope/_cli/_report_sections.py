@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sandscope._store import Summary, Table
+from sandscope._store import Summary
 from sandscope._words import ACTORS, STATUSES, seconds, size, verdict
 
 NOTHING = "No execution has been recorded here. Record some with: sandscope run -- python app.py"
@@ -48,7 +48,7 @@ def sections(summary: Summary) -> Iterator[Section]:
             [
                 [row["runtime"], _status(row["status"]), _ended(row["actor"]), row["cause"],
                  f"{row['executions']:,}"]
-                for row in _rows(summary.verdicts)
+                for row in summary.verdicts.by_name()
             ],
         ),
         Section(
@@ -58,7 +58,7 @@ def sections(summary: Summary) -> Iterator[Section]:
                 [row["runtime"], row["name"], f"{row['executions']:,}", f"{row['failed']:,}",
                  *(seconds(row[name]) for name in ("p50", "p95", "p99", "slowest")),
                  size(row["memory_peak"]), seconds(row["cpu_time"])]
-                for row in _rows(summary.functions)
+                for row in summary.functions.by_name()
             ],
         ),
         Section(
@@ -68,7 +68,7 @@ def sections(summary: Summary) -> Iterator[Section]:
                 [f"{row['start_time']:%H:%M:%S}", row["runtime"], row["name"],
                  verdict(row["status"], row["actor"], row["cause"], row["limit"]), seconds(row["duration"]),
                  row["trace_id"]]
-                for row in _rows(summary.failures)
+                for row in summary.failures.by_name()
             ],
         ),
         Section(
@@ -77,7 +77,7 @@ def sections(summary: Summary) -> Iterator[Section]:
             [
                 [f"{row['start_time']:%H:%M:%S}", row["runtime"], row["name"], seconds(row["duration"]),
                  _status(row["status"]), row["trace_id"]]
-                for row in _rows(summary.slowest)
+                for row in summary.slowest.by_name()
             ],
         ),
         Section(
@@ -86,16 +86,11 @@ def sections(summary: Summary) -> Iterator[Section]:
             [
                 [f"{row['start_time']:%H:%M:%S}", row["runtime"], row["name"], _status(row["status"]), row["cause"],
                  row["trace_id"]]
-                for row in _rows(summary.security)
+                for row in summary.security.by_name()
             ],
         ),
     )  # fmt: skip
     return (section for section in candidates if section.rows)
-
-
-def _rows(table: Table) -> Iterator[dict[str, Any]]:
-    for row in table.rows:
-        yield dict(zip(table.columns, row, strict=True))
 
 
 def _ended(actor: str) -> str:

@@ -44,7 +44,7 @@ def write_trace(nodes: list[SpanNode]) -> None:
 
 def _history(summary: Summary) -> Text:
     """Return executions over time as bars; red where some failed."""
-    bars = {bar: (succeeded, failed) for bar, succeeded, failed in summary.history.rows}
+    bars = {bar: (succeeded, failed) for bar, succeeded, failed, *_ in summary.history.rows}
     highest = max(sum(pair) for pair in bars.values())
     text = Text()
     for bar in range(BARS):

@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": "run a program with instrumentation, and a Collector that receives its telemetry",
     "exec": "run one command as a traced execution, within limits, and say how it ended",
     "report": "show what has run: verdicts, functions, failures, the slowest executions, one trace",
+    "view": "show it in the browser, live: executions, traces across processes, functions, metrics",
     "query": "ask what has been recorded in SQL",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",

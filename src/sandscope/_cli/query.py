@@ -34,16 +34,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _query(arguments: argparse.Namespace) -> int:
     sql = sys.stdin.read() if arguments.sql == "-" else arguments.sql
     with local_store(arguments) as database:
-        columns, rows = database.query(sql)
+        table = database.query(sql)
     if arguments.format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerow(table.columns)
+        writer.writerows(table.rows)
     elif arguments.format == "json":
-        objects = [dict(zip(columns, row, strict=True)) for row in rows]
-        print(json.dumps(objects, indent=2, default=str))
+        print(json.dumps(table.by_name(), indent=2, default=str))
     else:
         from sandscope._cli._tables import print_table  # rich may not be installed
 
-        print_table(columns, rows)
+        print_table(*table)
     return 0

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sandscope._errors import SandscopeError
 from sandscope._store._parts import SUFFIX, list_parts
 from sandscope._store._tables import EXECUTIONS, PART_COLUMNS, ROW_TYPES, TABLES
-
-if TYPE_CHECKING:
-    pass
 
 
 class Table(NamedTuple):
@@ -25,25 +22,42 @@ class Table(NamedTuple):
     columns: list[str]
     rows: list[tuple[Any, ...]]
 
+    def by_name(self) -> list[dict[str, Any]]:
+        """Return the rows as dictionaries."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
 
 class Database:
     """The tables ``executions``, ``spans``, ``logs`` and ``metrics``. Use it with the lock held."""
 
     def __init__(self, store: Path) -> None:
-        """Open the parts that are there now."""
+        """Open the parts that are there now.
+
+        Raises:
+            SandscopeError: if they cannot be read, for example because another version has written them.
+        """
         import duckdb
 
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
+        try:
+            self._open(store)
+        except duckdb.Error as error:
+            raise SandscopeError(
+                f"Cannot read {str(store)!r}: {str(error).splitlines()[0]}. If another version has written it, "
+                "delete this folder: it is made again from the Collector's files."
+            ) from error
+        folder = str(store).replace("'", "''")
+        self._connection.execute(f"SET allowed_directories = ['{folder}']")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def _open(self, store: Path) -> None:
         parts = [part for part in list_parts(store) if part.suffix == SUFFIX]
         for table, signal in TABLES.items():
             files = [str(store / part.name) for part in parts if part.signal == signal]
             self._connection.execute(f"CREATE VIEW {table} AS {_contents(signal, files)}")
         self._connection.execute(f"CREATE VIEW executions AS {EXECUTIONS}")
-        folder = str(store).replace("'", "''")
-        self._connection.execute(f"SET allowed_directories = ['{folder}']")
-        self._connection.execute("SET enable_external_access = false")
-        self._connection.execute("SET lock_configuration = true")
 
     def query(self, sql: str, parameters: list[Any] | None = None) -> Table:
         """Run one query.

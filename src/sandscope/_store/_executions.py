@@ -11,33 +11,38 @@ from sandscope._store._selection import Selection
 _COLUMNS = """start_time, runtime, operation, name, status, actor, cause, "limit", exit_code, duration, memory_peak,
     cpu_time, message, service, trace_id, span_id"""
 _TOTALS = """
-    SELECT count(*), count(*) FILTER (status = 'OK'), min(start_time), max(start_time), min(start_ns), max(start_ns),
-        quantile_cont(duration, 0.5), quantile_cont(duration, 0.95), quantile_cont(duration, 0.99)
-    FROM executions WHERE {condition}
+    SELECT executions, succeeded, first, last, first_ns, last_ns, quantiles[1], quantiles[2], quantiles[3] FROM (
+        SELECT count(*) AS executions, count(*) FILTER (status = 'OK') AS succeeded, min(start_time) AS first,
+            max(start_time) AS last, min(start_ns) AS first_ns, max(start_ns) AS last_ns,
+            quantile_cont(duration, [0.5, 0.95, 0.99]) AS quantiles
+        FROM executions WHERE {condition}
+    )
 """
 _VERDICTS = """
     SELECT runtime, status, actor, cause, count(*) AS executions FROM executions WHERE {condition}
     GROUP BY runtime, status, actor, cause ORDER BY runtime, executions DESC, cause
 """
 _FUNCTIONS = """
-    SELECT runtime, name, count(*) AS executions, count(*) FILTER (status <> 'OK') AS failed,
-        quantile_cont(duration, 0.5) AS p50, quantile_cont(duration, 0.95) AS p95,
-        quantile_cont(duration, 0.99) AS p99, max(duration) AS slowest, max(memory_peak) AS memory_peak,
-        sum(cpu_time) AS cpu_time
-    FROM executions WHERE {condition} GROUP BY runtime, name ORDER BY {order}, name LIMIT {limit}
+    SELECT * EXCLUDE quantiles, quantiles[1] AS p50, quantiles[2] AS p95, quantiles[3] AS p99 FROM (
+        SELECT runtime, name, count(*) AS executions, count(*) FILTER (status <> 'OK') AS failed,
+            quantile_cont(duration, [0.5, 0.95, 0.99]) AS quantiles, max(duration) AS slowest,
+            max(memory_peak) AS memory_peak, sum(cpu_time) AS cpu_time
+        FROM executions WHERE {condition} GROUP BY runtime, name
+    ) ORDER BY {order}, name LIMIT {limit}
 """
 _HISTORY = """
-    SELECT least((start_ns - {first}) * {bars} // greatest(1, {last} - {first} + 1), {bars} - 1) AS bar,
-        count(*) FILTER (status = 'OK') AS succeeded, count(*) FILTER (status <> 'OK') AS failed{more}
-    FROM executions WHERE {condition} GROUP BY bar ORDER BY bar
+    SELECT * EXCLUDE quantiles, quantiles[1] AS p50, quantiles[2] AS p95, quantiles[3] AS p99 FROM (
+        SELECT least((start_ns - {first}) * {bars} // greatest(1, {last} - {first} + 1), {bars} - 1) AS bar,
+            count(*) FILTER (status = 'OK') AS succeeded, count(*) FILTER (status <> 'OK') AS failed,
+            quantile_cont(duration, [0.5, 0.95, 0.99]) AS quantiles
+        FROM executions WHERE {condition} GROUP BY bar
+    ) ORDER BY bar
 """
-_QUANTILES = """, quantile_cont(duration, 0.5) AS p50, quantile_cont(duration, 0.95) AS p95,
-        quantile_cont(duration, 0.99) AS p99"""
 BARS = 60
 """The number of equal spans of time in a history."""
 ORDERS: Final = {
     "time": "start_ns DESC",
-    "duration": "duration DESC, start_ns",
+    "duration": "duration DESC",
     "memory": "memory_peak DESC NULLS LAST",
     "cpu": "cpu_time DESC NULLS LAST",
 }
@@ -96,16 +101,8 @@ def functions(database: Database, selection: Selection, limit: int, order: str =
     return _ask(database, _FUNCTIONS, selection, limit=limit, order=FUNCTION_ORDERS[order])
 
 
-def history(
-    database: Database,
-    selection: Selection,
-    first: int,
-    last: int,
-    *,
-    bars: int = BARS,
-    quantiles: bool = False,
-) -> Table:
-    """Return how many succeeded and failed in equal spans of time, without the empty ones.
+def history(database: Database, selection: Selection, first: int, last: int, bars: int = BARS) -> Table:
+    """Return how many succeeded and failed in equal spans of time, and how long they took; empty ones are left out.
 
     Args:
         database: the store's tables.
@@ -113,10 +110,8 @@ def history(
         first: where the first span begins, in nanoseconds since 1970.
         last: where the last one ends.
         bars: the number of spans.
-        quantiles: also p50, p95 and p99 of the durations.
     """
-    more = _QUANTILES if quantiles else ""
-    return _ask(database, _HISTORY, selection, first=first, last=last, bars=bars, more=more)
+    return _ask(database, _HISTORY, selection, first=first, last=last, bars=bars)
 
 
 def executions(

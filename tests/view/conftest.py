@@ -1,0 +1,22 @@
+"""The page of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness._local_store import Store
+from view._site import Site
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return the store of an empty folder."""
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def site(store: Store) -> Site:
+    """Return its page."""
+    return Site(store)
