@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +19,6 @@ def run(*, short: bool) -> dict[str, float]:
     """Compare patched and plain calls of each runtime."""
     subject = for_instrumentations()
     cases = {**_wasm(subject), **_subprocess(subject)}
-    if importlib.util.find_spec("torch") is not None:
-        cases |= _torch(subject)
     least = measure(cases, 8 if short else 30)
     WasmtimeInstrumentor().uninstrument()
     names = [name.removesuffix(" plain") for name in cases if name.endswith(" plain")]
@@ -63,40 +59,6 @@ def _subprocess(subject: Subject) -> dict[str, Case]:
         subprocess.run(["/bin/true"], check=True)
 
     return _switched("subprocess", true, SubprocessInstrumentor(), subject)
-
-
-def _torch(subject: Subject) -> dict[str, Case]:
-    warnings.simplefilter("ignore")
-    from sandscope_instrumentation_torch import TorchInstrumentor
-
-    TorchInstrumentor().instrument()  # before the import, as in each of the three ways in
-    import torch
-    from torch import nn
-
-    patched = vars(nn.Module)["_compiled_call_impl"]
-
-    def switched(name: str, function: Callable[[], Any]) -> dict[str, Case]:
-        def switch(compiled_call: Any) -> Callable[[], None]:
-            def before() -> None:
-                nn.Module._compiled_call_impl = compiled_call
-                function()
-
-            return before
-
-        return {
-            f"{name} plain": Case(function, before=switch(None)),
-            f"{name} patched": Case(function, before=switch(patched), after=subject.flush, most=2000),
-        }
-
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
-    linear = nn.Linear(8, 8).eval()
-    deep = nn.Sequential(*(nn.Linear(8, 8) for _ in range(150))).eval()
-    images = torch.zeros(1, 8)
-    return {
-        **switched("torch_linear", lambda: linear(images)),
-        **switched("torch_150_layers", lambda: deep(images)),
-    }
 
 
 def _switched(
