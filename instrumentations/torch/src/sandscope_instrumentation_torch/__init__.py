@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
-from sandscope_instrumentation_torch._call import ThreadState
+from sandscope_instrumentation_torch._call import ThreadState, record_calls
 from sandscope_instrumentation_torch._loads import Loads
 from sandscope_instrumentation_torch._patch import (
     patch_compiler,
@@ -71,7 +71,8 @@ class TorchInstrumentor(RuntimeInstrumentor):
         self._loads = self._loads or Loads(recorder, sha256=self._settings.digest)
         if module.__name__ == self.runtime:
             training = Training(recorder, spans=self._settings.training_spans)
-            patch_torch(module, patches, recorder, self._state, training)
+            calls = record_calls(module, recorder, self._state, training, self._settings.operators)
+            patch_torch(module, patches, calls, training)
             patch_own_loads(module, patches, self._loads)
         elif module.__name__ == "torch._dynamo.callback":
             patch_compiler(module, patches, recorder)

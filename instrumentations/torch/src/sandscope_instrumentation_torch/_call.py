@@ -16,6 +16,7 @@ from sandscope.instrumentation import Execution, Recorder
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._followed import follow
 from sandscope_instrumentation_torch._messages import message_without_folders
+from sandscope_instrumentation_torch._operators import operator_timer
 from sandscope_instrumentation_torch._sites import site_finder
 from sandscope_instrumentation_torch._training import Training
 
@@ -36,7 +37,7 @@ class ThreadState(threading.local):
 
 
 def record_calls(
-    torch: Any, recorder: Recorder, state: ThreadState, training: Training
+    torch: Any, recorder: Recorder, state: ThreadState, training: Training, operators: int | None
 ) -> Callable[[Any], Any]:
     """Return what replaces ``torch.nn.Module._compiled_call_impl``.
 
@@ -45,8 +46,9 @@ def record_calls(
         recorder: gets an execution for each outermost call.
         state: the calls inside an execution are not executions.
         training: is told of the calls that train.
+        operators: in one of how many calls the operators are timed; None: in none.
     """
-    call = _recording_call(torch, recorder, state, training)
+    call = _recording_call(torch, recorder, state, training, operators)
     # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
     is_compiled = torch.compiler.is_dynamo_compiling
     frame_of, torchs_call = sys._getframe, torch.nn.Module._wrapped_call_impl.__code__
@@ -75,8 +77,9 @@ def record_calls(
 
 
 def _recording_call(
-    torch: Any, recorder: Recorder, state: ThreadState, training: Training
+    torch: Any, recorder: Recorder, state: ThreadState, training: Training, operators: int | None
 ) -> Callable[..., Any]:
+    time_operators = operator_timer(torch, operators)
     find, begin, outside_of_compilers = (
         site_finder(torch, training.forward),
         recorder.begin,
@@ -131,6 +134,8 @@ def _recording_call(
             return function(*args, **kwargs)
         if attributes is not None:
             execution.set_attributes(attributes)
+        if time_operators is not None:
+            function = time_operators(self, execution, function)
         state.inside = True
         try:
             result = function(*args, **kwargs)

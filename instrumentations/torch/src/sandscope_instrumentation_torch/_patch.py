@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
-from sandscope_instrumentation_torch._call import COMPILED, ThreadState, record_calls
+from sandscope_instrumentation_torch._call import COMPILED, ThreadState
 from sandscope_instrumentation_torch._compiles import record_compiles
 from sandscope_instrumentation_torch._generation import Generations
 from sandscope_instrumentation_torch._loads import Loads
@@ -20,12 +21,10 @@ from sandscope_instrumentation_torch._training_hooks import (
 )
 
 
-def patch_torch(
-    torch: Any, patches: Patches, recorder: Recorder, state: ThreadState, training: Training
-) -> None:
+def patch_torch(torch: Any, patches: Patches, calls: Callable[[Any], Any], training: Training) -> None:
     """Record the calls of modules; report the memory and the steps of a training."""
     observe_memory(patches)
-    patches.replace(torch.nn.Module, COMPILED, record_calls(torch, recorder, state, training))
+    patches.replace(torch.nn.Module, COMPILED, calls)
     patches.replace(torch.autograd, "_engine_run_backward", wrap_engine(torch, training))
     watch_optimizers(torch, training, patches)
     patches.replace(torch.amp.GradScaler, "step", wrap_scaler(torch, training))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandscope.instrumentation import Settings, flag
+from sandscope.instrumentation import Settings, flag, threshold
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,10 @@ class TorchSettings(Settings):
 
     Attributes:
         digest: record the SHA-256 of each model file that is loaded from a path. It is read once more for this.
+        operators: in one of how many calls of models the operators are timed; None: in none.
         training_spans: the steps of a training, their backward passes and their optimizer steps are spans.
     """
 
     digest: bool = flag("SANDSCOPE_TORCH_DIGEST")
+    operators: int | None = threshold("SANDSCOPE_TORCH_OPERATORS")
     training_spans: bool = flag("SANDSCOPE_TORCH_TRAINING_SPANS")
