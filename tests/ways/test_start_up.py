@@ -198,6 +198,38 @@ def test_a_python_without_sandscope_is_not_affected() -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "ran\n", "")
 
 
+@pytest.mark.parametrize(
+    ("way", "variables"), [(STOCK, {}), ((), LIGHT), ((), {"AUTO": "1"})], ids=["wrapper", "path", "auto"]
+)
+@pytest.mark.parametrize("runtime", ["subprocess", "wasmtime"])
+def test_an_invalid_setting_of_an_instrumentation_is_one_line(
+    way: tuple[str, ...], variables: dict[str, str], runtime: str
+) -> None:
+    program = (
+        "import os\nif 'AUTO' in os.environ: import sandscope.auto\n"
+        "import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', '']); import wasmtime; print('ran')"
+    )
+    name = f"SANDSCOPE_{runtime.upper()}_OUTPUT"
+    exporters = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
+    environment = clean_environment(**{name: "perhaps"}, **variables, **exporters)
+    run = run_program(program, way=way, environment=environment)
+    assert (run.returncode, run.stdout) == (0, "ran\n")
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(f"sandscope: Cannot read {name}='perhaps': it is not ")
+    assert " Set it to " in line
+    assert line.endswith(f"{runtime} is not instrumented.")
+
+
+def test_an_invalid_setting_is_one_line_under_the_stock_wrapper() -> None:
+    run = run_program("print('ran')", way=STOCK, environment=clean_environment(SANDSCOPE_CHILDREN="perhaps"))
+    assert (run.returncode, run.stdout) == (0, "ran\n")
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(
+        "sandscope: Cannot read SANDSCOPE_CHILDREN='perhaps': it is not continue, trace or off."
+    )
+    assert line.endswith("The program runs without instrumentation.")
+
+
 def test_modules_look_as_without_sandscope() -> None:
     program = """
 import pickle, subprocess, inspect

@@ -12,10 +12,12 @@ from opentelemetry.instrumentation.environment_variables import OTEL_PYTHON_CONF
 from opentelemetry.util._importlib_metadata import EntryPoint
 
 from sandscope import _first_use, _guard, _settings
+from sandscope._errors import SandscopeError
 from sandscope._installed import SYSTEM_METRICS
 from sandscope._recording._choice import before_first_recorder
+from sandscope._say import say
 from sandscope._setup._defaults import temporary_environment
-from sandscope._setup._dropped_messages import drop_other_configurators
+from sandscope._setup._dropped_messages import drop_other_configurators, shorten_own_errors
 from sandscope._setup._system_metrics import record_system_metrics
 from sandscope._subinterpreter import refuse_subinterpreter
 
@@ -27,6 +29,7 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
 
     def _configure(self, **_kwargs: Any) -> None:
         global _configured  # noqa: PLW0603 -- a process has one global SDK
+        shorten_own_errors()
         refuse_subinterpreter()
         _settings.check()
         drop_other_configurators()
@@ -56,7 +59,10 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
             _guard.report(f"instrument.{entry_point.name}", error)
 
     def _load(self, entry_point: EntryPoint, **kwargs: Any) -> None:
-        super().load_instrumentor(entry_point, **kwargs)
+        try:
+            super().load_instrumentor(entry_point, **kwargs)
+        except SandscopeError as error:  # an invalid setting; a traceback would say nothing more
+            say(f"sandscope: {error} {entry_point.name} is not instrumented.")
 
 
 def instrument_this_process() -> None:

@@ -6,8 +6,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOADER = "opentelemetry.instrumentation.auto_instrumentation._load"
+from sandscope._errors import SandscopeError
+from sandscope._say import say
+
+_STARTER = "opentelemetry.instrumentation.auto_instrumentation"
+_LOADER = f"{_STARTER}._load"
 _VIEWS = "opentelemetry.sdk.metrics._internal.metric_reader_storage"
+
+_said: list[SandscopeError] = []
 
 
 @contextmanager
@@ -37,6 +43,12 @@ def drop_other_configurators() -> None:
     logging.getLogger(_LOADER).addFilter(_is_about_nothing_else)
 
 
+def shorten_own_errors() -> None:
+    """Say one line about an error that the user can correct, from now on, where a traceback would be logged."""
+    for name in (_STARTER, _LOADER):
+        logging.getLogger(name).addFilter(_is_no_own_error)
+
+
 def drop_conflicts_between_scopes() -> None:
     """Drop the warning that a view conflicts with itself, from now on.
 
@@ -47,6 +59,16 @@ def drop_conflicts_between_scopes() -> None:
 
 def _is_about_nothing_else(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("Configuration of %s not loaded")
+
+
+def _is_no_own_error(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, SandscopeError):
+        return True
+    if error not in _said:  # each of OpenTelemetry's functions on the way logs it
+        _said.append(error)
+        say(f"sandscope: {error} The program runs without instrumentation.")
+    return False
 
 
 def _is_between_two_views(record: logging.LogRecord) -> bool:
