@@ -37,7 +37,7 @@ def run_in_foreground(arguments: argparse.Namespace, *, otelcol: Path) -> int:
         SandscopeError: if it cannot be started, or if it ends by itself.
     """
     with (
-        _stopping_signals() as signals,
+        stopping_signals() as signals,
         started_collector(arguments, otelcol=otelcol) as collector,
         collector.log.open(encoding="utf-8", errors="replace") as log,
     ):
@@ -54,7 +54,7 @@ def run_in_foreground(arguments: argparse.Namespace, *, otelcol: Path) -> int:
 
 
 @contextmanager
-def _stopping_signals() -> Iterator[list[int]]:
+def stopping_signals() -> Iterator[list[int]]:
     """Yield a list of the signals that arrive, except those that are ignored, for example by nohup."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in _STOPPING}

@@ -17,25 +17,29 @@ from sandscope._errors import SandscopeError
 if TYPE_CHECKING:
     from sandscope._store import Database
 
-_NEEDED = ("duckdb", "nanoarrow", "orjson", "rich")
+NEEDED = ("duckdb", "nanoarrow", "orjson", "rich")
 _PATIENCE = 1.0
 """Seconds after which progress is shown."""
 
 
 @contextmanager
-def local_store(arguments: argparse.Namespace) -> Iterator[Database]:
+def local_store(arguments: argparse.Namespace, *, shows_progress: bool = True) -> Iterator[Database]:
     """Yield the tables of the data folder that the options name, with all that is in it now.
+
+    Args:
+        arguments: those of `add_data_to`.
+        shows_progress: whether it says how far it is, if it takes long.
 
     Raises:
         SandscopeError: if the folder is not there, or something is not installed.
     """
-    check_installed(_NEEDED)
+    check_installed(NEEDED)
     from sandscope._store import Database, ingest, reading, writing
 
     data = existing_folder(arguments)
     store = data / "store"
     with writing(store):
-        ingest(data, store, _Progress())
+        ingest(data, store, _Progress() if shows_progress else _silent)
     with reading(store), Database(store) as database:
         yield database
 
@@ -63,6 +67,10 @@ def existing_folder(arguments: argparse.Namespace) -> Path:
             "sandscope run -- python app.py, or name the folder with --data."
         )
     return data
+
+
+def _silent(done: int, total: int) -> None:
+    pass
 
 
 class _Progress:

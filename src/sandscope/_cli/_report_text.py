@@ -18,7 +18,7 @@ def write_summary(summary: Summary) -> None:
     output = console()
     output.print(Text(headline(summary), style="bold"))
     if summary.executions:
-        output.print(_history(summary))
+        output.print(history(summary))
     for section in sections(summary):
         output.print()
         output.print(Text(section.title, style="bold"))
@@ -42,7 +42,7 @@ def write_trace(nodes: list[SpanNode]) -> None:
         output.print(line, soft_wrap=True)
 
 
-def _history(summary: Summary) -> Text:
+def history(summary: Summary) -> Text:
     """Return executions over time as bars; red where some failed."""
     bars = {bar: (succeeded, failed) for bar, succeeded, failed, *_ in summary.history.rows}
     highest = max(sum(pair) for pair in bars.values())

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -39,10 +39,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], numeric: 
         table.add_column(Text(printable(column)), justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(value if isinstance(value, Text) else Text(cell(value)) for value in row))
+    print_without_padding(table)
+
+
+def print_without_padding(content: RenderableType) -> None:
+    """Print something without the spaces that fill its lines."""
     output = console()
-    # Without the spaces that fill the last column.
     with output.capture() as capture:
-        output.print(table)
+        output.print(content)
     sys.stdout.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
 
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "exec": "run one command as a traced execution, within limits, and say how it ended",
     "report": "show what has run: verdicts, functions, failures, the slowest executions, one trace",
     "view": "show it in the browser, live: executions, traces across processes, functions, metrics",
+    "top": "show what runs now, in the terminal, each second anew",
     "query": "ask what has been recorded in SQL",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
-import time
 from importlib import import_module
 
 from sandscope._cli._collector_options import add_data_to
 from sandscope._cli._local_store import local_store
+from sandscope._cli._time_range import DURATION, moment
 from sandscope._errors import SandscopeError
 from sandscope._store import Database, find_traces, summarize, trace_tree
 
 _FORMATS = ("text", "json", "md", "html")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Show what has run, from the Collector's files of `sandscope run`: how many executions of what, how they "
         "ended, which functions fail and which are slow; or one trace as a tree."
     )
-    parser.add_argument(
-        "--since", metavar="TIME", help="only the last 30s, 15m, 2h or 7d (default: all that is there)"
-    )
+    parser.add_argument("--since", metavar="TIME", help=f"{DURATION} (default: all that is there)")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="rows of each table (default: 10)")
     parser.add_argument(
         "--trace", metavar="ID", help="one trace as a tree; the beginning of its id is enough"
@@ -37,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    since = _since(arguments.since)
+    since = 0 if arguments.since is None else moment(arguments.since, "--since")
     if arguments.top < 1:
         raise SandscopeError(f"Cannot show --top {arguments.top}: give a number of rows from 1 on.")
     if arguments.trace is not None and arguments.format not in {"text", "json"}:
@@ -49,18 +45,6 @@ def _report(arguments: argparse.Namespace) -> int:
         else:
             writer.write_trace(trace_tree(database, _trace_id(database, arguments.trace)))
     return 0
-
-
-def _since(text: str | None) -> int:
-    """Return nanoseconds since 1970."""
-    if text is None:
-        return 0
-    match = re.fullmatch(r"(\d+)([smhd])", text)
-    if match is None:
-        raise SandscopeError(
-            f"Cannot use --since {text!r}: give a number and a unit, such as 30s, 15m, 2h or 7d."
-        )
-    return max(0, time.time_ns() - int(match[1]) * _UNITS[match[2]] * 10**9)
 
 
 def _trace_id(database: Database, beginning: str) -> str:

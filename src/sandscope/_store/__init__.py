@@ -20,6 +20,7 @@ from sandscope._store._executions import (
 )
 from sandscope._store._ingest import ingest
 from sandscope._store._lock import reading, writing
+from sandscope._store._running import running
 from sandscope._store._selection import FAILED, Selection
 from sandscope._store._summary import SECURITY, Summary, summarize
 from sandscope._store._trace import SpanNode, find_traces, trace_range, trace_tree
@@ -42,6 +43,7 @@ __all__ = [
     "history",
     "ingest",
     "reading",
+    "running",
     "summarize",
     "totals",
     "trace_range",
