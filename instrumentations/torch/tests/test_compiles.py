@@ -70,3 +70,13 @@ def test_a_compilation_that_fails_raises_as_before(instrumented: Telemetry, torc
     with pytest.raises(Exception, match="no such backend"):
         function(torch.ones(2))
     assert _compilations(instrumented) == {("call", False): 1.0}
+
+
+def test_the_size_of_the_cache(instrumented: Telemetry, torch: Any, net: Any, compiler: Any) -> None:
+    model = torch.compile(net, backend="eager", dynamic=False)
+    for size in (1, 2, 2):
+        model(torch.ones(size, 4))
+    assert [value for _, value in instrumented.points("torch.compile.cache.entries")] == [2]
+    assert CONTRACT.violations(instrumented) == []
+    compiler.reset()
+    assert [value for _, value in instrumented.points("torch.compile.cache.entries")] == [0]

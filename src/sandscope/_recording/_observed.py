@@ -10,7 +10,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from sandscope import _guard
 from sandscope._metric import QUEUED, WORKERS, Metric
 
-Source: TypeAlias = "Callable[[], Iterable[tuple[Mapping[str, str], int]]]"
+Source: TypeAlias = "Callable[[], Iterable[tuple[Mapping[str, str], float]]]"
 """Returns attributes from closed or limited sets, and a value of each; values with the same attributes are added."""
 
 _sources: dict[Metric, list[Source]] = {QUEUED: [], WORKERS: []}
@@ -44,13 +44,13 @@ def create_observed(meter: Meter, *metrics: Metric) -> None:
             meter.create_observable_up_down_counter(name, callbacks, unit, description)
 
 
-def current_values(metric: Metric) -> list[tuple[dict[str, str], int]]:
+def current_values(metric: Metric) -> list[tuple[dict[str, str], float]]:
     """Return the attributes and values that a metric has at present.
 
     Args:
         metric: one that is observed.
     """
-    sums: dict[frozenset[tuple[str, str]], int] = {}
+    sums: dict[frozenset[tuple[str, str]], float] = {}
     for source in _sources[metric]:
         try:
             for attributes, value in source():

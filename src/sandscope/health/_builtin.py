@@ -84,8 +84,8 @@ def pool(*, queued: int = 100, critical: bool = True) -> Check:
     def counted() -> Result:
         states: Counter[str] = Counter()
         for attributes, number in current_values(WORKERS):
-            states[attributes[STATE]] += number
-        lengths = [length for _, length in current_values(QUEUED)]
+            states[attributes[STATE]] += int(number)
+        lengths = [int(length) for _, length in current_values(QUEUED)]
         if not states and not lengths:
             return unknown("there are no workers and no queues")
         details = {**states, "queued": sum(lengths)}

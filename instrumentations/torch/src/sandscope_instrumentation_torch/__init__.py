@@ -71,7 +71,7 @@ class TorchInstrumentor(RuntimeInstrumentor):
         self._loads = self._loads or Loads(recorder, sha256=self._settings.digest)
         if module.__name__ == self.runtime:
             training = Training(recorder, spans=self._settings.training_spans)
-            calls = record_calls(module, recorder, self._state, training, self._settings.operators)
+            calls = record_calls(module, recorder, self._state, training, self._settings)
             patch_torch(module, patches, calls, training)
             patch_own_loads(module, patches, self._loads)
         elif module.__name__ == "torch._dynamo.callback":

@@ -13,10 +13,12 @@ from types import MethodType
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder
+from sandscope_instrumentation_torch._call_memory import CallMemory
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._followed import follow
 from sandscope_instrumentation_torch._messages import message_without_folders
 from sandscope_instrumentation_torch._operators import operator_timer
+from sandscope_instrumentation_torch._settings import TorchSettings
 from sandscope_instrumentation_torch._sites import site_finder
 from sandscope_instrumentation_torch._training import Training
 
@@ -37,7 +39,7 @@ class ThreadState(threading.local):
 
 
 def record_calls(
-    torch: Any, recorder: Recorder, state: ThreadState, training: Training, operators: int | None
+    torch: Any, recorder: Recorder, state: ThreadState, training: Training, options: TorchSettings
 ) -> Callable[[Any], Any]:
     """Return what replaces ``torch.nn.Module._compiled_call_impl``.
 
@@ -46,9 +48,9 @@ def record_calls(
         recorder: gets an execution for each outermost call.
         state: the calls inside an execution are not executions.
         training: is told of the calls that train.
-        operators: in one of how many calls the operators are timed; None: in none.
+        options: what is measured of each call.
     """
-    call = _recording_call(torch, recorder, state, training, operators)
+    call = _recording_call(torch, recorder, state, training, options)
     # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
     is_compiled = torch.compiler.is_dynamo_compiling
     frame_of, torchs_call = sys._getframe, torch.nn.Module._wrapped_call_impl.__code__
@@ -76,10 +78,24 @@ def record_calls(
     return lambda _default: CompiledCall()
 
 
+def _measured(memory: CallMemory, execution: Execution, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls the model and measures its peak of memory."""
+
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        window = memory.begin()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            memory.end(execution, window)
+
+    return measured
+
+
 def _recording_call(
-    torch: Any, recorder: Recorder, state: ThreadState, training: Training, operators: int | None
+    torch: Any, recorder: Recorder, state: ThreadState, training: Training, options: TorchSettings
 ) -> Callable[..., Any]:
-    time_operators = operator_timer(torch, operators)
+    time_operators = operator_timer(torch, options.operators)
+    memory = CallMemory(torch, recorder) if options.peak_memory else None
     find, begin, outside_of_compilers = (
         site_finder(torch, training.forward),
         recorder.begin,
@@ -134,6 +150,8 @@ def _recording_call(
             return function(*args, **kwargs)
         if attributes is not None:
             execution.set_attributes(attributes)
+        if memory is not None:
+            function = _measured(memory, execution, function)
         if time_operators is not None:
             function = time_operators(self, execution, function)
         state.inside = True

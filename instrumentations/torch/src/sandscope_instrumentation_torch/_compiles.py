@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sandscope.instrumentation import Metric, Recorder, Value, current_execution, report_error
+from sandscope.instrumentation import (
+    Metric,
+    Patches,
+    Recorder,
+    Value,
+    current_execution,
+    observe_metric,
+    report_error,
+)
 
 _SECONDS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 DURATION = Metric(
     "torch.compile.duration", "histogram", "s", "Time of compilations by torch.compile", _SECONDS
 )
+CACHED = Metric(
+    "torch.compile.cache.entries",
+    "updowncounter",
+    "{entry}",
+    "Compiled versions of functions that torch.compile keeps in memory",
+)
+_patched_by: list[Patches] = []
 _TRIGGERS = {"DYNAMO": "call", "LAZY_BACKWARD": "backward", "CUDAGRAPH_RECORDING": "cuda_graph"}
 
 
@@ -62,3 +78,18 @@ def _report(recorder: Recorder, seconds: float, trigger: str, number: str) -> No
     execution = current_execution()
     if execution is not None and execution.site.runtime == "torch":
         execution.add_event("torch.compile", {**attributes, "torch.compile.duration": seconds})
+
+
+def observe_cache(patches: Patches) -> None:
+    """Report how much torch's compiler has in memory, until the patches are undone."""
+    _patched_by[:] = [patches]
+    observe_metric(CACHED, _cached)
+
+
+def _cached() -> Iterator[tuple[Mapping[str, str], float]]:
+    convert = sys.modules.get("torch._dynamo.convert_frame")
+    if convert is None or all(patches.undone for patches in _patched_by):
+        return
+    entries_of = sys.modules["torch"]._C._dynamo.eval_frame._debug_get_cache_entry_list
+    codes = [reference() for reference in list(convert.input_codes.seen)]
+    yield {"sandbox.runtime": "torch"}, sum(len(entries_of(code)) for code in codes if code is not None)

@@ -18,6 +18,9 @@ PEAK_ATTRIBUTE = "torch.load.memory.peak"
 
 _Values = Iterator[tuple[Mapping[str, str], int]]
 
+_kept = [0, 0]
+"""The process that has reset its peak, and the peak until then in bytes."""
+
 _patched_by: list[Patches] = []
 """The patches of the instrumentation; empty before the first one."""
 
@@ -29,17 +32,33 @@ def observe_memory(patches: Patches) -> None:
     observe_metric(PEAK, _peaks)
 
 
-def resident_peak() -> int | None:
+def keep_resident_peak() -> int:
+    """Reset the peak of Linux, and keep it for `resident_peak`. Return it in bytes; 0 where there is none."""
+    peak = resident_peak(since_reset=True)
+    if peak is None:
+        return 0
+    _kept[:] = [os.getpid(), max(peak, _kept[1] if _kept[0] == os.getpid() else 0)]
+    Path("/proc/self/clear_refs").write_bytes(b"5")
+    return peak
+
+
+def resident_peak(*, since_reset: bool = False) -> int | None:
     """Return the most memory of this process that was resident so far, in bytes; None where Linux does not say so.
 
     Not `ru_maxrss`: after `exec`, that of Linux begins with the peak of the process before.
+
+    Args:
+        since_reset: since `keep_resident_peak` has reset it, if it has; else since the process began.
     """
     try:
         status = Path("/proc/self/status").read_bytes()
     except OSError:
         return None
     found = status.partition(b"VmHWM:")[2].split(maxsplit=1)
-    return int(found[0]) * 1024 if found else None
+    if not found:
+        return None
+    kept = _kept[1] if _kept[0] == os.getpid() and not since_reset else 0
+    return max(int(found[0]) * 1024, kept)
 
 
 def _usage() -> _Values:

@@ -8,8 +8,9 @@ from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
 from sandscope_instrumentation_torch._call import COMPILED, ThreadState
-from sandscope_instrumentation_torch._compiles import record_compiles
+from sandscope_instrumentation_torch._compiles import observe_cache, record_compiles
 from sandscope_instrumentation_torch._generation import Generations
+from sandscope_instrumentation_torch._gpu import observe_gpus
 from sandscope_instrumentation_torch._loads import Loads
 from sandscope_instrumentation_torch._memory import observe_memory
 from sandscope_instrumentation_torch._training import Training
@@ -24,6 +25,7 @@ from sandscope_instrumentation_torch._training_hooks import (
 def patch_torch(torch: Any, patches: Patches, calls: Callable[[Any], Any], training: Training) -> None:
     """Record the calls of modules; report the memory and the steps of a training."""
     observe_memory(patches)
+    observe_gpus(patches)
     patches.replace(torch.nn.Module, COMPILED, calls)
     patches.replace(torch.autograd, "_engine_run_backward", wrap_engine(torch, training))
     watch_optimizers(torch, training, patches)
@@ -42,7 +44,8 @@ def patch_own_loads(torch: Any, patches: Patches, loads: Loads) -> None:
 
 
 def patch_compiler(callback: Any, patches: Patches, recorder: Recorder) -> None:
-    """Record the compilations of torch's compiler, when the program imports it."""
+    """Record the compilations of torch's compiler, when the program imports it; report the size of its cache."""
+    observe_cache(patches)
     patches.replace(callback.CompilationCallbackHandler, "install_callbacks", record_compiles(recorder))
 
 

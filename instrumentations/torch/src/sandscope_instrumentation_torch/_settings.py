@@ -14,9 +14,11 @@ class TorchSettings(Settings):
     Attributes:
         digest: record the SHA-256 of each model file that is loaded from a path. It is read once more for this.
         operators: in one of how many calls of models the operators are timed; None: in none.
+        peak_memory: measure the peak of memory of each call of a model, by resetting the peak of the process.
         training_spans: the steps of a training, their backward passes and their optimizer steps are spans.
     """
 
     digest: bool = flag("SANDSCOPE_TORCH_DIGEST")
     operators: int | None = threshold("SANDSCOPE_TORCH_OPERATORS")
+    peak_memory: bool = flag("SANDSCOPE_TORCH_PEAK_MEMORY")
     training_spans: bool = flag("SANDSCOPE_TORCH_TRAINING_SPANS")
