@@ -6,7 +6,6 @@ import os
 import select
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import ExitStatus, exit_status_of, wait_without_reaping
@@ -45,8 +44,10 @@ def wait_observed(child: Child, observes: Callable[[Child], None]) -> ExitStatus
             raise
     finally:
         _open.discard(pidfd)
-        with suppress(OSError):  # the program may have closed it
+        try:  # noqa: SIM105 -- `suppress` is slow, and the program waits for this
             os.close(pidfd)
+        except OSError:
+            pass  # the program has closed it
 
 
 def after_fork_in_child() -> None:

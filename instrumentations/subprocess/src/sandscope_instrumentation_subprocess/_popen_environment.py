@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -29,6 +30,7 @@ _Preexec: TypeAlias = "Callable[[], Any] | None"
 _PATH = "PYTHONPATH"
 _PATH_ENTRY = b"PYTHONPATH="
 _TRACESTATE = "TRACESTATE"
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # those of `os.fsencode`
 _ENV_LIST = 5  # the position among the arguments of `_fork_exec`, in all versions that have it
 
 
@@ -152,7 +154,7 @@ def _inherited(parent: Context, added: Mapping[str, str]) -> list[bytes]:
     kept, is_added = prepared.kept[names]
     if not is_added:
         return kept
-    return kept + [os.fsencode(f"{name}={value}") for name, value in carrier.items()]
+    return kept + [f"{name}={value}".encode(_ENCODING, _ERRORS) for name, value in carrier.items()]
 
 
 def _keep(entries: list[bytes], carrier: Mapping[str, str]) -> tuple[list[bytes], bool]:

@@ -12,6 +12,7 @@ from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
     NOT_INSPECTED,
+    SUCCESS,
     ExitStatus,
     decode_status,
     inspect_zombie,
@@ -87,7 +88,8 @@ def _reap(registry: Registry, child: Child, options: int, *, on_watcher_thread: 
         if exited is None:
             return 0, 0
         child.mark_exited()
-        zombie = inspect_zombie(child.pid, exited)
+        if exited is not SUCCESS:
+            zombie = inspect_zombie(child.pid, exited)
     try:
         reaped, status, usage = _wait4(child.pid, options)
     except ChildProcessError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from _signal import getsignal  # type: ignore[import-not-found] # of `signal`, it makes an enum for each child
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,7 @@ class Registry:
             if self._settings.ask_for_samples:
                 child.samples = _first_samples(pid, execution.site.name, self._settings)
             # Nobody can reap a child if SIGCHLD is ignored; only its pidfd then says how it ended.
-            lost = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+            lost = getsignal(signal.SIGCHLD) == signal.SIG_IGN
             if lost or child.samples is not None or not caller_waits:
                 self.watch(child)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
