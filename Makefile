@@ -10,7 +10,7 @@ INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/
 	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test test-pythons check bench collector stores docs lock clean
+.PHONY: help setup torch demo test test-pythons check bench collector stores docs pictures lock clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -63,6 +63,9 @@ docs: setup ## generate docs/reference.md, docs/documents.md and the dashboards 
 	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/documents.py
 	$(BIN)/python collector-config/grafana/dashboards.py
+
+pictures: setup ## take the README's pictures of the page (needs Chromium)
+	$(BIN)/python docs/pictures.py
 
 lock: ## update requirements.lock
 	$(UV) compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \

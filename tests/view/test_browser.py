@@ -98,6 +98,25 @@ def test_from_the_overview_to_the_waterfall(recorded: Path, page: Page) -> None:
         expect(page.get_by_label("Verdict")).to_have_value("SV")
 
 
+def test_from_a_metric_through_an_exemplar_to_its_trace(recorded: Path, page: Page) -> None:
+    with running(recorded) as (_, address):
+        page.goto(address)
+        page.get_by_role("link", name="Metrics", exact=True).click()
+        page.get_by_role("link", name="sandbox.execution.duration", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("sandbox.execution.duration")
+        page.locator(".exemplar").first.dispatch_event("click")  # others may lie above it
+        expect(page).to_have_url(re.compile("/traces/[0-9a-f]{32}/[0-9a-f]{16}$"))
+        expect(page.locator(".waterfall .chosen")).to_be_visible()
+
+
+def test_an_agents_tool_call(recorded: Path, page: Page) -> None:
+    with running(recorded) as (_, address):
+        page.goto(address)
+        page.get_by_role("link", name="Agents", exact=True).click()
+        expect(page.locator("tr.row")).to_have_count(2)
+        expect(page.locator("tr.row").first).to_contain_text("re_nonzero_exit")
+
+
 def test_the_keyboard(recorded: Path, page: Page) -> None:
     with running(recorded) as (_, address):
         page.goto(address)
@@ -149,9 +168,10 @@ def test_pictures(recorded: Path, browser: Browser, tmp_path: Path, size: str, s
         links = [link.get_attribute("href") for link in page.locator("header nav a").all()]
         page.goto(f"{address.split('/?')[0]}/executions?verdict=SV")
         links.append(page.locator("a.row-link").first.get_attribute("href"))
+        links.append("/metrics/sandbox.execution.duration")
         for link in links:
             page.goto(f"{address.split('/?')[0]}{link}")
-            name = str(link).strip("/").split("/", maxsplit=1)[0] or "overview"
+            name = str(link).strip("/").replace("metrics/", "metric/").split("/", maxsplit=1)[0] or "overview"
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), link
             page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=True)
             assert (folder / f"{name}-{size}-{scheme}.png").stat().st_size > 10_000

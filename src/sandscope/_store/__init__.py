@@ -6,6 +6,7 @@ kept: a process may be killed at any moment, and the next one goes on where the 
 
 from __future__ import annotations
 
+from sandscope._store._changes import Change, Side, changes
 from sandscope._store._database import Database, Table
 from sandscope._store._executions import (
     BARS,
@@ -21,8 +22,8 @@ from sandscope._store._executions import (
 from sandscope._store._ingest import ingest
 from sandscope._store._lock import reading, writing
 from sandscope._store._running import running
-from sandscope._store._selection import FAILED, Selection
-from sandscope._store._summary import SECURITY, Summary, summarize
+from sandscope._store._selection import FAILED, SECURITY, Selection
+from sandscope._store._summary import Summary, summarize
 from sandscope._store._trace import SpanNode, find_traces, trace_range, trace_tree
 
 __all__ = [
@@ -31,12 +32,15 @@ __all__ = [
     "FUNCTION_ORDERS",
     "ORDERS",
     "SECURITY",
+    "Change",
     "Database",
     "Selection",
+    "Side",
     "SpanNode",
     "Summary",
     "Table",
     "Totals",
+    "changes",
     "executions",
     "find_traces",
     "functions",

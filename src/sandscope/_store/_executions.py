@@ -115,20 +115,11 @@ def history(database: Database, selection: Selection, first: int, last: int, bar
 
 
 def executions(
-    database: Database,
-    selection: Selection,
-    limit: int,
-    *,
-    order: str = "time",
-    offset: int = 0,
-    only: str = "true",
+    database: Database, selection: Selection, limit: int, *, order: str = "time", offset: int = 0
 ) -> Table:
-    """Return executions in one of `ORDERS`; ``only`` is one more condition in SQL."""
+    """Return executions in one of `ORDERS`."""
     condition, parameters = selection.condition()
-    sql = (
-        f"SELECT {_COLUMNS} FROM executions WHERE {condition} AND {only} "
-        f"ORDER BY {ORDERS[order]} LIMIT {limit} OFFSET {offset}"
-    )
+    sql = f"SELECT {_COLUMNS} FROM executions WHERE {condition} ORDER BY {ORDERS[order]} LIMIT {limit} OFFSET {offset}"
     return database.query(sql, parameters)
 
 

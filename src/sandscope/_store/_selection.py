@@ -12,7 +12,7 @@ class Selection(NamedTuple):
         since: nanoseconds since 1970: earlier ones are left out.
         until: likewise; this and later ones are left out.
         runtime: the only one.
-        status: the only one, or ``failed`` for all but OK.
+        status: the only one; or `FAILED`, all but OK; or `SECURITY`, those that were ended for what they tried.
         name: is part of the name of what ran, in upper or lower case.
         function: the whole name of what ran.
         min_duration: seconds.
@@ -32,15 +32,15 @@ class Selection(NamedTuple):
             ("start_ns >= ?", self.since),
             ("start_ns < ?", self.until),
             ("runtime = ?", self.runtime),
-            ("status = ?", None if self.status == FAILED else self.status),
+            ("status = ?", None if self.status in _GROUPS else self.status),
             ("contains(lower(name), lower(?))", self.name),
             ("name = ?", self.function),
             ("duration >= ?", self.min_duration),
         ]
         given = [(text, value) for text, value in conditions if value is not None]
-        texts = [text for text, _ in given] + ["status <> 'OK'"] * (self.status == FAILED)
+        texts = [text for text, _ in given] + ([_GROUPS[self.status]] if self.status in _GROUPS else [])
         return " AND ".join(texts) or "true", [value for _, value in given]
 
 
-FAILED = "failed"
-ALL = Selection()
+FAILED, SECURITY = "failed", "security"
+_GROUPS = {FAILED: "status <> 'OK'", SECURITY: "status IN ('SV', 'ABUSE')"}

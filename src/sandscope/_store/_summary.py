@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 from sandscope._store._database import Database, Table
 from sandscope._store._executions import executions, functions, history, totals, verdicts
-from sandscope._store._selection import FAILED, Selection
-
-SECURITY = "status IN ('SV', 'ABUSE')"
-"""The condition of executions that were ended for what they tried."""
+from sandscope._store._selection import FAILED, SECURITY, Selection
 
 
 class Summary(NamedTuple):
@@ -60,6 +57,6 @@ def summarize(database: Database, since: int = 0, limit: int = 10) -> Summary:
         functions(database, chosen, limit),
         executions(database, chosen._replace(status=FAILED), limit),
         executions(database, chosen, limit, order="duration"),
-        executions(database, chosen, limit, only=SECURITY),
+        executions(database, chosen._replace(status=SECURITY), limit),
         history(database, chosen, figures.first_ns or 0, figures.last_ns or 0),
     )

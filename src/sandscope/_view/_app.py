@@ -13,7 +13,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from sandscope._store import Database
-from sandscope._view import _execution, _executions, _functions, _overview
+from sandscope._view import (
+    _agents,
+    _compare,
+    _execution,
+    _executions,
+    _functions,
+    _metrics,
+    _overview,
+    _security,
+)
 from sandscope._view._filters import Filters
 from sandscope._view._gate import Gate
 from sandscope._view._live import Live
@@ -42,6 +51,11 @@ _PAGES = [
     _Page("/", "Overview", "o", "overview.html", _overview.ask),
     _Page("/executions", "Executions", "e", "executions.html", _executions.ask),
     _Page("/functions", "Functions", "f", "functions.html", _functions.ask),
+    _Page("/metrics", "Metrics", "m", "metrics.html", _metrics.ask),
+    _Page("/security", "Security", "s", "security.html", _security.ask),
+    _Page("/compare", "Compare", "c", "compare.html", _compare.ask),
+    _Page("/agents", "Agents", "a", "agents.html", _agents.ask),
+    _Page("/metrics/{name:path}", "", "", "metric.html", _metrics.ask_one),
     _Page("/traces/{trace}", "", "", "execution.html", _execution.ask),
     _Page("/traces/{trace}/{span}", "", "", "execution.html", _execution.ask),
 ]

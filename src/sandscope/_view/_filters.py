@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from sandscope._store import FAILED, Selection
+from sandscope._store import FAILED, SECURITY, Selection
 from sandscope._words import STATUSES
 
 RANGES: Final = {
@@ -33,7 +33,7 @@ class Filters(NamedTuple):
         since: the beginning, as ISO 8601 without a time zone, UTC.
         until: the end.
         runtime: the only one.
-        verdict: a status, or ``failed``.
+        verdict: a status, ``failed`` or ``security``.
         name: a part of the name of what ran.
         function: its whole name.
         min: milliseconds.
@@ -62,7 +62,7 @@ class Filters(NamedTuple):
             range=filters.range if filters.range in RANGES else "",
             since=filters.since if nanoseconds(filters.since) is not None else "",
             until=filters.until if nanoseconds(filters.until) is not None else "",
-            verdict=filters.verdict if filters.verdict in {FAILED, *STATUSES} else "",
+            verdict=filters.verdict if filters.verdict in {FAILED, SECURITY, *STATUSES} else "",
             min=filters.min if _number(filters.min) is not None else "",
         )
 

@@ -16,6 +16,7 @@ from sandscope._store import (
     totals,
     verdicts,
 )
+from sandscope._view._compare import lately_changed
 from sandscope._view._filters import Filters
 from sandscope._view._history import pictures
 from sandscope._words import STATUSES
@@ -39,7 +40,8 @@ def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> di
         "runtimes": by_runtime(verdicts(database, selection)),
         "functions": functions(database, selection, _ROWS).by_name(),
         "failures": executions(database, _failed(selection), _ROWS).by_name(),
-        "security": executions(database, selection, _ROWS, only=SECURITY).by_name(),
+        "security": executions(database, selection._replace(status=SECURITY), _ROWS).by_name(),
+        "changes": lately_changed(database, selection, figures),
         **pictures(database, filters, selection, figures),
     }
 
