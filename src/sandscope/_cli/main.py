@@ -21,6 +21,8 @@ _COMMANDS = {
     "view": "show it in the browser, live: executions, traces across processes, functions, metrics",
     "top": "show what runs now, in the terminal, each second anew",
     "query": "ask what has been recorded in SQL",
+    "up": "start a Collector in the background, and the stores if asked",
+    "down": "stop what `sandscope up` has started",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
     "doctor": "check the installation, the Collector, the endpoint and the instrumentations",

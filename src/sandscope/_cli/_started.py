@@ -1,0 +1,140 @@
+"""What `sandscope up` has started, remembered in the data folder for `sandscope down`."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from sandscope._errors import SandscopeError
+
+_FILE, _LOCK = "up.json", "up.lock"
+
+
+class Started(NamedTuple):
+    """What runs.
+
+    Attributes:
+        pid: of the process that runs the Collector.
+        since: when that process started: its id may be another's by now.
+        endpoint: for `OTEL_EXPORTER_OTLP_ENDPOINT`; empty until it is ready.
+        stores: whether the stores were started, too.
+    """
+
+    pid: int
+    since: str
+    endpoint: str = ""
+    stores: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether this process still runs."""
+        return start_of(self.pid) == self.since
+
+    def stop(self, still: Callable[[], object], timeout: float = 15.0) -> None:
+        """End the process, if it is still the same.
+
+        Args:
+            still: is called now and then while it takes.
+            timeout: seconds after which it is killed; it first exports what it has received.
+        """
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + timeout
+            if self.runs:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, number)
+            while self.runs and time.monotonic() < deadline:
+                time.sleep(0.05)
+                still()
+
+
+def start_of(pid: int) -> str | None:
+    """Return when a process started, for comparison; None if it does not run."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    if sys.platform != "linux":
+        listed = subprocess.run(
+            ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        state, _, since = listed.partition(" ")
+        return None if not since or state.startswith("Z") else since.strip()
+    try:
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+def read(data: Path) -> Started | None:
+    """Return what was started, whether it still runs or not.
+
+    Raises:
+        SandscopeError: if the file is damaged.
+    """
+    path = data / _FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        started = Started(**values)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise SandscopeError(
+            f"Cannot read {str(path)!r}: {error}. Stop the Collector if it still runs, and remove this file."
+        ) from error
+    if [type(value) for value in started] != [int, str, str, bool] or started.pid < 1:
+        raise SandscopeError(
+            f"Cannot use {str(path)!r}: it is not what `sandscope up` has written. Stop the Collector if it still "
+            "runs, and remove this file."
+        )
+    return started
+
+
+def write(data: Path, started: Started) -> None:
+    """Remember it."""
+    unfinished = data / f"{_FILE}.new"
+    unfinished.write_text(json.dumps(started._asdict()) + "\n", encoding="utf-8")
+    unfinished.replace(data / _FILE)
+
+
+def forget(data: Path) -> None:
+    """Remove the file."""
+    (data / _FILE).unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(data: Path) -> Iterator[None]:
+    """Keep other `up` and `down` of this folder away.
+
+    Raises:
+        SandscopeError: if the folder cannot be used, or if another one is at work.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        cause = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        raise SandscopeError(
+            f"Cannot use {str(data)!r}: {cause}. Choose another folder with --data."
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SandscopeError(
+                f"Cannot use {str(data)!r}: another `sandscope up` or `down` is at work there. Wait until it has ended."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
