@@ -2,13 +2,13 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from examples.one_trace.arrived import from_files, from_stores
-from examples.one_trace.table import complete, show, wait_for
+from examples.one_trace.table import complete, show, show_trace, wait_for
 from sandscope import SandscopeError
 from sandscope._collector import CollectorProcess, Composition, Ports
 from sandscope_collector import configuration
@@ -32,6 +32,7 @@ def run_host(guest: Path, endpoint: str) -> str:
 
 def demo(data: Path, *, native: bool) -> bool:
     """Run the host program with a Collector and return whether all telemetry arrived."""
+    data.mkdir(parents=True, exist_ok=True)
     ports, urls = Ports.free(), {}
     try:
         if native:
@@ -42,12 +43,12 @@ def demo(data: Path, *, native: bool) -> bool:
             )
             urls = {name: store.url for name, store in running.items()}
             os.environ.update(collector_environment(running.values()))
-        overlays = ["prometheus", "jaeger", "loki"] if native else ["local"]
+        overlays = ["local", *(["prometheus", "jaeger", "loki"] if native else [])]
         with CollectorProcess(Composition.of(*overlays), data=data, ports=ports) as collector:
             trace_id = run_host(data / "guest.wasm", collector.endpoint)
-            read = (lambda: from_stores(urls, trace_id)) if native else (lambda: from_files(data, trace_id))
-            arrived = wait_for(read)
+            arrived = wait_for(lambda: from_stores(urls, trace_id) if native else from_files(data, trace_id))
         show(arrived)
+        show_trace(data, trace_id)
         return complete(arrived)
     finally:
         down(data / "stores")
@@ -55,8 +56,14 @@ def demo(data: Path, *, native: bool) -> bool:
 
 parser = argparse.ArgumentParser(prog="make demo")
 parser.add_argument("--stores", choices=["native"], help="send telemetry to Prometheus, Jaeger and Loki")
-with tempfile.TemporaryDirectory(prefix="sandscope-demo-") as folder:
-    try:
-        sys.exit(not demo(Path(folder), native=parser.parse_args().stores == "native"))
-    except (SandscopeError, StoresError) as error:
-        sys.exit(f"sandscope: {error}")
+parser.add_argument(
+    "--data", type=Path, help="an empty folder for what is recorded (default: sandscope-data/demo)"
+)
+arguments = parser.parse_args()
+data = arguments.data or Path("sandscope-data/demo")
+if arguments.data is None:
+    shutil.rmtree(data, ignore_errors=True)  # of the demo before this one
+try:
+    sys.exit(not demo(data.absolute(), native=arguments.stores == "native"))
+except (SandscopeError, StoresError) as error:
+    sys.exit(f"sandscope: {error}")

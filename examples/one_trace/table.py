@@ -1,8 +1,11 @@
 """The telemetry that is expected, and a table that shows whether it arrived."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 from examples.one_trace.arrived import Arrived
 
@@ -59,3 +62,12 @@ def show(arrived: Arrived) -> None:
         print(f"{'ok' if count else '--':3}{signal:8}{what:40}{where:15}{count:5}")
     if not TORCH:
         print("   the model: skipped, torch is not installed (`make demo TORCH=1` installs it; it is large)")
+
+
+def show_trace(data: Path, trace_id: str) -> None:
+    """Print the trace as a tree, and where to look."""
+    print("\nthe trace, as `sandscope report --trace` shows it:\n", flush=True)
+    sandscope, folder = os.path.relpath(Path(sys.executable).parent / "sandscope"), os.path.relpath(data)
+    subprocess.run([sandscope, "report", "--trace", trace_id, "--data", folder], check=True)
+    print(f"\nin the browser:         {sandscope} view --data {folder}")
+    print(f"with your own program:  {sandscope} run -- python app.py")

@@ -51,17 +51,20 @@ def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.collector
 @pytest.mark.slow
-def test_one_trace_arrives_whole_in_the_local_files() -> None:
-    run = _demo()
+def test_one_trace_arrives_whole_in_the_local_files(tmp_path: Path) -> None:
+    run = _demo("--data", str(tmp_path))
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "--" not in run.stdout.split("what arrived")[1]
+    table, _, tree = run.stdout.split("what arrived")[1].partition("the trace, as")
+    assert "--" not in table
+    assert "time limit exceeded (cpu limit), ended by the kernel" in tree
+    assert "sandscope view --data" in tree
 
 
 @pytest.mark.stores
 @pytest.mark.slow
-def test_one_trace_arrives_whole_in_the_real_stores() -> None:
+def test_one_trace_arrives_whole_in_the_real_stores(tmp_path: Path) -> None:
     requires_stores("prometheus", "jaeger", "loki")
-    run = _demo("--stores", "native")
+    run = _demo("--stores", "native", "--data", str(tmp_path))
     assert run.returncode == 0, run.stdout + run.stderr
     for store in ("Jaeger", "Prometheus", "Loki"):
         assert store in run.stdout
