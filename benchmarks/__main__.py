@@ -16,6 +16,7 @@ from benchmarks import (
     paced,
     request,
     start_up,
+    store,
     subprocess,
     torch,
     wasmtime,
@@ -31,8 +32,12 @@ AT_LEAST = {
     "cpu_sdk_over_compiled": (80, 40),
     "lossless_wasm_nop_per_second": (20_000, 2_500),
     "lossless_python_per_second": (100_000, 2_500),
+    "store_ingest_per_second": (50_000, 1_500),
 }
 AT_MOST = {
+    "store_bytes_per_span": (60, 120),
+    "store_report_ms": (200, 5_000),
+    "store_more_late_over_early": (1.2, 4),
     "hot_over_empty_python": (60, 150),
     "hot_over_empty_compiled": (20, 60),
     "wrapped_over_plain_wasm_nop": (1.2, 2),
@@ -105,6 +110,7 @@ def main() -> int:
         paced,
         kept,
         lossless,
+        store,
     ):
         print(f"\n{(benchmark.__doc__ or '').strip()}", flush=True)
         for name, value in benchmark.run(short=short).items():
