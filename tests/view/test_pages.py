@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -159,3 +160,17 @@ def test_parts_that_are_merged_while_a_page_asks(store: Store, site: Site) -> No
         return database.query("SELECT count(*) FROM executions").rows
 
     assert site.live.ask(question) == [(8,)]
+
+
+def test_a_store_that_cannot_be_read_or_is_deleted(store: Store, site: Site) -> None:
+    store.add(request(span(1)))
+    assert "run 1" in site.get("/executions").text
+    (part,) = store.folder.glob("*.parquet")
+    cookie = {"Cookie": f"sandscope-{PORT}={TOKEN}"}
+    signal, identity, _, end = part.stem.split("-")
+    part.with_name(f"{signal}-{identity}-{end}-{2 * int(end)}.parquet").write_text("no Parquet")
+    answer = site.client.get("/executions", headers=cookie)
+    assert (answer.status_code, "This cannot be shown" in answer.text) == (500, True)
+    assert "Cannot run the query" in answer.text
+    shutil.rmtree(store.folder)
+    assert "run 1" in site.get("/executions").text

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sandscope._errors import SandscopeError
 from sandscope._store import Database
 from sandscope._view import (
     _agents,
@@ -67,7 +68,11 @@ def application(live: Live, token: str, port: int) -> Gate:
     """Return the page of a store."""
     routes = [Route(page.path, _endpoint(page, live)) for page in _PAGES]
     files = Mount("/static", StaticFiles(directory=FOLDER / "static"))
-    return Gate(Starlette(routes=[*routes, files], exception_handlers={404: _not_found}), token, port)
+    return Gate(
+        Starlette(routes=[*routes, files], exception_handlers={404: _not_found, SandscopeError: _cannot}),
+        token,
+        port,
+    )
 
 
 def _endpoint(page: _Page, live: Live) -> Callable[[Request], Response]:
@@ -90,5 +95,14 @@ def _endpoint(page: _Page, live: Live) -> Callable[[Request], Response]:
 
 
 def _not_found(request: Request, _error: Exception | None = None) -> Response:
-    text = render("absent.html", page=None, pages=_PAGES, filters=Filters(), live=None, version="")
-    return HTMLResponse(text, 404)
+    return HTMLResponse(_without_data(None), 404)
+
+
+def _cannot(request: Request, error: Exception) -> Response:
+    return HTMLResponse(_without_data(str(error)), 500)
+
+
+def _without_data(problem: str | None) -> str:
+    return render(
+        "absent.html", page=None, pages=_PAGES, filters=Filters(), live=None, version="", problem=problem
+    )

@@ -15,6 +15,8 @@ _MOST_LOGS = 100
 _DEEPEST = 12
 """Steps of indentation."""
 _MOST_TICKS = 4
+_LENGTH = 32
+"""Characters of a trace's id."""
 _SPAN = """
     SELECT name, kind, service, runtime, operation, start_time, start_ns, duration, status, actor, cause, "limit",
         exit_code, memory_peak, cpu_time, status_code, status_message, span_id, parent_span_id, scope, events, links,
@@ -32,30 +34,40 @@ _LOGS = """
 
 def ask(database: Database, _filters: Filters, parameters: dict[str, str]) -> dict[str, Any] | None:
     """Return what the page shows; None if there is no such span. The beginning of a trace's id is enough."""
-    traces = find_traces(database, parameters["trace"].lower()) if parameters["trace"] else []
-    if len(traces) != 1:
+    trace = _whole(database, parameters["trace"].lower())
+    nodes = trace_tree(database, trace, _MOST_SPANS) if trace else []
+    if not trace or not nodes:
         return None
-    nodes = trace_tree(database, traces[0], _MOST_SPANS)
-    first, last = trace_range(database, traces[0])
+    starts = [node.span["start_ns"] or 0 for node in nodes]
+    truncated = len(nodes) == _MOST_SPANS
+    first, last = trace_range(database, trace) if truncated else (min(starts), max(starts))
     identity = parameters.get("span") or nodes[0].span["span_id"]
     sql = _SPAN.format(most=_MOST_ATTRIBUTES)
-    found = database.query(sql, [traces[0], identity, first, last]).by_name()
+    found = database.query(sql, [trace, identity, first, last]).by_name()
     if not found:
         return None
     span = found[0]
     span["attributes"] = _pairs(span["entries"])
     span["resource"] = _pairs(span["resource_entries"])
-    logs = _logs(database, traces[0], identity, first)
+    logs = _logs(database, trace, identity, first)
     return {
-        "trace": traces[0],
+        "trace": trace,
         "span": span,
         "waterfall": _waterfall(nodes),
-        "truncated": len(nodes) == _MOST_SPANS,
+        "truncated": truncated,
         "logs": logs,
         "evidence": evidence(span, logs),
         "usage": usage(span, logs),
         "most_attributes": _MOST_ATTRIBUTES,
     }
+
+
+def _whole(database: Database, beginning: str) -> str | None:
+    """Return the id of the only trace that begins so."""
+    if len(beginning) == _LENGTH:
+        return beginning
+    found = find_traces(database, beginning) if beginning else []
+    return found[0] if len(found) == 1 else None
 
 
 def _logs(database: Database, trace: str, span: str, first: int) -> list[dict[str, Any]]:

@@ -45,7 +45,6 @@ class Live:
 
     def __enter__(self) -> Live:
         """Begin to read."""
-        self._store.mkdir(mode=0o700, exist_ok=True)
         self._reader.start()
         return self
 
@@ -60,6 +59,7 @@ class Live:
     @property
     def version(self) -> str:
         """What differs when the contents differ."""
+        self._store.mkdir(mode=0o700, exist_ok=True)  # it may be deleted at any time, and is made again
         names = sorted(path.name for path in self._store.iterdir() if not path.name.startswith("new-"))
         text = f"{names} {self.progress} {self.problem}"
         return blake2b(text.encode(), digest_size=8).hexdigest()
