@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import resource
 import subprocess
 import sys
@@ -113,3 +114,20 @@ def test_select_works_beside_many_children(limit: int, children: int, own: int, 
     assert len(result["own"]) == own
     assert min(result["own"]) >= lowest
     assert result["ended"] == children
+
+
+def test_a_wait_takes_over_the_descriptor_by_which_the_child_was_watched(
+    ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_pidfd(pid: int, *flags: int) -> int:
+        opened.append(pid)
+        return plain(pid, *flags)
+
+    opened: list[int] = []
+    plain = os.pidfd_open
+    monkeypatch.setattr(os, "pidfd_open", open_pidfd)
+    process = subprocess.Popen(["true"], stdout=subprocess.PIPE)
+    process.communicate()
+    assert opened.count(process.pid) == 1
+    assert ended.verdict()[0] == "OK"
+    assert ended.registry._watcher._pidfds == {}

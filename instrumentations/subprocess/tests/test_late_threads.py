@@ -169,7 +169,7 @@ def test_a_child_is_watched_too_late(ended: Any, monkeypatch: pytest.MonkeyPatch
     process = subprocess.Popen(["false"])
     child = ended.registry.get(process.pid)
     _dead(process.pid)
-    ended.registry.unwatch(child)
+    ended.registry._watcher.remove(child)
     if when == "before":
         ended.registry.end_if_exited(child)
     else:

@@ -117,6 +117,24 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         CPU,
     ),
     (
+        "SIGXCPU, and the kernel has raised the limit, with less on the clock on a busy machine",
+        {
+            "signal": signal.SIGXCPU,
+            "cpu_limit": 1,
+            "zombie": Zombie(user_time=0.7, system_time=0.0, limits=Limits(cpu=2)),
+        },
+        CPU,
+    ),
+    (
+        "SIGXCPU, and the child has raised the limit itself",
+        {
+            "signal": signal.SIGXCPU,
+            "cpu_limit": 1,
+            "zombie": Zombie(user_time=0.1, system_time=0.0, limits=Limits(cpu=2)),
+        },
+        UNATTRIBUTED,
+    ),
+    (
         "SIGXCPU long before the limit",
         {"signal": signal.SIGXCPU, "zombie": Zombie(user_time=0.1, system_time=0.0, limits=Limits(cpu=1))},
         UNATTRIBUTED,

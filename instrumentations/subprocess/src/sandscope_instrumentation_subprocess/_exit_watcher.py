@@ -106,6 +106,18 @@ class ExitWatcher:
             self._children.pop(pidfd, None)
             self._close(pidfd)
 
+    def release(self, child: Child) -> int | None:
+        """Stop watching a child, and return its pidfd, which the caller has to close; None if there is none."""
+        pidfd = self._pidfds.pop(child, None)
+        if pidfd is None:
+            return None
+        self._children.pop(pidfd, None)
+        try:
+            self._epoll.unregister(pidfd)
+        except (OSError, ValueError):
+            return None  # the program has closed it, and may have reused its number
+        return pidfd
+
     def lost_status(self, child: Child) -> ExitStatus | None:
         """Return how a child ended that other code has reaped, if the kernel still says it."""
         pidfd = self._pidfds.get(child)

@@ -14,24 +14,25 @@ from sandscope_instrumentation_subprocess._file_descriptors import close_if_stil
 _open: set[int] = set()
 
 
-def wait_observed(child: Child, observes: Callable[[Child], None]) -> ExitStatus | None:
+def wait_observed(child: Child, release: Callable[[Child], int | None]) -> ExitStatus | None:
     """Wait for a child's exit, observe it until then, and leave it as a zombie.
 
     Args:
         child: to wait for.
-        observes: is called if nobody else has to observe the child.
+        release: returns the pidfd by which the child was observed until now, or None.
 
     Raises:
         ChildProcessError: if it has been reaped already.
     """
-    pidfd = open_pidfd(child.pid, len(_open))
+    pidfd = release(child)
+    if pidfd is None:
+        pidfd = open_pidfd(child.pid, len(_open))
     if pidfd is None:
         child.pidfd = child.pidfd or "fallback"
         return wait_without_reaping(child.pid)
     _open.add(pidfd)
     child.pidfd = child.pidfd or "native"
     try:
-        observes(child)
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         observed = child.observed

@@ -253,10 +253,15 @@ class Registry:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.watcher", error)
 
-    def unwatch(self, child: Child) -> None:
-        """Stop watching a child while the program itself waits for it, unless it is sampled."""
+    def unwatch(self, child: Child) -> int | None:
+        """Stop watching a child while the program itself waits for it, unless it is sampled.
+
+        Returns:
+            Its pidfd, which the caller has to close, or None.
+        """
         if self._watcher is not None and child.samples is None:
-            self._watcher.remove(child)
+            return self._watcher.release(child)
+        return None
 
     def _later(self, task: Callable[[], None]) -> None:
         try:

@@ -28,7 +28,7 @@ def reached_cpu_time_limit(evidence: Evidence) -> bool:
     if evidence.told:
         return evidence.signal == signal.SIGXCPU
     if evidence.signal == signal.SIGXCPU:
-        return close_to(evidence.zombie.cpu_time, _soft_limit(evidence))
+        return _was_raised(evidence) or close_to(evidence.zombie.cpu_time, _soft_limit(evidence))
     return evidence.signal == signal.SIGKILL and close_to(
         evidence.zombie.cpu_time, evidence.zombie.limits.cpu_hard
     )
@@ -112,6 +112,13 @@ def _soft_limit(evidence: Evidence) -> int | None:
     at_end = evidence.zombie.limits.cpu
     known = [limit for limit in (evidence.cpu_limit, at_end and max(1, at_end - 1)) if limit]
     return min(known, default=None)
+
+
+def _was_raised(evidence: Evidence) -> bool:
+    """Return whether the kernel has raised the soft limit of CPU time, as it does when it sends SIGXCPU."""
+    before, at_end, used = evidence.cpu_limit, evidence.zombie.limits.cpu, evidence.zombie.cpu_time
+    # With half of it used, it is not the child that has raised it early.
+    return bool(before and at_end == before + 1 and used is not None and used >= before / 2)
 
 
 def _near(used: int | None, limit: int | None) -> bool:
