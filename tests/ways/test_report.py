@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import subprocess
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,20 @@ def test_since(recorded: Path, tmp_path: Path) -> None:
     assert json.loads(_sandscope("report", "--format", "json", data=tmp_path))["executions"] == 1
 
 
+def test_two_ranges_of_time(tmp_path: Path) -> None:
+    data = Store(tmp_path)
+    now = time.time_ns() - 10**9
+    slow = {"startTimeUnixNano": str(now), "endTimeUnixNano": str(now + 5_000_000), "name": "f"}
+    data.add(request(*(span(number, name="f") for number in range(40))))
+    data.add(request(*(span(number, **slow) for number in range(40, 80))))
+    (told,) = json.loads(_sandscope("report", "--compare", "1h", "--format", "json", data=tmp_path))
+    assert (told["name"], told["slower"], told["failing"]) == ("f", 1, 0)
+    assert (told["before"]["executions"], told["after"]["executions"]) == (40, 40)
+    assert re.search(
+        r"wasmtime +f +40 +0 .* 40 +0 .* slower", _sandscope("report", "--compare", "1h", data=tmp_path)
+    )
+
+
 class _Page(HTMLParser):
     """The elements and the text of a page, which must end what they begin."""
 
@@ -192,6 +207,9 @@ def test_a_reader_that_stops_reading(recorded: Path) -> None:
     [
         (["report", "--data", "nowhere"], "there is no such folder. Record something with: sandscope run"),
         (["report", "--since", "soon"], "Cannot use --since 'soon'"),
+        (["report", "--compare", "soon"], "Cannot use --compare 'soon'"),
+        (["report", "--compare", "1h", "--format", "md"], "Cannot compare so"),
+        (["report", "--compare", "2h", "--since", "1h"], "Give a longer --since"),
         (["report", "--top", "0"], "Cannot show --top 0"),
         (["report", "--trace", "ff"], "Cannot find the trace 'ff'"),
         (["report", "--trace", "0000"], "Cannot tell which trace '0000' is: "),

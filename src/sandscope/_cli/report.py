@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import time
 from importlib import import_module
 
 from sandscope._cli._collector_options import add_data_to
 from sandscope._cli._local_store import local_store
 from sandscope._cli._time_range import DURATION, moment
 from sandscope._errors import SandscopeError
-from sandscope._store import Database, find_traces, summarize, trace_tree
+from sandscope._store import Database, Selection, changes, find_traces, summarize, trace_tree
 
 _FORMATS = ("text", "json", "md", "html")
 
@@ -21,6 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "ended, which functions fail and which are slow; or one trace as a tree."
     )
     parser.add_argument("--since", metavar="TIME", help=f"{DURATION} (default: all that is there)")
+    parser.add_argument(
+        "--compare",
+        metavar="TIME",
+        help="compare the last 30s, 15m, 2h or 7d with what ran before: what fails more often, what is slower",
+    )
     parser.add_argument("--top", type=int, default=10, metavar="N", help="rows of each table (default: 10)")
     parser.add_argument(
         "--trace", metavar="ID", help="one trace as a tree; the beginning of its id is enough"
@@ -38,7 +44,21 @@ def _report(arguments: argparse.Namespace) -> int:
         raise SandscopeError(f"Cannot show --top {arguments.top}: give a number of rows from 1 on.")
     if arguments.trace is not None and arguments.format not in {"text", "json"}:
         raise SandscopeError(f"Cannot show a trace as {arguments.format}: use --format text or json.")
+    split = None if arguments.compare is None else moment(arguments.compare, "--compare")
+    if split is not None and (arguments.format not in {"text", "json"} or arguments.trace is not None):
+        raise SandscopeError("Cannot compare so: use --compare without --trace, with --format text or json.")
+    if split is not None and split <= since:
+        raise SandscopeError(
+            f"Cannot compare with what ran before the last {arguments.compare}: --since {arguments.since} leaves it "
+            "out. Give a longer --since."
+        )
     with local_store(arguments) as database:
+        if split is not None:
+            from sandscope._cli import _report_compare
+
+            found = changes(database, Selection(since=since), (since, split), (split, time.time_ns()))
+            _report_compare.write(found, arguments.format)
+            return 0
         writer = import_module(f"sandscope._cli._report_{arguments.format}")
         if arguments.trace is None:
             writer.write_summary(summarize(database, since, arguments.top))

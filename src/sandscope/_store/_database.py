@@ -40,6 +40,7 @@ class Database:
 
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET enable_progress_bar = false")
         try:
             self._open(store)
         except duckdb.Error as error:

@@ -46,6 +46,7 @@ def ingest(data: Path, store: Path, progress: Callable[[int, int], Any] = lambda
     pending = [(source, begin, size) for source, begin, size in _pending(sources, parts) if begin < size]
     total, done = sum(size - begin for _, begin, size in pending), 0
     with duckdb.connect() as database, ThreadPoolExecutor(1) as writer:
+        database.execute("SET enable_progress_bar = false")
         written = writer.submit(lambda: None)
         for source, begin, size in pending:
             for part, lines in _new_parts(source, begin, size):
