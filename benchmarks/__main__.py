@@ -40,6 +40,7 @@ AT_MOST = {
     "store_more_late_over_early": (1.2, 4),
     "hot_over_empty_python": (60, 150),
     "hot_over_empty_compiled": (20, 60),
+    "hot_boxed_over_plain_compiled": (1.1, 1.5),
     "wrapped_over_plain_wasm_nop": (1.2, 2),
     "wrapped_over_plain_wasm_add": (1.1, 1.6),
     "wrapped_over_plain_subprocess": (1.05, 2),

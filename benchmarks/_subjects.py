@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import wasmtime
@@ -78,7 +79,9 @@ class Subject:
         reader: collects the metrics.
     """
 
-    def __init__(self, kind: str, *, encode: bool = False, high_water: int = 2048) -> None:
+    def __init__(
+        self, kind: str, *, encode: bool = False, high_water: int = 2048, black_box: Path | None = None
+    ) -> None:
         resource = Resource.create({"service.name": "benchmark"})
         self.reader = InMemoryMetricReader()
         self.spans, self.logs = Spans(encode=encode), Logs(encode=encode)
@@ -98,7 +101,14 @@ class Subject:
                 SCOPE, self._tracer_provider, meter_provider, self._logger_provider
             )
         else:
-            self.pipeline = Pipeline(self._tracer_provider, meter_provider, self.spans, self.logs, high_water)
+            self.pipeline = Pipeline(
+                self._tracer_provider,
+                meter_provider,
+                self.spans,
+                self.logs,
+                high_water,
+                black_box=black_box,
+            )
             self.recorder = DeferredRecorder(SCOPE, self.pipeline)
             for outlet in self.pipeline._outlets:
                 outlet._takes_bytes = True  # as for the SDK's OTLP exporters
@@ -107,6 +117,7 @@ class Subject:
         """Keep the drain thread from starting while the calling thread is measured."""
         if self.pipeline is not None:
             self.pipeline.idle = False
+            self.pipeline.black_box.open(self.pipeline.resource)
 
     def clear(self) -> None:
         """Discard the queued records."""

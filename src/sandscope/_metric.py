@@ -72,6 +72,12 @@ RECORDS = Metric(
     "{record}",
     "Records of the deferred recorder, by outcome",
 )
+RECOVERED = Metric(
+    "sandscope.recovered.executions",
+    "counter",
+    "{execution}",
+    "Executions of processes that died, told of by another process",
+)
 
 GUEST_COUNT = Metric("sandbox.guest.count", "counter", "{count}", "Counts that guests reported")
 GUEST_REFUSED = Metric("sandbox.guest.refused", "counter", "{record}", "Telemetry of guests that was refused")
@@ -100,6 +106,7 @@ COMMON = (
     CLEANUP_DURATION,
     TELEMETRY_ERRORS,
     RECORDS,
+    RECOVERED,
     GUEST_COUNT,
     GUEST_REFUSED,
     HEALTH_STATUS,

@@ -6,11 +6,23 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from sandscope._errors import SandscopeError
 
 BAGGAGE = "SANDSCOPE_BAGGAGE"
 """``true``: propagate baggage to child processes and guests. Default ``false``."""
+
+BLACK_BOX = "SANDSCOPE_BLACK_BOX"
+"""``on``: what runs and what has not been delivered is kept in a file that outlives the process, or the absolute path
+of a folder for the file. ``off``: it is not. ``auto``, the default: under ``sandscope run``, with compiled code.
+"""
+
+BLACK_BOX_OF_RUN = "SANDSCOPE_BLACK_BOX_OF_RUN"
+"""The folder of ``sandscope run``, which it sets for the program."""
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- a private folder in it
+"""A file system in memory: a file on a disk would make the calling thread wait for the disk at times."""
 
 CARRIED_ATTRIBUTES = "SANDSCOPE_CARRIED_ATTRIBUTES"
 """A comma-separated list of attributes that executions copy from their parent span or baggage, or ``none``.
@@ -58,6 +70,33 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 def baggage() -> bool:
     """Return whether baggage is propagated to child processes and guests."""
     return read_boolean(BAGGAGE)
+
+
+def black_box_folder(*, compiled: bool = True) -> Path | None:
+    """Return the folder for black boxes; None if there are to be none.
+
+    Args:
+        compiled: whether the hot path is compiled. In Python, a black box costs too much to be there unasked.
+    """
+    value = os.environ.get(BLACK_BOX, "").strip()
+    if os.path.isabs(value):  # noqa: PTH117 -- not a path yet
+        return Path(value)
+    if value.lower() not in {"", "auto", "off", "on"}:
+        raise wrong_setting(BLACK_BOX, value, "auto, on, off or the absolute path of a folder")
+    if value.lower() == "on":
+        return default_black_box_folder()
+    of_run = os.environ.get(BLACK_BOX_OF_RUN, "")
+    return Path(of_run) if of_run and compiled and value.lower() != "off" else None
+
+
+def black_boxes_are_off() -> bool:
+    """Return whether there are to be no black boxes under ``sandscope run`` either."""
+    return os.environ.get(BLACK_BOX, "").strip().lower() == "off"
+
+
+def default_black_box_folder() -> Path:
+    """Return this user's folder for black boxes."""
+    return Path(_SHARED_MEMORY) / f"sandscope-{os.geteuid()}"
 
 
 def carried_attributes() -> tuple[str, ...]:
@@ -138,6 +177,7 @@ def check() -> None:
     """Raise a SandscopeError for the first variable with an invalid value; called at start-up."""
     always_direct()
     baggage()
+    black_box_folder()
     children()
     exit_timeout()
     system_metrics()

@@ -62,6 +62,15 @@ def sections(summary: Summary) -> Iterator[Section]:
             ],
         ),
         Section(
+            "What ran when its host was killed",
+            ["time", "service", "runtime", "name", "#for at least", "trace"],
+            [
+                [f"{row['start_time']:%H:%M:%S}", row["service"], row["runtime"], row["name"],
+                 seconds(row["duration"]), row["trace_id"]]
+                for row in summary.killed.by_name()
+            ],
+        ),
+        Section(
             "The last that failed",
             ["time", "runtime", "name", "verdict", "#after", "trace"],
             [

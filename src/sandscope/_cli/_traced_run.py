@@ -6,7 +6,7 @@ import argparse
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from sandscope._cli._destination import destination
@@ -27,6 +27,7 @@ def run_traced(
     *,
     limits: Limits = NO_LIMITS,
     variables: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda environment: environment,
+    around: Callable[[Mapping[str, str]], AbstractContextManager[Mapping[str, str]]] = nullcontext,
     announces: bool = True,
 ) -> int:
     """Run a program with this process's streams, terminal and signals, and return its wait status.
@@ -37,6 +38,7 @@ def run_traced(
         report: is called when it has ended.
         limits: that it has to keep.
         variables: returns the program's environment, from the one that says where telemetry goes.
+        around: is entered around the program, and yields the environment from which `variables` makes that.
         announces: whether to say at the start where telemetry goes.
 
     Raises:
@@ -45,7 +47,7 @@ def run_traced(
     """
     preparation = threading.Thread(target=_import, daemon=True)
     preparation.start()  # the imports take as long as the start of a Collector
-    with destination(arguments, announces=announces) as environment:
+    with destination(arguments, announces=announces) as environment, around(environment) as outside:
         preparation.join()
         from sandscope._cli._recorded import recorded
         from sandscope._cli._traced_program import TracedProgram
@@ -56,7 +58,7 @@ def run_traced(
         signals = ForwardedSignals()
         try:
             with recorded() as recorder:
-                ended = TracedProgram(command, variables(environment), signals, limits).wait()
+                ended = TracedProgram(command, variables(outside), signals, limits).wait()
                 signals.close()
                 if recorder.execution is not None:
                     report(recorder.execution, ended)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sandscope import _settings
 from sandscope._children import python_path_with_sandscope
+from sandscope._cli._black_box import recovered_at_end
 from sandscope._cli._collector_options import add_destination_to
 from sandscope._cli._destination import destination
 from sandscope._cli._find_program import find_program
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, command: list[str]) -> int:
-    with destination(arguments) as environment:
+    with destination(arguments) as outside, recovered_at_end(outside) as environment:
         return Program(command, _instrumenting(environment)).wait()
 
 
@@ -68,6 +69,7 @@ def _run_traced(arguments: argparse.Namespace, command: list[str]) -> int:
         command,
         lambda execution, ended: say(f"sandscope: {_ending.line(execution, ended)}"),
         variables=_instrumenting,
+        around=recovered_at_end,
     )
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from sandscope import _settings
 from sandscope._deferred._hot_path import FREE_THREADED
 
-__all__ = ["HotPath", "Record", "encode_logs", "encode_spans", "give_ids", "new_count", "python_reason"]
+__all__ = [
+    "HotPath",
+    "Record",
+    "Slots",
+    "encode_logs",
+    "encode_spans",
+    "give_ids",
+    "new_count",
+    "python_reason",
+]
 
 python_reason = ""
 """The reason why the compiled hot path is not used; empty if it is used."""
@@ -36,6 +45,7 @@ def count_in_python() -> Callable[[], int]:
 
 if TYPE_CHECKING:
     from sandscope._deferred._hot_path import HotPath, Record
+    from sandscope._deferred._slots import Slots
 
     encode_logs = encode_spans = encode_one_by_one
     new_count = count_in_python
@@ -49,6 +59,7 @@ else:
         from sandscope._deferred._native import (
             HotPath,
             Record,
+            Slots,
             encode_logs,
             encode_spans,
             give_ids,
@@ -56,6 +67,7 @@ else:
         )
     except ImportError as error:
         from sandscope._deferred._hot_path import HotPath, Record
+        from sandscope._deferred._slots import Slots
 
         encode_logs = encode_spans = encode_one_by_one
         new_count = count_in_python

@@ -57,6 +57,8 @@ class DeferredExecution(Record, Execution):
         self.site = site
         self.recorder.check_context(self.parent_context)
         self.recorder.aggregator.starts[site]()
+        if self.recorder.slots is not None:
+            self.recorder.slots.begin(self)
 
     @property
     def context(self) -> Context:

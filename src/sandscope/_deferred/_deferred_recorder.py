@@ -47,6 +47,7 @@ class DeferredRecorder(HotPath, Emitter):
         HotPath.__init__(
             self, self._execution_class, variable, self.aggregator.starts, pipeline.queue, pipeline.high_water
         )
+        self.slots = pipeline.black_box.slots
         pipeline.recorders.add(self)
 
     @property
@@ -128,6 +129,8 @@ class DeferredRecorder(HotPath, Emitter):
         execution = self.begin(site)
         if isinstance(execution, DeferredExecution):
             execution.started = min(execution.started, start_time - _clock.offset)
+            if self.slots is not None:
+                self.slots.begin(execution)
         return execution
 
     def check_context(self, context: Context) -> Begin | None:

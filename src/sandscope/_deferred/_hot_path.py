@@ -55,6 +55,8 @@ class HotPathRecorder(Logs, Protocol):
     def identify(self, execution: Any) -> SpanContext:
         """Return a new span context for a record."""
 
+    slots: Any
+
     @property
     def aggregator(self) -> Any:
         """The aggregator of the recorder."""
@@ -82,15 +84,19 @@ class Record(Execution):
         ended: `perf_counter_ns` at the end; unset while the execution runs.
         identity: the span context; None until it is needed.
         token: restores the parent context.
+        box: the `Slots` that have a slot of this record; unset or None if there is none. In Python only.
+        slot: where it begins.
     """
 
     __slots__ = (
         "__weakref__",
+        "box",
         "details",
         "ended",
         "identity",
         "parent_context",
         "site",
+        "slot",
         "started",
         "token",
         "verdict",
@@ -103,12 +109,16 @@ class Record(Execution):
     identity: SpanContext | None
     token: Any
     details: Details | None
+    box: Any
+    slot: int
 
     def adopt(self, identity: SpanContext) -> SpanContext:
         """Set the span context unless there is one, and return the span context."""
         with _lock:
             if self.identity is None:
                 self.identity = identity
+                if getattr(self, "box", None) is not None:
+                    self.box.identify(self)
             return self.identity
 
     def finish(self, verdict: Verdict = OK, *, end_time: int | None = None) -> None:
@@ -134,6 +144,7 @@ class HotPath:
 
     Attributes:
         checked: the last context for which `check_context` returned None. Contexts are immutable.
+        slots: the `Slots` of this process's black box, or None.
     """
 
     def __init__(
@@ -154,6 +165,7 @@ class HotPath:
             high_water: the length of the queue above which `apply_backpressure` is called.
         """
         self.checked: Context | None = None
+        self.slots: Any = None
         self._record = record
         self._get, self._set, self._reset = variable.get, variable.set, variable.reset
         self._starts = starts
@@ -178,9 +190,11 @@ class HotPath:
         else:
             execution.token = None
         execution.started = perf_counter_ns()
+        if self.slots is not None:
+            self.slots.begin(execution)
         return execution
 
-    def wrap_method(
+    def wrap_method(  # noqa: PLR0915 -- each call in it costs
         self,
         method: Callable[..., Any],
         attribute: str,
@@ -196,7 +210,7 @@ class HotPath:
         start = self._starts[default]  # all sites of a method have the same runtime and operation
 
         @wraps(method)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: PLR0912 -- see above
             try:
                 site = getattr(args[0], attribute, default)
             except IndexError:  # called without an instance: the method raises the error
@@ -225,6 +239,9 @@ class HotPath:
                     inside = Context({SPAN_KEY: execution})
                 token = put(inside)
             execution.started = perf_counter_ns()
+            slots = self.slots
+            if slots is not None:
+                slots.begin(execution)
             try:
                 result = method(*args, **kwargs) if kwargs else method(*args)
             except BaseException as error:
@@ -238,6 +255,8 @@ class HotPath:
                     reset(token)
                 except ValueError as error:
                     self.on_context_mismatch(error)
+            if slots is not None and getattr(execution, "box", None) is not None:
+                execution.box.end(execution)
             append(execution)
             if len(queue) > high_water:
                 self.apply_backpressure()
@@ -254,6 +273,8 @@ class HotPath:
                 self._reset(token)
             except ValueError as error:
                 self.on_context_mismatch(error)
+        if getattr(execution, "box", None) is not None:
+            execution.box.end(execution)
         self._queue.append(execution)
         if len(self._queue) > self._high_water:
             self.apply_backpressure()

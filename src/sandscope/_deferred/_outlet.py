@@ -49,6 +49,7 @@ class Outlet:
         exporter: Any,
         outcomes: RecordOutcomes,
         on_progress: Callable[[], object] = lambda: None,
+        on_done: Callable[[Sequence[DeferredExecution]], object] = lambda _records: None,
     ) -> None:
         """Create the queue. The thread starts with the first records.
 
@@ -57,11 +58,12 @@ class Outlet:
             exporter: a span or log record exporter of the SDK, or None to export nothing.
             outcomes: counts the records by outcome.
             on_progress: called after an export if the queue has been filling up.
+            on_done: called with the records that have been delivered, or will not be exported any more.
         """
         self.signal = signal
         self._exporter = exporter
         self._outcomes = outcomes
-        self._on_progress = on_progress
+        self._on_progress, self._on_done = on_progress, on_done
         self._queue: deque[DeferredExecution] = deque()
         self._batch: list[DeferredExecution] = []
         self._tries, self._retry_at = 0, 0.0
@@ -72,17 +74,25 @@ class Outlet:
         self._takes_bytes = exporter is not None and _internals.accept_encoded(exporter)
         self._was_rejected = _internals.watch_rejections(exporter) if self._takes_bytes else None
 
+    @property
+    def sends_otlp(self) -> bool:
+        """Whether the exporter is an OTLP exporter of the SDK."""
+        return self._takes_bytes
+
     def add(self, executions: Sequence[DeferredExecution]) -> None:
         """Queue ended executions. Executions beyond the limit are dropped."""
         if self._exporter is None:
+            self._on_done(executions)
             return
         with self._lock:
             if self.closed:
                 self._outcomes.add(self.signal, "not_delivered", len(executions))
+                self._on_done(executions)
                 return
             room = max(0, LIMIT - len(self._queue))
             self._queue.extend(executions[:room])
             self._outcomes.add(self.signal, "queue_full", max(0, len(executions) - room))
+            self._on_done(executions[room:])
 
     def export_soon(self) -> None:
         """Export the records in the queue, on the thread of this signal if it can be started."""
@@ -190,10 +200,13 @@ class Outlet:
             if batch is not self._batch:
                 return  # given up, and counted
             self._outcomes.add(self.signal, "not_encoded", len(omitted))
+            self._on_done(omitted)
             if omitted:
                 unwanted = set(map(id, omitted))
                 batch = self._batch = [execution for execution in batch if id(execution) not in unwanted]
             self._tries += 1
+            if is_final or self._tries == TRIES:
+                self._on_done(batch)
             if is_final or self._is_closing or self._tries == TRIES:
                 self._outcomes.add(self.signal, "sent" if delivered else "not_delivered", len(batch))
                 self._batch = []

@@ -6,7 +6,9 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from opentelemetry._logs import LoggerProvider
@@ -17,10 +19,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from sandscope import _forking, _guard, _internals, _settings
 from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
+from sandscope._deferred._box_layout import BOTH_DONE, COUNTED, LOG_DONE, SPAN_DONE
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._identity import Identities, count_not_identified
 from sandscope._deferred._metric_exports import MetricExports
 from sandscope._deferred._outlet import Outlet
+from sandscope._deferred._process_box import ProcessBox
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
 from sandscope._locks import new_lock
 from sandscope._recording import _instruments
@@ -46,6 +50,7 @@ class PipelineRecorder(Protocol):
     """The part of a recorder that its pipeline uses."""
 
     scope: Scope
+    slots: Any
 
     def settle(self) -> bool:
         """Write the pending measurements. Returns whether there were any."""
@@ -66,6 +71,7 @@ class Pipeline:
         tracer_provider: receives spans outside of executions.
         meter_provider: receives the metrics.
         logger_provider: receives log records outside of executions; None is the global provider.
+        black_box: the black box of this process.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Pipeline:
         high_water: int = _HIGH_WATER,
         *,
         logger_provider: LoggerProvider | None = None,
+        black_box: Path | None = None,
     ) -> None:
         """Create the pipeline. The background thread starts with the first execution.
 
@@ -87,6 +94,7 @@ class Pipeline:
             log_exporter: receives the log records; None to export no log records.
             high_water: see the attribute.
             logger_provider: receives log records outside of executions; the global provider by default.
+            black_box: the folder for this process's black box; None for none.
         """
         self.high_water = high_water
         self.queue: deque[DeferredExecution] = deque()
@@ -96,10 +104,15 @@ class Pipeline:
         self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
         self.logger_provider = logger_provider
         self.identities = Identities(tracer_provider)
+        self.black_box = ProcessBox(black_box, self.recorders)
         self._wake = threading.Event()
         self._outlets = (
-            Outlet("span", span_exporter, self.outcomes, self._drain_now),
-            Outlet("log", log_exporter, self.outcomes, self._drain_now),
+            Outlet(
+                "span", span_exporter, self.outcomes, self._drain_now, partial(self.black_box.mark, SPAN_DONE)
+            ),
+            Outlet(
+                "log", log_exporter, self.outcomes, self._drain_now, partial(self.black_box.mark, LOG_DONE)
+            ),
         )
         self._collect_lock = new_lock()
         self._is_collecting = False
@@ -120,6 +133,8 @@ class Pipeline:
         if self._closed:
             return
         self.idle = False
+        if any(outlet.sends_otlp for outlet in self._outlets):
+            self.black_box.open(self.resource)
         try:
             threading.Thread(target=self._run, name="sandscope-recorder", daemon=True).start()
         except RuntimeError as error:  # too many threads, or interpreter shutdown
@@ -187,6 +202,7 @@ class Pipeline:
 
     def after_fork_in_child(self) -> None:
         """Reset the pipeline: queued executions belong to the parent process."""
+        self.black_box.after_fork_in_child()
         self.queue.clear()
         self.outcomes.after_fork_in_child()
         for outlet in self._outlets:
@@ -230,11 +246,15 @@ class Pipeline:
             not_identified = count_not_identified(traced)
             self.outcomes.add("span", "not_identified", not_identified)
             self.outcomes.add("span", "unsampled", len(traced) - len(sampled) - not_identified)
+            self.black_box.mark(SPAN_DONE, _without(traced, sampled))
         for aggregator, executions in by_aggregator.items():
             try:
                 aggregator.count(executions)
             except Exception as error:  # noqa: BLE001 -- the other executions are still counted
                 _guard.report("metrics.add", error)
+        self.black_box.mark(COUNTED, batch)
+        if len(traced) < len(batch):
+            self.black_box.mark(BOTH_DONE, _without(batch, traced))
         spans, logs = self._outlets
         spans.add(sampled)
         logs.add(traced)
@@ -266,6 +286,7 @@ class Pipeline:
     def _drain(self) -> None:
         """Process all executions that have ended, and let the threads of the signals export them."""
         _clock.refresh()
+        self.black_box.show_life()
         self.settle()
         for outlet in self._outlets:
             outlet.export_soon()
@@ -274,3 +295,10 @@ class Pipeline:
         if self._is_measured:
             self._is_measured = False
             self._metric_exports.on_measurement()
+
+
+def _without(
+    executions: Sequence[DeferredExecution], others: Sequence[DeferredExecution]
+) -> list[DeferredExecution]:
+    unwanted = set(map(id, others))
+    return [execution for execution in executions if id(execution) not in unwanted]

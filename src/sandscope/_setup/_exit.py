@@ -92,6 +92,7 @@ def _shut_down(first: Sequence[_Shutdown], last: Sequence[_Shutdown], timeout: f
     _run_until(end - timeout / 2 if last else end, first, end)
     _recorder_setup.give_up()
     _run_until(end, last, end)
+    _recorder_setup.remove_black_box()
 
 
 def _run_until(deadline: float, shutdowns: Sequence[_Shutdown], end: float) -> None:

@@ -11,9 +11,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from sandscope import _internals
+from sandscope import _internals, _settings
 from sandscope._deferred._flush_hooks import LogHook, SpanHook
 from sandscope._recording._choice import prefer
+from sandscope._setup._predecessors import recover_predecessors
 
 # Imported when the first recorder is created: until then, the program needs nothing but the SDK.
 if TYPE_CHECKING:
@@ -69,12 +70,16 @@ class RecorderSetup:
         _watch_processors(_logs.get_logger_provider(), "add_log_record_processor")
 
     def _pipeline(self, tracer_provider: Any, meter_provider: Any) -> Pipeline:
+        from sandscope._deferred import _compiled
         from sandscope._deferred._pipeline import Pipeline
 
         span_exporter, log_exporter = (
             exporters[0] if exporters else None for exporters in (self._spans, self._logs)
         )
-        pipeline = Pipeline(tracer_provider, meter_provider, span_exporter, log_exporter)
+        folder = _settings.black_box_folder(compiled=not _compiled.python_reason)
+        pipeline = Pipeline(tracer_provider, meter_provider, span_exporter, log_exporter, black_box=folder)
+        if folder is not None:
+            recover_predecessors(folder, tracer_provider.resource)
         for hook in self._hooks:
             hook.pipeline = pipeline
         return pipeline
@@ -113,6 +118,12 @@ def new_recorder(scope: Scope) -> DeferredRecorder | None:
 def has_recorded() -> bool:
     """Return whether an execution has begun in this process, with a deferred recorder."""
     return _pipeline is not None and not _pipeline.idle
+
+
+def remove_black_box() -> None:
+    """Remove the black box of this process, if there is one: the process ends as it should."""
+    if _pipeline is not None:
+        _pipeline.black_box.remove()
 
 
 def give_up() -> None:

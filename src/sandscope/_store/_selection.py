@@ -12,7 +12,8 @@ class Selection(NamedTuple):
         since: nanoseconds since 1970: earlier ones are left out.
         until: likewise; this and later ones are left out.
         runtime: the only one.
-        status: the only one; or `FAILED`, all but OK; or `SECURITY`, those that were ended for what they tried.
+        status: the only one; or `FAILED`, all but OK; or `SECURITY`, those that were ended for what they tried;
+            or `KILLED`, those that were running when their process died.
         name: is part of the name of what ran, in upper or lower case.
         function: the whole name of what ran.
         min_duration: seconds.
@@ -42,5 +43,9 @@ class Selection(NamedTuple):
         return " AND ".join(texts) or "true", [value for _, value in given]
 
 
-FAILED, SECURITY = "failed", "security"
-_GROUPS = {FAILED: "status <> 'OK'", SECURITY: "status IN ('SV', 'ABUSE')"}
+FAILED, SECURITY, KILLED = "failed", "security", "killed"
+_GROUPS = {
+    FAILED: "status <> 'OK'",
+    SECURITY: "status IN ('SV', 'ABUSE')",
+    KILLED: "cause = 'ie_host_killed'",
+}

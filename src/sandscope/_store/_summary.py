@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sandscope._store._database import Database, Table
 from sandscope._store._executions import executions, functions, history, totals, verdicts
-from sandscope._store._selection import FAILED, SECURITY, Selection
+from sandscope._store._selection import FAILED, KILLED, SECURITY, Selection
 
 
 class Summary(NamedTuple):
@@ -23,6 +23,7 @@ class Summary(NamedTuple):
         failures: the last ones.
         slowest: the slowest ones.
         security: the last ones that were ended for what they tried.
+        killed: the last ones that were running when their process died.
         history: how many succeeded and failed in each of `BARS` equal spans of time; empty ones are left out.
     """
 
@@ -35,6 +36,7 @@ class Summary(NamedTuple):
     failures: Table
     slowest: Table
     security: Table
+    killed: Table
     history: Table
 
 
@@ -58,5 +60,6 @@ def summarize(database: Database, since: int = 0, limit: int = 10) -> Summary:
         executions(database, chosen._replace(status=FAILED), limit),
         executions(database, chosen, limit, order="duration"),
         executions(database, chosen._replace(status=SECURITY), limit),
+        executions(database, chosen._replace(status=KILLED), limit),
         history(database, chosen, figures.first_ns or 0, figures.last_ns or 0),
     )

@@ -11,7 +11,7 @@ is_none(PyObject *object)
     return object == NULL || object == Py_None;
 }
 
-static uint64_t
+uint64_t
 big_endian(const unsigned char *bytes)
 {
     uint64_t number = 0;
@@ -42,6 +42,7 @@ set_root_ids(Record *record, Entropy *entropy)
     record->span += record->span == 0;
     record->flags = entropy->flags;
     entropy->next += 24;
+    slots_identify(record);
     return 1;
 }
 
@@ -70,11 +71,11 @@ set_child_ids(Record *record, uint64_t trace_high, uint64_t trace_low, uint64_t 
     record->span = big_endian(entropy->next);
     record->span += record->span == 0;
     entropy->next += 8;
+    slots_identify(record);
     return 1;
 }
 
-/* Read an unsigned number of up to 16 bytes. Return 0, or -1 with an error set. */
-static int
+int
 read_number(PyObject *number, unsigned char bytes[16])
 {
     if (!PyLong_Check(number)) {

@@ -117,6 +117,7 @@ enqueue(HotPath *self, Record *record, PyObject *token)
         call_and_report((PyObject *)self, names.on_context_mismatch, error);
         Py_DECREF(error);
     }
+    slots_end(record);
     appended = PyObject_CallOneArg(self->append, (PyObject *)record);
     if (appended == NULL) {
         report_error("recorder.finish");
@@ -238,6 +239,7 @@ begin(HotPath *self, PyObject *site)
         return NULL;
     }
     record->started = clock_now();
+    slots_begin(self->slots, record);
     return (PyObject *)record;
 }
 
@@ -297,6 +299,7 @@ static int
 path_traverse(HotPath *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->checked);
+    Py_VISIT(self->slots);
     Py_VISIT(self->variable);
     Py_VISIT(self->starts);
     Py_VISIT(self->last_site);
@@ -311,6 +314,7 @@ static int
 path_clear(HotPath *self)
 {
     Py_CLEAR(self->checked);
+    Py_CLEAR(self->slots);
     Py_CLEAR(self->variable);
     Py_CLEAR(self->starts);
     Py_CLEAR(self->last_site);
@@ -331,6 +335,7 @@ path_dealloc(HotPath *self)
 
 static PyMemberDef path_members[] = {
     {"checked", T_OBJECT, offsetof(HotPath, checked), 0, NULL},
+    {"slots", T_OBJECT, offsetof(HotPath, slots), 0, NULL},
     {NULL},
 };
 

@@ -6,7 +6,7 @@
 
 typedef struct {
     PyObject_HEAD
-    PyObject *checked, *variable, *starts, *queue, *append;
+    PyObject *checked, *slots, *variable, *starts, *queue, *append;
     PyObject *last_site, *start; /* the site of the last execution, and its count; sites are immutable */
     int current;                 /* whether the site's executions become current */
     PyTypeObject *record;

@@ -33,6 +33,7 @@ record_dealloc(Record *self)
     if (self->weak_references != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
+    slots_leave(self);
     record_clear(self);
     Py_TYPE(self)->tp_free(self);
 }
@@ -83,6 +84,7 @@ record_adopt(Record *self, PyObject *identity)
 {
     if (self->identity == NULL && self->span == 0) {
         self->identity = Py_NewRef(identity);
+        slots_identify(self);
     }
     return identity_get(self, NULL);
 }

@@ -15,12 +15,15 @@ typedef struct {
     uint64_t trace_high, trace_low, span; /* ids for which there may be no SpanContext yet; span 0: no ids */
     uint64_t parent_span;        /* the parent's span id; 0: a root span */
     int flags;                   /* the trace flags */
+    struct Slots *box;           /* the black box that has a slot of the record, or NULL */
+    uint32_t slot;
 } Record;
 
 extern PyTypeObject RecordType;
 extern PyTypeObject HotPathType;
 extern PyTypeObject WrapperType;
 extern PyTypeObject CountType;
+extern PyTypeObject SlotsType;
 
 /* Objects of Sandscope and OpenTelemetry, looked up once. */
 typedef struct {
@@ -42,6 +45,18 @@ int take_record(PyObject *recorder, Record *record);
 
 /* Increment a `Count` or call any other callable. Return 0, or -1 with an error set. */
 int count_one(PyObject *count);
+
+/* Read an unsigned number of up to 16 bytes, big endian. Return 0, or -1 with an error set. */
+int read_number(PyObject *number, unsigned char bytes[16]);
+
+/* Return 8 bytes as a number. */
+uint64_t big_endian(const unsigned char *bytes);
+
+/* The black box. None of these fails: errors are reported. `slots` may be any object, or NULL. */
+void slots_begin(PyObject *slots, Record *record);
+void slots_end(Record *record);
+void slots_identify(Record *record);
+void slots_leave(Record *record);
 
 PyObject *give_ids(PyObject *module, PyObject *arguments);
 PyObject *encode_spans(PyObject *module, PyObject *arguments);

@@ -129,6 +129,7 @@ begin_record(Wrapper *self, PyObject *site, PyObject *context, PyObject *details
     }
     record->details = Py_XNewRef(details);
     record->started = clock_now();
+    slots_begin(self->path->slots, record);
     return (PyObject *)record;
 }
 

@@ -1,0 +1,78 @@
+"""The black box of this process as its pipeline uses it: opened with the first execution, anew in a forked child."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.resources import Resource
+
+from sandscope._deferred._box_layout import IS_SUPPORTED
+from sandscope._locks import new_lock
+
+if TYPE_CHECKING:
+    from sandscope._deferred._black_box import BlackBox
+    from sandscope._deferred._compiled import Slots
+
+
+class ProcessBox:
+    """A black box that may be open.
+
+    Attributes:
+        slots: the slots of the black box; None while it is not open.
+    """
+
+    def __init__(self, folder: Path | None, recorders: Iterable[Any]) -> None:
+        """Create what opens the black box.
+
+        Args:
+            folder: the folder for its file; None if there is to be none.
+            recorders: get the slots.
+        """
+        self.slots: Slots | None = None
+        self._folder = folder if IS_SUPPORTED else None
+        self._recorders = recorders
+        self._box: BlackBox | None = None
+        self._lock = new_lock()
+
+    def open(self, resource: Resource) -> None:
+        """Create the file, unless there is one, or there is to be none. If it cannot be created, this is reported."""
+        if self._folder is None or self._box is not None:
+            return
+        from sandscope._deferred._black_box import open_black_box
+
+        with self._lock:
+            if self._box is None:
+                self._box = open_black_box(self._folder, resource)
+                self._use(None if self._box is None else self._box.slots)
+
+    def show_life(self) -> None:
+        """Write the time to the file."""
+        if self._box is not None:
+            self._box.show_life()
+
+    def mark(self, marks: int, executions: Sequence[Any]) -> None:
+        """Note what has been done with executions."""
+        if self.slots is not None and executions:
+            self.slots.mark(list(executions), marks)
+
+    def remove(self) -> None:
+        """Remove the file, and create no other: this process ends as it should."""
+        self._folder = None
+        self._close(remove=True)
+
+    def after_fork_in_child(self) -> None:
+        """Leave the file to the parent process."""
+        self._close(remove=False)
+
+    def _close(self, *, remove: bool) -> None:
+        box, self._box = self._box, None
+        if box is not None:
+            self._use(None)
+            box.close(remove=remove)
+
+    def _use(self, slots: Slots | None) -> None:
+        self.slots = slots
+        for recorder in list(self._recorders):
+            recorder.slots = slots
