@@ -25,6 +25,7 @@ from view.test_command import running
 
 PROGRAM = (ROOT / "tests" / "view" / "programs" / "three_runtimes.py").read_text()
 REQUESTS = 12
+expect.set_options(timeout=30_000)
 SIZES = {"wide": 1280, "narrow": 420}
 
 
@@ -123,15 +124,18 @@ def test_the_keyboard(recorded: Path, page: Page) -> None:
         page.keyboard.press("g")
         page.keyboard.press("e")
         expect(page).to_have_url(re.compile("/executions$"))
+        page.wait_for_load_state()  # its scripts handle the keys
         page.keyboard.press("/")
         page.keyboard.type("judge")
         page.keyboard.press("Enter")
         expect(page.locator("tr.row")).to_have_count(REQUESTS)
+        page.wait_for_load_state()
         for key in "jjk":
             page.keyboard.press(key)
         expect(page.locator("tr.row").first).to_have_class(re.compile("marked"))
         page.keyboard.press("Enter")
         expect(page.locator(".waterfall .chosen")).to_contain_text("judge a submission")
+        page.wait_for_load_state()
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
