@@ -156,6 +156,18 @@ def test_sandscope_run_needs_no_setting_and_leaves_no_folder() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.skipif(bool(python_reason), reason="there is no compiled recorder")
+def test_folders_that_killed_runs_have_left_are_removed_by_the_next_run() -> None:
+    show = "print(os.environ['SANDSCOPE_BLACK_BOX_OF_RUN'], flush=True); "
+    with OtlpSink() as sink:
+        kill_run = f"import os, signal\n{show}os.kill(os.getppid(), signal.SIGKILL)"
+        killed = run_program(kill_run, way=SANDSCOPE_RUN, environment=_environment(sink))
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert Path(killed.stdout.strip()).is_dir()
+        assert run_program("pass", way=SANDSCOPE_RUN, environment=_environment(sink)).returncode == 0
+    assert not Path(killed.stdout.strip()).exists()
+
+
 def test_the_next_start_of_the_same_service_tells_of_the_one_before(tmp_path: Path) -> None:
     with OtlpSink() as sink:
         box = _killed(tmp_path, sink)

@@ -50,6 +50,7 @@ def _new_folder() -> Path | None:
         from sandscope._deferred._box_file import check_folder
 
         check_folder(base)
+        _remove_left_folders(base)
         if len(list(base.glob(f"{_OF_RUN}*"))) >= _MOST_FOLDERS:
             return None
         folder = base / f"{_OF_RUN}{os.getpid()}-{os.urandom(4).hex()}"
@@ -57,6 +58,15 @@ def _new_folder() -> Path | None:
     except (OSError, ImportError):
         return None
     return folder
+
+
+def _remove_left_folders(base: Path) -> None:
+    """Remove the folders of runs that have been killed themselves, unless something is in them."""
+    for folder in base.glob(f"{_OF_RUN}*"):
+        pid = folder.name.removeprefix(_OF_RUN).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            with suppress(OSError):  # a program that still runs, or that nobody has told of, has files there
+                folder.rmdir()
 
 
 def _recover(folder: Path, environment: Mapping[str, str]) -> None:
