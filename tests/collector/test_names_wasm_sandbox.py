@@ -78,7 +78,8 @@ def found(otelcol: Path, tmp_path_factory: pytest.TempPathFactory) -> Samples:
         def page() -> Samples:
             return samples(wait_for_page(collector.ports.prometheus, "wasm_memory_usage_bytes"))
 
-        wait_until(lambda: page().keys() >= NAMES)  # one pipeline is behind the other
+        # One pipeline is behind the other, and the program's last export behind the one before.
+        wait_until(lambda: page().keys() >= NAMES and total(page(), "wasm_active_instances") == 1)
         return page()
 
 

@@ -120,7 +120,10 @@ def test_what_cannot_be_run_is_one_line_before_anything_starts(
     [
         (["app.py"], "Did you mean: sandscope run -- python app.py"),
         (["sh", "-c", "exit 1"], "Did you mean: sandscope run -- sh -c 'exit 1'"),
-        (["no-such-command"], "Use one of run, exec, report, query, collector, stores, doctor."),
+        (
+            ["no-such-command"],
+            "Use one of run, exec, report, view, top, query, up, down, recover, collector, stores, doctor.",
+        ),
     ],
     ids=["file", "program", "nothing"],
 )

@@ -120,5 +120,6 @@ def test_every_cause_is_declared_with_its_status_and_actor() -> None:
     assert {verdict.cause: (verdict.status, verdict.actor) for verdict in verdicts} == {
         name: (cause["status"], cause["actor"])
         for name, cause in declared.items()
-        if name not in {"normal_exit", "ie_interrupted", "ie_missing_evidence", _denied_paths.CAUSE}
+        if name
+        not in {"normal_exit", "ie_host_killed", "ie_interrupted", "ie_missing_evidence", _denied_paths.CAUSE}
     }

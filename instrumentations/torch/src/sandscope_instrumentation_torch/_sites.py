@@ -63,9 +63,9 @@ def site_finder(torch: Any, trains: Callable[[int], None]) -> _Find:
             else:
                 place = _place(weight, batch)
             trained = (
-                module.training
+                model.trains  # False for a frozen script, which has no `training`
+                and module.training
                 and is_grad_enabled()
-                and model.trains
                 and weight is not None
                 and (weight.requires_grad or model.is_trained(module))
             )
