@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from harness import lacking, wait_until
 from sandscope import SandscopeError
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._controls import Controls
 
 ALL = ("namespace", "cgroup", "capability", "seccomp", "no_new_privs")
@@ -153,3 +155,13 @@ def test_the_filter_of_the_tests_is_allowed_here() -> None:
         exec(under("seccomp"), {"ctypes": ctypes})  # noqa: S102 -- the code of the tests
         os._exit(0 if "Seccomp:\t2" in Path("/proc/self/status").read_text() else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_zombie_is_read_before_another_thread_finds_that_it_may_be_reaped() -> None:
+    read: list[int | None] = []
+    child = Child(1, Any, Any)  # type: ignore[arg-type] # neither is used
+    child.samples = SimpleNamespace(take_zombie=lambda _pid: read.append(child.exit_time))  # type: ignore[assignment]
+    child.mark_exited()
+    child.mark_exited()
+    assert read == [None]
+    assert child.exit_time is not None

@@ -116,9 +116,12 @@ class Child:
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
         if self.exit_time is None:
-            self.exit_time = self.now()
+            exit_time = self.now()
+            # Read before the time is stored: another thread that finds it stored may reap the zombie.
             if self.samples is not None:
                 self.samples.take_zombie(self.pid)
+            if self.exit_time is None:
+                self.exit_time = exit_time
 
     def now(self) -> int:
         """Return the time in nanoseconds since 1970, by a clock that does not jump while the child runs."""
