@@ -19,6 +19,8 @@ from benchmarks._subjects import Subject, for_instrumentations
 from sandscope_instrumentation_torch import TorchInstrumentor
 
 _MEGABYTES = 100
+_ROUNDS = 30
+"""With --short as well: a block is one generation, and the least of a few of them is a matter of chance."""
 
 
 def run(*, short: bool) -> dict[str, float]:
@@ -34,7 +36,7 @@ def run(*, short: bool) -> dict[str, float]:
     torch.set_grad_enabled(False)
     with tempfile.TemporaryDirectory() as folder:
         switched = {**_calls(torch, subject), **_others(torch, subject, instrumentor, Path(folder))}
-        least = measure(switched, 8 if short else 30)
+        least = measure(switched, _ROUNDS)
     instrumentor.uninstrument()
     torch.set_grad_enabled(True)
     result: dict[str, float] = {}
