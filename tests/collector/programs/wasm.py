@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,4 @@ kept: list[wasmtime.Store] = []
 files()
 early()
 work()
+gc.collect()  # instances that are not used any more are destroyed when the collector finds them
