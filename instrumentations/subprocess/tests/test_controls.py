@@ -160,7 +160,8 @@ def test_the_filter_of_the_tests_is_allowed_here() -> None:
 def test_a_zombie_is_read_before_another_thread_finds_that_it_may_be_reaped() -> None:
     read: list[int | None] = []
     child = Child(1, Any, Any)  # type: ignore[arg-type] # neither is used
-    child.samples = SimpleNamespace(take_zombie=lambda _pid: read.append(child.exit_time))  # type: ignore[assignment]
+    samples: Any = SimpleNamespace(take_zombie=lambda _pid: read.append(child.exit_time))
+    child.samples = samples
     child.mark_exited()
     child.mark_exited()
     assert read == [None]
