@@ -1,4 +1,4 @@
-"""A program's own metrics, with OpenTelemetry's API only, under the names of two of the documents.
+"""A program's own metrics, with OpenTelemetry's API only, under the names of one of the documents.
 
 The Collector adds the unit and `total`: `kotoba.db.query.latency` in `s` is `kotoba_db_query_latency_seconds`.
 """
@@ -24,11 +24,6 @@ cluster = metrics.get_meter("example.cluster")
 cluster.create_gauge("kotoba.cluster.nodes.total").set(3)
 cluster.create_gauge("kotoba.cluster.nodes.active").set(2)
 cluster.create_counter("kotoba.cluster.leader_changes").add(1)
-
-# What a scanner and a CI job know, and a program that runs models does not.
-delivery = metrics.get_meter("example.delivery")
-delivery.create_counter("security.vulnerabilities").add(2, {"severity": "high"})
-delivery.create_counter("github.actions.workflow.runs.failed").add(1, {"workflow": "test"})
 
 # record_counter, record_gauge and record_histogram of kotoba-monitoring
 own = metrics.get_meter("example.shop")

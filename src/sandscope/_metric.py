@@ -92,6 +92,28 @@ HEALTH_USAGE = Metric("health.check.usage", "gauge", "%", "How much of what a he
 HEALTH_USED = Metric("health.check.used", "gauge", "By", "Bytes in use of what a health check watches")
 HEALTH_DURATION = Metric("health.check.duration", "histogram", "s", "Time that a health check took", _SECONDS)
 
+_MINUTES = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
+
+PIPELINE_RUN_DURATION = Metric(
+    "cicd.pipeline.run.duration",
+    "histogram",
+    "s",
+    "Duration of a pipeline run grouped by pipeline, state and result",
+    _MINUTES,
+)
+PIPELINE_RUN_ERRORS = Metric(
+    "cicd.pipeline.run.errors", "counter", "{error}", "Steps of pipeline runs that failed, by cause"
+)
+VULNERABILITIES = Metric(
+    "security.vulnerabilities",
+    "counter",
+    "{vulnerability}",
+    "Known vulnerabilities that a scan has found",
+)
+SCANNED_PACKAGES = Metric(
+    "security.scanned.packages", "counter", "{package}", "Packages that a scan has looked at"
+)
+
 COMMON = (
     EXECUTIONS,
     DURATION,
@@ -113,4 +135,8 @@ COMMON = (
     HEALTH_USAGE,
     HEALTH_USED,
     HEALTH_DURATION,
+    PIPELINE_RUN_DURATION,
+    PIPELINE_RUN_ERRORS,
+    VULNERABILITIES,
+    SCANNED_PACKAGES,
 )

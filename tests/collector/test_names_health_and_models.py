@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from collector._prometheus_page import samples, total, wait_for_page
-from harness import ROOT, clean_environment, run_program
+from harness import BIN, ROOT, clean_environment, run_program, wait_until
 from harness._rules import OF_MACHINE
 from sandscope._collector import CollectorProcess
 
@@ -90,7 +91,8 @@ def test_the_names_of_wasm_torch(start: Start) -> None:
     found = samples(wait_for_page(collector.ports.prometheus, "wasm_torch_inference_duration_seconds_count"))
     load, inference = "wasm_torch_model_load_duration_seconds", "wasm_torch_inference_duration_seconds"
     memory = "wasm_torch_memory_usage_bytes"
-    assert {load, inference, memory} == row("names-wasm-torch.md")
+    failed = "github_actions_workflow_runs_failed_total"
+    assert {load, inference, memory, failed} == row("names-wasm-torch.md")
     assert total(found, memory) == 7
     assert total(found, f"{load}_count") == 1
     assert total(found, f"{inference}_count") == 2
@@ -98,3 +100,36 @@ def test_the_names_of_wasm_torch(start: Start) -> None:
     for name in (load, inference):
         assert {labels["model"] for labels, _ in found[f"{name}_count"]} == {"Net"}
     assert total(found, "sandbox_execution_duration_seconds_count") == 5
+
+
+def test_the_runs_of_workflows_that_failed(start: Start) -> None:
+    collector = start("prometheus", "names-wasm-torch")
+    for result in ("success", "failure", "timeout", "cancellation"):
+        environment = clean_environment(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+            OTEL_RESOURCE_ATTRIBUTES=f"cicd.pipeline.name=build,cicd.pipeline.run.id={result}",
+        )
+        words = ["ci", "end", "--result", result, "--started", "1790000000"]
+        subprocess.run([BIN / "sandscope", *words], env=environment, check=True)
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+
+    def both() -> bool:
+        name = "github_actions_workflow_runs_failed_total"
+        found.update(samples(wait_for_page(collector.ports.prometheus, name)))
+        return len(found.get(name, [])) == 2
+
+    assert wait_until(both), found
+    failed = found["github_actions_workflow_runs_failed_total"]
+    assert {labels["conclusion"] for labels, _ in failed} == {"failure", "timeout"}
+    assert {labels["workflow_name"] for labels, _ in failed} == {"build"}
+    assert {value for _, value in failed} == {1}
+    assert wait_until(
+        lambda: (
+            total(
+                samples(wait_for_page(collector.ports.prometheus, "cicd_")),
+                "cicd_pipeline_run_duration_seconds_count",
+            )
+            == 4
+        )
+    )
+    assert "github_actions_workflow_runs_seconds_count" not in found

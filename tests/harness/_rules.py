@@ -26,8 +26,6 @@ OF_COLLECTOR = {
     "otelcol_process_memory_rss_bytes",
 }
 """What is used of the Collector's own metrics, which overlay `own-metrics` adds."""
-OF_OTHERS = {"security_vulnerabilities_total"}
-"""What a rule reads of programs that are not this repository's; `examples/own_metrics` records it."""
 OF_MACHINE = {
     *("system_cpu_utilization_ratio", "system_memory_usage_bytes", "system_network_io_bytes_total"),
     "process_memory_usage_bytes",
@@ -51,7 +49,7 @@ OWN_LABELS = {
 def declared_series() -> set[str]:
     """Return the names of all series that Prometheus has: of declared metrics, of rules, and its own."""
     declared = [prometheus_names(metric) for metric in Contract.whole().metrics.values()]
-    return {"up", "ALERTS", *OF_OTHERS, *OF_COLLECTOR, *OF_MACHINE}.union(
+    return {"up", "ALERTS", *OF_COLLECTOR, *OF_MACHINE}.union(
         *declared, (rule["record"] for rule in RULES if "record" in rule)
     )
 

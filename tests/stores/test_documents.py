@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 from examples.read_back import prometheus_query
 
-from harness import ROOT, clean_environment, collector_ports, free_ports, lacking, run_program, wait_until
+from harness import (
+    ROOT,
+    clean_environment,
+    collector_ports,
+    free_ports,
+    lacking,
+    run_program,
+    wait_until,
+)
+from harness._builds import tell_of_a_build
 from harness._documents import ROWS, Row, documents
 from harness._requires import requires_otelcol
 from harness._stores import requires_stores, running
@@ -82,6 +91,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             variables = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **settings)
             done = run_program(program, *arguments, environment=variables, timeout=600)
             assert done.returncode == 0, done.stderr
+        tell_of_a_build(folder, collector.endpoint)
         yield stores["prometheus"].url
 
 

@@ -12,13 +12,22 @@ from typing import Any
 import pytest
 from examples.read_back import prometheus_query
 
-from harness import clean_environment, collector_ports, free_ports, requires_otelcol, run_program, wait_until
+from harness import (
+    clean_environment,
+    collector_ports,
+    free_ports,
+    requires_otelcol,
+    run_program,
+    wait_until,
+)
+from harness._builds import tell_of_a_build
 from harness._dashboards import QUERIES
 from harness._stores import CONFIGURATION, hurried_configuration, requires_stores, running
 from sandscope._collector import CollectorProcess, Composition
 from sandscope_collector.stores import STORES, collector_environment, find_binary
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow]
+OF_BUILDS = {"BuildFailureRate", "SecurityVulnerabilityDetected"}
 PROGRAM = """if True:
     import subprocess
     for _ in range(8):
@@ -58,6 +67,7 @@ def prometheus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             )
             done = run_program(PROGRAM, environment=variables)
             assert done.returncode == 0, done.stderr
+            tell_of_a_build(folder, collector.endpoint)
             url = stores["prometheus"].url
             wait_until(lambda: firing(url) & {"HighErrorRate"} and recorded(url, "history:executions:rate5m"))
             yield url
@@ -112,7 +122,18 @@ def test_every_query_of_the_dashboards_answers(prometheus: str) -> None:
 
 
 def test_only_what_is_wrong_fires(prometheus: str) -> None:
-    assert firing(prometheus) <= {"HighErrorRate", "HighVariance"}
+    assert firing(prometheus) <= {"HighErrorRate", "HighVariance", *OF_BUILDS}
+
+
+def test_a_run_that_failed_and_a_new_vulnerability_are_told(prometheus: str) -> None:
+    assert wait_until(lambda: firing(prometheus) >= OF_BUILDS), firing(prometheus)
+    (share,) = [
+        alert
+        for alert in ask(prometheus, "alerts")["alerts"]
+        if alert["labels"]["alertname"] == "BuildFailureRate"
+    ]
+    assert share["labels"]["cicd_pipeline_name"] == "build"
+    assert float(share["value"]) == 1
 
 
 def test_a_second_prometheus_keeps_the_aggregates(prometheus: str, tmp_path: Path) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sandscope import _settings
+from sandscope._ci import Run
+from sandscope._cli._own_sdk import set_up
 from sandscope._errors import SandscopeError
 
 if TYPE_CHECKING:
     from sandscope._execution import Execution, Site
     from sandscope._recording._recorder import Recorder
-
-_SERVICE = "sandscope"
 
 
 class KeepingRecorder:
@@ -41,8 +40,11 @@ class KeepingRecorder:
 
 
 @contextmanager
-def recorded() -> Iterator[KeepingRecorder]:
+def recorded(run: Run | None = None) -> Iterator[KeepingRecorder]:
     """Record the child that is started in the ``with`` block, and export everything at its end.
+
+    Args:
+        run: of the CI pipeline, whose trace it is in unless ``TRACEPARENT`` names another.
 
     Raises:
         SandscopeError: if the instrumentation of subprocess is not installed, or if a setting is not valid.
@@ -57,7 +59,7 @@ def recorded() -> Iterator[KeepingRecorder]:
 
     disabled = _settings.sdk_disabled()
     if not disabled:
-        _set_up()
+        set_up(run)
     instrumentor = SubprocessInstrumentor()
     recorder = KeepingRecorder(_recorder(instrumentor.scope, disabled=disabled))
     # The verdict is wanted also where nothing is recorded.
@@ -70,24 +72,6 @@ def recorded() -> Iterator[KeepingRecorder]:
 
         instrumentor.uninstrument()
         _at_exit.run_now()
-
-
-def _set_up() -> None:
-    """Set up the SDK, unless ``opentelemetry-instrument`` has started this process."""
-    from opentelemetry import trace
-
-    if "Proxy" not in type(trace.get_tracer_provider()).__name__:
-        return
-    from sandscope._propagation import continue_parent_trace
-    from sandscope._setup._configurator import SandscopeConfigurator
-    from sandscope._setup._defaults import temporary_environment
-
-    continue_parent_trace()
-    own_name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"OTEL_SERVICE_NAME": _SERVICE}
-    if "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-        own_name = {}
-    with temporary_environment(own_name):
-        SandscopeConfigurator().configure()  # type: ignore[no-untyped-call] # untyped upstream
 
 
 def _recorder(scope: Any, *, disabled: bool) -> Recorder:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
+from sandscope._ci import detect
 from sandscope._cli._destination import destination
 from sandscope._cli._forwarded_signals import ForwardedSignals
 from sandscope._cli._limits import Limits
@@ -49,6 +50,7 @@ def run_traced(
     preparation.start()  # the imports take as long as the start of a Collector
     with destination(arguments, announces=announces) as environment, around(environment) as outside:
         preparation.join()
+        from sandscope._cli._ci_task import task
         from sandscope._cli._recorded import recorded
         from sandscope._cli._traced_program import TracedProgram
 
@@ -56,9 +58,11 @@ def run_traced(
             del os.environ[name]
         os.environ.update(environment)
         signals = ForwardedSignals()
+        run = detect(os.environ)
         try:
-            with recorded() as recorder:
-                ended = TracedProgram(command, variables(outside), signals, limits).wait()
+            with recorded(run) as recorder:
+                with task(run, command[0], recorder):
+                    ended = TracedProgram(command, variables(outside), signals, limits).wait()
                 signals.close()
                 if recorder.execution is not None:
                     report(recorder.execution, ended)

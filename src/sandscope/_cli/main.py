@@ -17,6 +17,7 @@ from sandscope._version import __version__
 _COMMANDS = {
     "run": "run a program with instrumentation, and a Collector that receives its telemetry",
     "exec": "run one command as a traced execution, within limits, and say how it ended",
+    "ci": "close the run of a CI pipeline, and count the vulnerabilities that a scan has found",
     "report": "show what has run: verdicts, functions, failures, the slowest executions, one trace",
     "view": "show it in the browser, live: executions, traces across processes, functions, metrics",
     "top": "show what runs now, in the terminal, each second anew",
