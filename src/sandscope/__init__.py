@@ -7,7 +7,8 @@ This package is for authors of programs; `sandscope.instrumentation` is for auth
         run.finish(sandscope.OK if code == 0 else sandscope.Verdict("RE", "guest", "re_nonzero_exit"))
 
 `queue` reports the length of a queue of executions, and `worker` the health of a worker that runs them.
-`current_execution` returns the execution that runs in the current context. A `Metric` declares a metric of the
+`current_execution` returns the execution that runs in the current context. `security_event` reports what matters for
+security, such as a failed log-in. A `Metric` declares a metric of the
 program.
 """
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sandscope._manual import execution
     from sandscope._metric import Metric
     from sandscope._queue import queue
+    from sandscope._security_event import security_event
     from sandscope._verdict import OK, Actor, Limit, Status, Verdict
     from sandscope._version import __version__
     from sandscope._worker import worker
@@ -39,6 +41,7 @@ _MODULES = {
     "current_execution": "_execution",
     "execution": "_manual",
     "queue": "_queue",
+    "security_event": "_security_event",
     "worker": "_worker",
 }
 """The modules of the public names. Imported on first use: `sandscope.auto` needs none of them."""
@@ -57,6 +60,7 @@ __all__ = [
     "current_execution",
     "execution",
     "queue",
+    "security_event",
     "worker",
 ]
 

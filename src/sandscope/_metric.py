@@ -42,6 +42,9 @@ LIMIT_VIOLATIONS = Metric(
 SECURITY_VIOLATIONS = Metric(
     "sandbox.security.violations", "counter", "{violation}", "Actions that sandboxes refused"
 )
+SECURITY_EVENTS = Metric(
+    "security.events", "counter", "{event}", "Security events that the program has reported"
+)
 CAPABILITY_REQUESTS = Metric(
     "sandbox.capability.requests", "counter", "{request}", "Capabilities that guests requested"
 )
@@ -122,6 +125,7 @@ COMMON = (
     WORKERS,
     LIMIT_VIOLATIONS,
     SECURITY_VIOLATIONS,
+    SECURITY_EVENTS,
     CAPABILITY_REQUESTS,
     COLD_START,
     CLEANUPS,

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from sandscope._errors import SandscopeError
 
+AUDIT_KEY = "SANDSCOPE_AUDIT_KEY"
+"""The path of a key with which the security log is sealed. Default none."""
+
 BAGGAGE = "SANDSCOPE_BAGGAGE"
 """``true``: propagate baggage to child processes and guests. Default ``false``."""
 
@@ -53,6 +56,19 @@ RECORDER = "SANDSCOPE_RECORDER"
 Default ``auto``.
 """
 
+SECURITY_USER = "SANDSCOPE_SECURITY_USER"
+"""A comma-separated list of `SECURITY_USER_FIELDS` that `sandscope.security_event` records, or ``none``.
+Default `_SECURITY_USER_DEFAULT`.
+"""
+
+SECURITY_USER_FIELDS = (
+    *("user.id", "user.hash", "user.roles", "session.id", "client.address"),
+    *("user.name", "user.full_name", "user.email"),
+)
+"""The names that semantic conventions have for who it was."""
+
+_SECURITY_USER_DEFAULT = SECURITY_USER_FIELDS[:5]
+
 SYSTEM_METRICS = "SANDSCOPE_SYSTEM_METRICS"
 """``true``: record metrics of the machine, the process and the interpreter, from the first execution on.
 Default ``false``.
@@ -65,6 +81,12 @@ _OF_EVERY_METRIC = ("sandbox.runtime", "sandbox.operation", "sandbox.verdict.", 
 """The beginnings of attributes that metrics have anyway."""
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def audit_key() -> Path | None:
+    """Return the path of the key with which the security log is sealed."""
+    value = os.environ.get(AUDIT_KEY, "").strip()
+    return Path(value) if value else None
 
 
 def baggage() -> bool:
@@ -163,6 +185,13 @@ def system_metrics() -> bool:
     return True
 
 
+def security_user() -> tuple[str, ...]:
+    """Return the names that `sandscope.security_event` records of a user."""
+    if not os.environ.get(SECURITY_USER, "").strip():
+        return _SECURITY_USER_DEFAULT
+    return read_subset(SECURITY_USER, SECURITY_USER_FIELDS)
+
+
 def always_direct() -> bool:
     """Return whether executions are always recorded on the calling thread."""
     return read_choice(RECORDER, ("auto", "direct", "python")) == "direct"
@@ -180,6 +209,7 @@ def check() -> None:
     black_box_folder()
     children()
     exit_timeout()
+    security_user()
     system_metrics()
     _check_metric_attributes()
 

@@ -12,7 +12,7 @@ from sandscope._collector import Composition, validate
 pytestmark = pytest.mark.usefixtures("otelcol")
 OVERLAYS = (
     *("local", "prometheus", "names-wasm-sandbox", "names-rustbox", "names-wasm-torch", "names-kotoba"),
-    *("prometheus-otlp", "own-metrics", "jaeger", "loki", "debug"),
+    *("prometheus-otlp", "own-metrics", "jaeger", "loki", "debug", "security"),
 )
 DOCUMENTED = [
     *((name,) for name in OVERLAYS),

@@ -80,6 +80,7 @@ def test_code_that_the_load_runs(
         )
     assert canary.exists()
     event = _event(instrumented)
+    assert event["security.event.type"] == "suspicious_model_load"
     assert event["sandbox.violation.type"] == "sv_code_execution"
     assert event["sandbox.violation.action"] == "allowed"
     assert event["sandbox.violation.resource"] == f"{os.name} system"

@@ -25,6 +25,8 @@ def events(telemetry: Telemetry, name: str) -> list[dict[str, Any]]:
         assert isinstance(attributes.pop("wasm.sandbox.id", 1), int)
         assert attributes.pop("sandbox.runtime") == "wasmtime"
         assert record.severity_text == "WARN"
+        if name == "sandbox.security":
+            assert attributes.pop("security.event.type") == "sandbox_violation"
         usage, limit = attributes.get("sandbox.resource.usage"), attributes.get("sandbox.resource.limit")
         known = 100 * usage / limit if usage and limit else None
         assert attributes.pop("sandbox.resource.percentage", None) == pytest.approx(known)

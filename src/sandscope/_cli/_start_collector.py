@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -30,11 +30,17 @@ def started_collector(
     Raises:
         SandscopeError: if it cannot be started, or if another one uses what the user has chosen.
     """
-    collector = _start(arguments, free_ports=free_ports, otelcol=otelcol)
-    try:
+    with ExitStack() as stack:
+        sealing = "security" in (arguments.overlays or ())
+        if sealing:  # the first, so that it ends after the Collector; a wrong key is an error at start
+            from sandscope._cli._sealing import Sealing
+
+            sealer = stack.enter_context(Sealing())
+        collector = _start(arguments, free_ports=free_ports, otelcol=otelcol)
+        stack.callback(collector.stop)
+        if sealing:
+            sealer.start(collector.data)
         yield collector
-    finally:
-        collector.stop()
 
 
 def _start(arguments: argparse.Namespace, *, free_ports: bool, otelcol: Path | None) -> CollectorProcess:

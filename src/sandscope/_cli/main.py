@@ -25,6 +25,7 @@ _COMMANDS = {
     "up": "start a Collector in the background, and the stores if asked",
     "down": "stop what `sandscope up` has started",
     "recover": "send what programs that died could not send themselves",
+    "audit": "seal the security log, and verify that nobody has changed it",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
     "doctor": "check the installation, the Collector, the endpoint and the instrumentations",

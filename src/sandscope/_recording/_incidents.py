@@ -11,7 +11,14 @@ SECURITY = "sandbox.security"
 """The name of an event: the sandbox refused an action."""
 RESOURCE = "sandbox.resource"
 """The name of an event: a resource limit was reached."""
+SECURITY_TYPE = "security.event.type"
+"""The attribute by which the Collector finds security records."""
 
+_SECURITY_TYPES = {
+    SECURITY: "sandbox_violation",
+    "sandbox.abuse": "sandbox_abuse",
+    "sandbox.control": "sandbox_control_missing",
+}
 _LARGEST = (1 << 63) - 1
 """The largest integer in OTLP."""
 
@@ -37,6 +44,8 @@ def report_incident(
     """
     site = execution.site
     attributes = {RUNTIME: site.runtime, **site.attributes, **attributes}
+    if name in _SECURITY_TYPES:
+        attributes[SECURITY_TYPE] = _SECURITY_TYPES[name]
     if site.traced:
         execution.add_event(name, attributes, timestamp)
     execution.log(name, f"{site.name}: {what}", severity=severity, attributes=attributes, timestamp=timestamp)

@@ -16,6 +16,7 @@ an instrumentation" in ``docs/``.
 - `note_execution` notes the executor in whose worker an execution begins, so that its queue is reported.
 - `observe_metric` reads the values of a metric whenever metrics are collected.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
+  Without it, a record of `SECURITY` needs a `SECURITY_TYPE`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
 - `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
 - `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks, and
@@ -59,7 +60,13 @@ from sandscope._metric import (
 from sandscope._propagation import environment_names, inject_environment
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._executors import note_execution
-from sandscope._recording._incidents import RESOURCE, SECURITY, limit_attributes, report_incident
+from sandscope._recording._incidents import (
+    RESOURCE,
+    SECURITY,
+    SECURITY_TYPE,
+    limit_attributes,
+    report_incident,
+)
 from sandscope._recording._instruments import observe_metric
 from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
@@ -80,6 +87,7 @@ __all__ = [
     "OK",
     "RESOURCE",
     "SECURITY",
+    "SECURITY_TYPE",
     "SECURITY_VIOLATIONS",
     "Execution",
     "GuestLimits",

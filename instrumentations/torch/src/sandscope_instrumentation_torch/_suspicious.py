@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandscope.instrumentation import SECURITY_VIOLATIONS, Execution, Recorder, Value
+from sandscope.instrumentation import SECURITY, SECURITY_TYPE, SECURITY_VIOLATIONS, Execution, Recorder, Value
 from sandscope_instrumentation_torch._risk import Risk
 
 REFUSED = "sv_unsafe_pickle"
@@ -24,6 +24,7 @@ def report_suspicious_load(
     """
     kind = REFUSED if refused else _ALLOWED[risk.level]
     event: dict[str, Value] = {
+        SECURITY_TYPE: "suspicious_model_load",
         "sandbox.runtime": _RUNTIME,
         "sandbox.violation.type": kind,
         "sandbox.violation.action": "refused" if refused else "allowed",
@@ -33,10 +34,10 @@ def report_suspicious_load(
     }
     event |= {name: attributes[name] for name in ("torch.model.file",) if name in attributes}
     execution.set_attributes({"torch.load.risk_level": risk.level, "torch.load.globals": risk.names})
-    execution.add_event("sandbox.security", event)
+    execution.add_event(SECURITY, event)
     severity = "ERROR" if risk.level == "high" else "WARN"
     body = f"{execution.site.name}: {'refused' if refused else 'unpickles'} {risk.names[0]}"
-    execution.log("sandbox.security", body, severity=severity, attributes=event)  # type: ignore[arg-type]
+    execution.log(SECURITY, body, severity=severity, attributes=event)  # type: ignore[arg-type]
     if not refused:
         counted: dict[str, Value] = {
             "sandbox.runtime": _RUNTIME,

@@ -41,6 +41,7 @@ def test_a_path_out_of_its_directory_is_an_event_of_the_call(instrumented: Telem
     assert isinstance(attributes.pop("wasm.sandbox.id"), int)
     assert attributes == {
         "sandbox.runtime": "wasmtime",
+        "security.event.type": "sandbox_violation",
         "sandbox.violation.type": "sv_path_denied",
         "sandbox.violation.action": "denied",
         "sandbox.violation.resource": "../../etc/passwd",

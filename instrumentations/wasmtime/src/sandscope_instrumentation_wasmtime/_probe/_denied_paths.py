@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sandscope.instrumentation import SECURITY, SECURITY_VIOLATIONS, Recorder, Value, current_execution
+from sandscope.instrumentation import (
+    SECURITY,
+    SECURITY_TYPE,
+    SECURITY_VIOLATIONS,
+    Recorder,
+    Value,
+    current_execution,
+)
 from sandscope_instrumentation_wasmtime._evidence._capabilities import CAPABILITY
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_ID
 from sandscope_instrumentation_wasmtime._probe._probe_memory import Denial
@@ -32,6 +39,7 @@ def record(recorder: Recorder, denials: Sequence[Denial], total: int, sandbox: i
     for denial in denials:
         attributes: dict[str, Value] = {
             **about,
+            SECURITY_TYPE: "sandbox_violation",
             "sandbox.violation.type": CAUSE,
             "sandbox.violation.action": "denied",
             "sandbox.violation.resource": denial.path.decode("utf-8", "replace"),
