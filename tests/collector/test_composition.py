@@ -12,14 +12,17 @@ from sandscope._collector import Composition, validate
 pytestmark = pytest.mark.usefixtures("otelcol")
 OVERLAYS = (
     *("local", "prometheus", "names-wasm-sandbox", "names-rustbox", "names-wasm-torch", "names-kotoba"),
-    *("prometheus-otlp", "own-metrics", "jaeger", "loki", "debug", "security"),
+    *("prometheus-otlp", "prometheus-remote-write", "own-metrics", "jaeger", "loki", "debug", "security"),
+    *("kafka", "gateway"),
 )
+AGENT = tuple(name for name in OVERLAYS if name != "gateway")
+GATEWAY = tuple(name for name in OVERLAYS if name != "kafka")
 DOCUMENTED = [
     *((name,) for name in OVERLAYS),
-    *combinations(OVERLAYS, 2),
+    *(pair for pair in combinations(OVERLAYS, 2) if pair != ("kafka", "gateway")),
     ("local", "prometheus", "jaeger", "loki"),
-    OVERLAYS,
-    tuple(reversed(OVERLAYS)),
+    *(AGENT, GATEWAY),
+    *(tuple(reversed(AGENT)), tuple(reversed(GATEWAY))),
 ]
 
 
@@ -47,6 +50,11 @@ def test_the_base_comes_first_and_overlays_keep_their_order() -> None:
         [file.stem for file in Composition.of(*order).files] for order in permutations(("local", "loki"))
     ]
     assert names == [["base", "local", "loki"], ["base", "loki", "local"]]
+
+
+def test_overlays_that_would_send_to_each_other_are_refused() -> None:
+    with pytest.raises(SandscopeError, match="Cannot combine 'kafka' and 'gateway'.*Run two Collectors"):
+        Composition.of("gateway", "local", "kafka")
 
 
 def test_an_overlay_named_twice_counts_once() -> None:

@@ -66,6 +66,28 @@ def test_one_trace_id_is_found_in_all_stores_behind_the_collector(
         assert_arrived(stores, "behind", trace_id, series='{job="behind"}')
 
 
+def test_metrics_are_pushed_by_remote_write(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stores.collector.items():
+        monkeypatch.setenv(name, value)
+    collector = CollectorProcess(
+        Composition.of("prometheus-remote-write", "jaeger", "loki"),
+        data=tmp_path / "data",
+        ports=collector_ports(),
+        otelcol=requires_otelcol(),
+    )
+    with collector:
+        trace_id = send(
+            "written",
+            OTLPSpanExporter(f"{collector.endpoint}/v1/traces"),
+            OTLPMetricExporter(f"{collector.endpoint}/v1/metrics"),
+            OTLPLogExporter(f"{collector.endpoint}/v1/logs"),
+        )
+
+        assert_arrived(stores, "written", trace_id, series='{job="written"}')
+
+
 def test_unknown_names_and_ids_return_nothing(stores: Stores) -> None:
     assert prometheus_query(stores.prometheus, "nothing_of_this_name") == []
     assert prometheus_exemplars(stores.prometheus, "nothing_of_this_name") == []

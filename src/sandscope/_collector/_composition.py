@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sandscope._errors import SandscopeError
 
+_CIRCLES = (("kafka", "gateway"),)
+"""Overlays that would pass the same telemetry round for ever, if one Collector had both."""
+
 
 @dataclass(frozen=True)
 class Composition:
@@ -29,12 +32,14 @@ class Composition:
             overlays: names such as "local", or paths of YAML files. Repetitions are ignored.
 
         Raises:
-            SandscopeError: if a name is unknown, a file is missing, or sandscope-collector is not installed.
+            SandscopeError: if a name is unknown, a file is missing, two overlays would send to each other, or
+                sandscope-collector is not installed.
         """
         folder = _configuration()
         known = _known(folder)
         requested = tuple(dict.fromkeys(os.fspath(overlay) for overlay in overlays))
         files = tuple(_file(overlay, known) for overlay in requested)
+        _check_circles(requested)
         return cls(requested, (folder / "base.yaml", *files))
 
     @property
@@ -67,6 +72,15 @@ def overlays() -> dict[str, str]:
         with path.open(encoding="utf-8") as file:
             added[name] = file.readline().removeprefix("# Adds ").strip().rstrip(".")
     return added
+
+
+def _check_circles(requested: tuple[str, ...]) -> None:
+    for sends, receives in _CIRCLES:
+        if {sends, receives} <= set(requested):
+            raise SandscopeError(
+                f"Cannot combine {sends!r} and {receives!r}: what one sends, the other would receive again. "
+                f"Run two Collectors: `sandscope collector run {sends}` and `sandscope collector run {receives} ...`."
+            )
 
 
 def _known(folder: Path) -> dict[str, Path]:

@@ -79,10 +79,14 @@ STORES: Mapping[str, Store] = {
                 "--storage.tsdb.retention.time=15d",
                 "--web.listen-address=127.0.0.1:{prometheus}",
                 "--web.enable-otlp-receiver",
+                "--web.enable-remote-write-receiver",
                 # Without created timestamps, a rate misses the first events of each process.
                 "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
             ),
-            collector={"SANDSCOPE_PROMETHEUS_OTLP_ENDPOINT": "http://127.0.0.1:{prometheus}/api/v1/otlp"},
+            collector={
+                "SANDSCOPE_PROMETHEUS_OTLP_ENDPOINT": "http://127.0.0.1:{prometheus}/api/v1/otlp",
+                "SANDSCOPE_REMOTE_WRITE_ENDPOINT": "http://127.0.0.1:{prometheus}/api/v1/write",
+            },
             files={
                 "targets/collector.json": '[{{"targets": ["{scrape}"]}}]',
                 "targets/alertmanager.json": '[{{"targets": ["127.0.0.1:{alertmanager}"]}}]',
