@@ -63,6 +63,7 @@ docs: setup ## generate docs/reference.md, docs/documents.md and the dashboards 
 	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/documents.py
 	$(BIN)/python collector-config/grafana/dashboards.py
+	$(BIN)/python collector-config/kubernetes/operator_resources.py
 
 pictures: setup ## take the README's pictures of the page (needs Chromium)
 	$(BIN)/python docs/pictures.py

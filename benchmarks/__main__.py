@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import version
 
 from benchmarks import (
+    collector,
     cpu,
     hot_path,
     kept,
@@ -35,6 +36,9 @@ AT_LEAST = {
     "store_ingest_per_second": (50_000, 1_500),
 }
 AT_MOST = {
+    "collector_local_over_plain": (1.05, 2),
+    "collector_jaeger_over_plain": (1.05, 2.5),
+    "collector_loki_over_plain": (1.05, 2.5),
     "store_bytes_per_span": (60, 120),
     "store_report_ms": (200, 5_000),
     "store_more_late_over_early": (1.2, 4),
@@ -111,6 +115,7 @@ def main() -> int:
         paced,
         kept,
         lossless,
+        collector,
         store,
     ):
         print(f"\n{(benchmark.__doc__ or '').strip()}", flush=True)

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from build_otelcol import GO_BIN, BuildError, build, cached_path, find_go
 
 PACKAGE = "sandscope_collector"
-FILES = ("base.yaml", "compose.yaml")
-FOLDERS = ("overlays", "compose", "prometheus", "jaeger", "loki", "alertmanager", "grafana")
+FILES = ("base.yaml", "network.yaml", "compose.yaml")
+FOLDERS = ("overlays", "compose", "prometheus", "jaeger", "loki", "alertmanager", "grafana", "kubernetes")
 
 
 class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # for any builder
