@@ -1,10 +1,10 @@
 """Claim: our overlays cost the Collector little beside a plain pipeline to the same destination.
 
-The requests of a real program are sent again and again. `collector_X_per_core_second`: executions (a span, a log record
-and their part of the metrics) a second of the Collector's CPU time, with overlay X. `collector_X_over_plain`: beside the
-same binary with a plain pipeline, which acknowledges before it has written. `collector_bytes_*`: bytes an execution. The
-stores are a Collector that discards; with SANDSCOPE_KAFKA_BROKERS, also the overlays `kafka` and `gateway`. Overlays
-that take only metrics are left out: the number of points does not grow with the executions.
+The requests of a real program are sent again and again. `collector_X_per_core_second`: executions (a span, a log
+record and their part of the metrics) a second of the Collector's CPU time, with overlay X. `collector_X_over_plain`:
+beside the same binary with a plain pipeline, which acknowledges before it has written. `collector_bytes_*`: bytes an
+execution. The stores are a Collector that discards; with SANDSCOPE_KAFKA_BROKERS, also the overlays `kafka` and
+`gateway`. Overlays that take only metrics are left out: the number of points does not grow with the executions.
 """
 
 from __future__ import annotations
@@ -225,7 +225,6 @@ def _recorded() -> Requests:
 def main() -> None:
     """Run executions in wasmtime, instrumented."""
     import sandscope.auto  # noqa: F401 -- instruments this program
-
     from benchmarks._subjects import wasm_functions
 
     store, nop, _ = wasm_functions()

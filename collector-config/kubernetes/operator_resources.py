@@ -69,7 +69,8 @@ def _resource(workload: dict[str, Any]) -> dict[str, Any]:
     ports = [port for port in container.get("ports", ()) if "hostPort" in port]
     if ports:
         result["ports"] = [
-            {"name": port["name"], "port": port["containerPort"], "hostPort": port["hostPort"]} for port in ports
+            {"name": port["name"], "port": port["containerPort"], "hostPort": port["hostPort"]}
+            for port in ports
         ]
     result["config"] = merged(files(container["args"]))
     return {
@@ -92,7 +93,7 @@ def _merge(below: Any, above: Any) -> Any:
 class _Dumper(yaml.SafeDumper):
     """Without anchors, which hide what a resource contains."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 -- the base class's
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 

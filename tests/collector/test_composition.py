@@ -53,7 +53,7 @@ def test_the_base_comes_first_and_overlays_keep_their_order() -> None:
 
 
 def test_overlays_that_would_send_to_each_other_are_refused() -> None:
-    with pytest.raises(SandscopeError, match="Cannot combine 'kafka' and 'gateway'.*Run two Collectors"):
+    with pytest.raises(SandscopeError, match=r"Cannot combine 'kafka' and 'gateway'.*Run two Collectors"):
         Composition.of("gateway", "local", "kafka")
 
 
