@@ -117,6 +117,13 @@ SCANNED_PACKAGES = Metric(
     "security.scanned.packages", "counter", "{package}", "Packages that a scan has looked at"
 )
 
+TEST_DURATION = Metric(
+    "test.case.duration", "histogram", "s", "Time that a test took with its fixtures, by result", _SECONDS
+)
+TEST_RUN_DURATION = Metric(
+    "test.suite.run.duration", "histogram", "s", "Time that a test session took, by status", _MINUTES
+)
+
 COMMON = (
     EXECUTIONS,
     DURATION,
@@ -143,4 +150,6 @@ COMMON = (
     PIPELINE_RUN_ERRORS,
     VULNERABILITIES,
     SCANNED_PACKAGES,
+    TEST_DURATION,
+    TEST_RUN_DURATION,
 )

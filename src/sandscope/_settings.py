@@ -51,6 +51,15 @@ METRIC_ATTRIBUTES = "SANDSCOPE_METRIC_ATTRIBUTES"
 METRIC_ATTRIBUTE_VALUES = "SANDSCOPE_METRIC_ATTRIBUTE_VALUES"
 """The maximum number of different values of each of these in a process; further ones are ``other``. Default 100."""
 
+PYTEST = "SANDSCOPE_PYTEST"
+"""``true``: the pytest plugin records the session, as with ``--sandscope``. Default ``false``."""
+
+PYTEST_MESSAGES = "SANDSCOPE_PYTEST_MESSAGES"
+"""``true``: with the messages of exceptions. Default ``false``."""
+
+PYTEST_PARAMETERS = "SANDSCOPE_PYTEST_PARAMETERS"
+"""``true``: with the parameters in the names of tests. Default ``false``."""
+
 RECORDER = "SANDSCOPE_RECORDER"
 """``direct``: always record through the SDK on the calling thread. ``python``: do not use compiled code.
 Default ``auto``.

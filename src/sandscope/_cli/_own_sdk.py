@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import quote
 
 from sandscope._ci import Run
 
@@ -27,21 +26,9 @@ def set_up(run: Run | None, **arguments: Any) -> None:
     from sandscope._propagation import continue_parent_trace
     from sandscope._setup._configurator import SandscopeConfigurator
     from sandscope._setup._defaults import temporary_environment
+    from sandscope._setup._in_ci import ci_variables
 
-    with temporary_environment(_variables(run)):
+    service = _SERVICE if run is None else _SERVICE_OF_CI
+    with temporary_environment(ci_variables(os.environ, run, service)):
         continue_parent_trace()
         SandscopeConfigurator().configure(**arguments)  # type: ignore[no-untyped-call] # untyped upstream
-
-
-def _variables(run: Run | None) -> dict[str, str]:
-    told = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    variables = {}
-    if not os.environ.get("OTEL_SERVICE_NAME") and "service.name=" not in told:
-        variables["OTEL_SERVICE_NAME"] = _SERVICE if run is None else _SERVICE_OF_CI
-    if run is not None:
-        # What the user has set comes last, and wins.
-        found = [f"{name}={quote(value, safe='/:')}" for name, value in run.source.items()]
-        variables["OTEL_RESOURCE_ATTRIBUTES"] = ",".join([*found, *filter(None, [told])])
-        if not os.environ.get("TRACEPARENT"):
-            variables["TRACEPARENT"] = run.traceparent
-    return variables
