@@ -102,6 +102,19 @@ def test_since(recorded: Path, tmp_path: Path) -> None:
     assert json.loads(_sandscope("report", "--format", "json", data=tmp_path))["executions"] == 1
 
 
+def test_until(recorded: Path, tmp_path: Path) -> None:
+    assert (
+        json.loads(_sandscope("report", "--format", "json", "--until", "1d", data=recorded))["executions"]
+        == 0
+    )
+    data = Store(tmp_path)
+    data.add(request(span(1)))  # long ago
+    assert (
+        json.loads(_sandscope("report", "--format", "json", "--until", "1d", data=tmp_path))["executions"]
+        == 1
+    )
+
+
 def test_two_ranges_of_time(tmp_path: Path) -> None:
     data = Store(tmp_path)
     now = time.time_ns() - 10**9
@@ -210,6 +223,9 @@ def test_a_reader_that_stops_reading(recorded: Path) -> None:
         (["report", "--compare", "soon"], "Cannot use --compare 'soon'"),
         (["report", "--compare", "1h", "--format", "md"], "Cannot compare so"),
         (["report", "--compare", "2h", "--since", "1h"], "Give a longer --since"),
+        (["report", "--since", "1h", "--until", "2h"], "give a longer --since"),
+        (["report", "--compare", "1h", "--until", "2h"], "use --compare without --trace and --until"),
+        (["report", "--until", "1"], "Cannot use --until '1'"),
         (["report", "--top", "0"], "Cannot show --top 0"),
         (["report", "--trace", "ff"], "Cannot find the trace 'ff'"),
         (["report", "--trace", "0000"], "Cannot tell which trace '0000' is: "),

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from harness import BIN, PATIENCE, clean_environment, collector_ports, requires_otelcol, wait_until
 from sandscope._cli import _started
-from sandscope._cli._started import Started, start_of
+from sandscope._cli._started import Process, Started, start_of
 from sandscope._cli.main import main
 
 pytestmark = pytest.mark.collector
@@ -74,6 +75,32 @@ def test_up_and_down(place: Place) -> None:
     assert not (place.data / "up.json").exists()
 
 
+def test_the_page_runs_until_down(place: Place) -> None:
+    up = place.run("up")
+    assert up.returncode == 0, up.stderr
+    (address,) = re.findall(r"to look at them: (http://\S+) or sandscope top", up.stdout)
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(address, timeout=PATIENCE) as answer:
+        assert "Sandscope" in answer.read().decode()
+    assert address in place.run("up").stdout
+    assert (place.data / "up.json").stat().st_mode & 0o077 == 0
+    started = _started.read(place.data)
+    assert started is not None
+    assert started.page is not None
+    assert place.run("down").returncode == 0
+    assert not started.page.runs
+
+
+def test_without_the_page(place: Place) -> None:
+    up = place.run("up", "--no-page")
+    assert up.returncode == 0, up.stderr
+    assert (
+        "to look at them: sandscope view --data " in up.stdout
+        or "to look at them: sandscope view or" in up.stdout
+    )
+    assert not (place.data / "view.log").exists()
+
+
 def test_a_port_that_is_in_use(place: Place) -> None:
     with socket.create_server(("127.0.0.1", place.ports.otlp_http)):
         up = place.run("up")
@@ -87,7 +114,7 @@ def test_one_that_was_killed(place: Place) -> None:
     assert place.run("up").returncode == 0
     started = _started.read(place.data)
     assert started is not None
-    os.kill(started.pid, signal.SIGKILL)
+    os.kill(started.collector.pid, signal.SIGKILL)
     assert wait_until(lambda: not place.listens())
     assert place.run("up").stdout.startswith("ready: ")
     assert place.run("down").stdout.startswith("stopped")
@@ -96,10 +123,14 @@ def test_one_that_was_killed(place: Place) -> None:
 def test_a_stranger_with_the_same_id_is_left_alone(place: Place) -> None:
     place.data.mkdir()
     with subprocess.Popen(["sleep", "1000"]) as stranger:
-        _started.write(place.data, Started(stranger.pid, "before the reboot/123", "http://127.0.0.1:1"))
+        _started.write(
+            place.data, Started(Process(stranger.pid, "before the reboot/123"), "http://127.0.0.1:1")
+        )
         assert place.run("down").stdout.startswith("nothing to stop: the Collector had ended already")
         assert start_of(stranger.pid) is not None
-        _started.write(place.data, Started(stranger.pid, "before the reboot/123", "http://127.0.0.1:1"))
+        _started.write(
+            place.data, Started(Process(stranger.pid, "before the reboot/123"), "http://127.0.0.1:1")
+        )
         assert place.run("up").stdout.startswith("ready: ")
         assert stranger.poll() is None
         stranger.kill()
@@ -112,10 +143,30 @@ def test_stores_that_are_not_built(place: Place, tmp_path: Path) -> None:
     assert not place.listens()
 
 
-DAMAGED = ["", "[]", "{}", '{"pid": "1", "since": ""}', '{"pid": -1, "since": "x"}', '{"pid": 1, "since": 7}']
+_GOOD = {
+    "collector": {"pid": 1, "since": "x"},
+    "endpoint": "",
+    "stores": False,
+    "page": None,
+    "address": "",
+}
+DAMAGED = [
+    *("", "[]", "{}", "7"),
+    *(
+        json.dumps({**_GOOD, **change})
+        for change in (
+            {"collector": {"pid": "1", "since": ""}},
+            {"collector": {"pid": -1, "since": "x"}},
+            {"collector": {"pid": 1}},
+            {"page": {"pid": 1, "since": 7}},
+            {"address": None},
+            {"more": 1},
+        )
+    ),
+]
 
 
-@pytest.mark.parametrize("text", [*DAMAGED, json.dumps({"pid": 1, "since": "x", "more": 1})])
+@pytest.mark.parametrize("text", DAMAGED)
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_a_damaged_file(tmp_path: Path, text: str, command: str, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "up.json").write_text(text)

@@ -13,27 +13,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sandscope._errors import SandscopeError
 
 _FILE, _LOCK = "up.json", "up.lock"
 
 
-class Started(NamedTuple):
-    """What runs.
+class Process(NamedTuple):
+    """A process that goes on when the command has ended.
 
     Attributes:
-        pid: of the process that runs the Collector.
-        since: when that process started: its id may be another's by now.
-        endpoint: for `OTEL_EXPORTER_OTLP_ENDPOINT`; empty until it is ready.
-        stores: whether the stores were started, too.
+        pid: its id.
+        since: when it started: its id may be another's by now.
     """
 
     pid: int
     since: str
-    endpoint: str = ""
-    stores: bool = False
 
     @property
     def runs(self) -> bool:
@@ -45,7 +41,7 @@ class Started(NamedTuple):
 
         Args:
             still: is called now and then while it takes.
-            timeout: seconds after which it is killed; it first exports what it has received.
+            timeout: seconds after which it is killed; a Collector first exports what it has received.
         """
         for number in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + timeout
@@ -55,6 +51,24 @@ class Started(NamedTuple):
             while self.runs and time.monotonic() < deadline:
                 time.sleep(0.05)
                 still()
+
+
+class Started(NamedTuple):
+    """What runs.
+
+    Attributes:
+        collector: the process that runs the Collector.
+        endpoint: for `OTEL_EXPORTER_OTLP_ENDPOINT`; empty until it is ready.
+        stores: whether the stores were started, too.
+        page: the process that serves the page, if there is one.
+        address: the page's, with its token.
+    """
+
+    collector: Process
+    endpoint: str = ""
+    stores: bool = False
+    page: Process | None = None
+    address: str = ""
 
 
 def start_of(pid: int) -> str | None:
@@ -85,26 +99,24 @@ def read(data: Path) -> Started | None:
     """
     path = data / _FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        started = Started(**values)
+        return _started(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise SandscopeError(
-            f"Cannot read {str(path)!r}: {error}. Stop the Collector if it still runs, and remove this file."
+            f"Cannot use {str(path)!r}: it is not what `sandscope up` has written ({error!r}). "
+            "Stop the Collector if it still runs, and remove this file."
         ) from error
-    if [type(value) for value in started] != [int, str, str, bool] or started.pid < 1:
-        raise SandscopeError(
-            f"Cannot use {str(path)!r}: it is not what `sandscope up` has written. Stop the Collector if it still "
-            "runs, and remove this file."
-        )
-    return started
 
 
 def write(data: Path, started: Started) -> None:
-    """Remember it."""
+    """Remember it; only the owner may read it, because the page's address has its token."""
     unfinished = data / f"{_FILE}.new"
-    unfinished.write_text(json.dumps(started._asdict()) + "\n", encoding="utf-8")
+    unfinished.touch(mode=0o600)
+    values = started._asdict()
+    values["collector"] = started.collector._asdict()
+    values["page"] = started.page and started.page._asdict()
+    unfinished.write_text(json.dumps(values) + "\n", encoding="utf-8")
     unfinished.replace(data / _FILE)
 
 
@@ -138,3 +150,24 @@ def alone(data: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _started(values: dict[str, Any]) -> Started:
+    page = values["page"]
+    started = Started(
+        **{
+            **values,
+            "collector": _process(values["collector"]),
+            "page": None if page is None else _process(page),
+        }
+    )
+    if [type(value) for value in (started.endpoint, started.stores, started.address)] != [str, bool, str]:
+        raise ValueError(values)
+    return started
+
+
+def _process(values: dict[str, Any]) -> Process:
+    process = Process(**values)
+    if [type(value) for value in process] != [int, str] or process.pid < 1:
+        raise ValueError(values)
+    return process

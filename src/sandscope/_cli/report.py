@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "ended, which functions fail and which are slow; or one trace as a tree."
     )
     parser.add_argument("--since", metavar="TIME", help=f"{DURATION} (default: all that is there)")
+    parser.add_argument("--until", metavar="TIME", help="leave out the last 30s, 15m, 2h or 7d")
     parser.add_argument(
         "--compare",
         metavar="TIME",
@@ -40,13 +41,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _report(arguments: argparse.Namespace) -> int:
     since = 0 if arguments.since is None else moment(arguments.since, "--since")
+    until = None if arguments.until is None else moment(arguments.until, "--until")
+    if until is not None and until <= since:
+        raise SandscopeError(
+            f"Cannot show what ran in the last {arguments.since} but not in the last {arguments.until}: "
+            "give a longer --since."
+        )
     if arguments.top < 1:
         raise SandscopeError(f"Cannot show --top {arguments.top}: give a number of rows from 1 on.")
     if arguments.trace is not None and arguments.format not in {"text", "json"}:
         raise SandscopeError(f"Cannot show a trace as {arguments.format}: use --format text or json.")
     split = None if arguments.compare is None else moment(arguments.compare, "--compare")
-    if split is not None and (arguments.format not in {"text", "json"} or arguments.trace is not None):
-        raise SandscopeError("Cannot compare so: use --compare without --trace, with --format text or json.")
+    if split is not None and (arguments.format not in {"text", "json"} or arguments.trace or arguments.until):
+        raise SandscopeError(
+            "Cannot compare so: use --compare without --trace and --until, with --format text or json."
+        )
     if split is not None and split <= since:
         raise SandscopeError(
             f"Cannot compare with what ran before the last {arguments.compare}: --since {arguments.since} leaves it "
@@ -61,7 +70,7 @@ def _report(arguments: argparse.Namespace) -> int:
             return 0
         writer = import_module(f"sandscope._cli._report_{arguments.format}")
         if arguments.trace is None:
-            writer.write_summary(summarize(database, since, arguments.top))
+            writer.write_summary(summarize(database, since, arguments.top, until=until))
         else:
             writer.write_trace(trace_tree(database, _trace_id(database, arguments.trace)))
     return 0

@@ -1,4 +1,4 @@
-"""`sandscope up`: a Collector in the background, and the stores if they are asked for."""
+"""`sandscope up`: a Collector and the page in the background, and the stores if they are asked for."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from pathlib import Path
 
 from sandscope._cli import _background, _started
 from sandscope._cli._collector_options import add_data_to, add_ports_to, data_folder, overlay_list, ports_of
+from sandscope._cli._page import start_page
 from sandscope._cli._patience import Patience
-from sandscope._cli._started import Started
+from sandscope._cli._started import Process, Started
 from sandscope._cli._up_stores import OVERLAYS, start_stores, stop_stores
+from sandscope._cli.down import stop_rest
 from sandscope._collector import find_otelcol
 from sandscope._collector._ports import Ports
 from sandscope._errors import SandscopeError
+from sandscope._say import say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
     parser.description = (
-        "Start the Collector in the background, and say where to send telemetry and where to look at it. It runs "
-        "until `sandscope down`. If it runs already, it is left as it is."
+        "Start the Collector and the page of `sandscope view` in the background, and say where to send telemetry and "
+        "where to look at it. They run until `sandscope down`. If they run already, they are left as they are."
     )
     parser.epilog = overlay_list()
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -37,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also Prometheus, Jaeger and Loki (first: sandscope stores build)",
     )
+    parser.add_argument(
+        "--page", action=argparse.BooleanOptionalAction, default=True, help="the page (default: with `local`)"
+    )
     add_ports_to(parser)
     add_data_to(parser)
     parser.set_defaults(handler=_up)
@@ -47,13 +53,15 @@ def _up(arguments: argparse.Namespace) -> int:
     option = f" --data {shlex.quote(str(data))}" if chosen else ""
     with _started.alone(data):
         before = _started.read(data)
-        if before is not None and before.runs:
+        if before is not None and before.collector.runs:
             print(f"it runs already: {_where(before, option)}")
             return 0
-        if before is not None and before.stores:
-            stop_stores(data)  # their Collector has ended without them
+        if before is not None:
+            stop_rest(before, data)  # the Collector has ended without them
         find_otelcol()
         started = _start(arguments, data)
+        if arguments.page and "local" in (arguments.overlays or ["local"]):
+            started = _with_page(started, data)
     print(f"ready: {_where(started, option)}")
     return 0
 
@@ -66,13 +74,13 @@ def _start(arguments: argparse.Namespace, data: Path) -> Started:
     started = None
     try:
         pid, result = _background.start(arguments, data / "up.log")
-        started = Started(pid, _started.start_of(pid) or "", stores=arguments.stores)
+        started = Started(Process(pid, _started.start_of(pid) or ""), stores=arguments.stores)
         _started.write(data, started)
         started = started._replace(endpoint=_background.endpoint(result, Patience("starting the Collector")))
         _started.write(data, started)
     except BaseException as error:
         if started is not None:
-            started.stop(Patience("stopping the Collector"))
+            started.collector.stop(Patience("stopping the Collector"))
         if arguments.stores:
             stop_stores(data)
         _started.forget(data)
@@ -82,8 +90,20 @@ def _start(arguments: argparse.Namespace, data: Path) -> Started:
     return started
 
 
+def _with_page(started: Started, data: Path) -> Started:
+    try:
+        page, address = start_page(data, Patience("starting the page"))
+    except SandscopeError as error:
+        say(f"sandscope: there is no page: {error}")
+        return started
+    started = started._replace(page=page, address=address)
+    _started.write(data, started)
+    return started
+
+
 def _where(started: Started, option: str) -> str:
+    page = started.address if started.page is not None and started.page.runs else f"sandscope view{option}"
     return (
         f"export OTEL_EXPORTER_OTLP_ENDPOINT={started.endpoint} for your programs; to look at them: "
-        f"sandscope view{option} or sandscope top{option}; to stop: sandscope down{option}"
+        f"{page} or sandscope top{option}; to stop: sandscope down{option}"
     )

@@ -40,15 +40,16 @@ class Summary(NamedTuple):
     history: Table
 
 
-def summarize(database: Database, since: int = 0, limit: int = 10) -> Summary:
+def summarize(database: Database, since: int = 0, limit: int = 10, *, until: int | None = None) -> Summary:
     """Return what happened.
 
     Args:
         database: the store's tables.
         since: nanoseconds since 1970: earlier executions are left out.
         limit: the number of rows of each table, except those of verdicts.
+        until: likewise: this and later ones are left out.
     """
-    chosen = Selection(since=since)
+    chosen = Selection(since=since, until=until)
     figures = totals(database, chosen)
     return Summary(
         figures.executions,
