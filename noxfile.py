@@ -71,7 +71,11 @@ def build(session: nox.Session, *packages: str) -> list[str]:
 def install(session: nox.Session) -> None:
     """Install what `requirements.lock` pins, and this project's packages from wheels, as users do."""
     session.install("--quiet", "--require-hashes", "-r", "requirements.lock")
-    packages = (".", *map(str, Path("instrumentations").iterdir()), "collector-config")
+    packages = (
+        ".",
+        *(str(file.parent) for file in Path("instrumentations").glob("*/pyproject.toml")),
+        "collector-config",
+    )
     session.install("--quiet", "--no-deps", "--reinstall", *build(session, *packages))
 
 

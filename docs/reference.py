@@ -15,6 +15,7 @@ SOURCES = {
     "wasmtime": ROOT / "instrumentations" / "wasmtime" / "telemetry.yaml",
     "subprocess": ROOT / "instrumentations" / "subprocess" / "telemetry.yaml",
     "torch": ROOT / "instrumentations" / "torch" / "telemetry.yaml",
+    "browser": ROOT / "instrumentations" / "browser" / "telemetry.yaml",
 }
 MEANINGS = ROOT / "src" / "sandscope" / "_view" / "causes.json"
 HEAD = """# Reference: what Sandscope emits

@@ -12,7 +12,7 @@ from sandscope._collector import Ports
 def test_a_chosen_port_comes_before_its_variable_and_that_before_the_default() -> None:
     environment = {"SANDSCOPE_OTLP_HTTP_PORT": "1", "SANDSCOPE_HEALTH_PORT": "2"}
     ports = Ports.from_environment(environment, otlp_http=3, otlp_grpc=None)
-    assert ports == Ports(otlp_grpc=4317, otlp_http=3, health=2, prometheus=9464)
+    assert ports == Ports(otlp_grpc=4317, otlp_http=3, health=2, prometheus=9464, browser=4319)
 
 
 def test_the_environment_that_is_written_can_be_read_back() -> None:
@@ -21,7 +21,7 @@ def test_the_environment_that_is_written_can_be_read_back() -> None:
 
 
 def test_free_ports_differ_from_each_other() -> None:
-    assert len(set(astuple(Ports.free()))) == 4
+    assert len(set(astuple(Ports.free()))) == 5
 
 
 @pytest.mark.parametrize("text", ["http", "-1", "4318.0", "0", "65536", "٣"])

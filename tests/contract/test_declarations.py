@@ -45,7 +45,7 @@ def test_closed_sets_equal_the_types() -> None:
     contract = Contract()
     assert _members(contract, "sandbox.verdict.status") == set(get_args(Status))
     assert _members(contract, "sandbox.limit") == set(get_args(Limit))
-    assert _members(contract, "sandbox.runtime") == {*RUNTIMES, "other"}
+    assert _members(contract, "sandbox.runtime") == {*RUNTIMES, "browser", "other"}
 
 
 def test_every_reference_names_a_declared_attribute() -> None:

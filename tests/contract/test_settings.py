@@ -15,7 +15,7 @@ from sandscope import SandscopeError, _settings
 from sandscope.instrumentation import Settings
 
 PAGE = (ROOT / "docs" / "settings.md").read_text()
-RUNTIMES = sorted(folder.name for folder in (ROOT / "instrumentations").iterdir() if folder.is_dir())
+RUNTIMES = sorted(file.parent.name for file in (ROOT / "instrumentations").glob("*/pyproject.toml"))
 
 
 class Declared(NamedTuple):
@@ -74,7 +74,9 @@ def _used() -> set[str]:
         *ROOT.glob("instrumentations/*/src/**/*.py"),
     ]
     text = "\n".join(file.read_text() for file in files)
-    ports = {f"SANDSCOPE_{name}_PORT" for name in ("OTLP_GRPC", "OTLP_HTTP", "HEALTH", "PROMETHEUS")}
+    ports = {
+        f"SANDSCOPE_{name}_PORT" for name in ("OTLP_GRPC", "OTLP_HTTP", "HEALTH", "PROMETHEUS", "BROWSER")
+    }
     return set(re.findall(r"SANDSCOPE_[A-Z_]*[A-Z]", text)) | ports
 
 

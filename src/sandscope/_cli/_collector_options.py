@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandscope._collector import Ports
 from sandscope._collector._composition import overlays
-from sandscope._collector._ports import chosen_ports, flag, variable
+from sandscope._collector._ports import KNOWN_TO_OTHERS, chosen_ports, flag, variable
 from sandscope._errors import SandscopeError
 
 DEFAULT_OVERLAY = "local"
@@ -20,6 +20,7 @@ _PURPOSES = {
     "otlp_http": "OTLP over HTTP",
     "health": "the health check",
     "prometheus": "the page that Prometheus scrapes",
+    "browser": "OTLP over HTTP from browsers",
 }
 
 
@@ -60,7 +61,7 @@ def add_ports_to(parser: argparse.ArgumentParser, *, free: bool = False) -> None
         free: whether the default is a free port, where others need not know the number.
     """
     for field in fields(Ports):
-        default = "a free one" if free and field.name != "prometheus" else field.default
+        default = "a free one" if free and field.name not in KNOWN_TO_OTHERS else field.default
         parser.add_argument(
             flag(field.name),
             type=int,

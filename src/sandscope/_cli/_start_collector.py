@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sandscope._cli._collector_options import DEFAULT_OVERLAY, data_folder, ports_of
 from sandscope._collector import CollectorProcess, Composition, FolderInUseError, PortInUseError, Ports
+from sandscope._collector._ports import KNOWN_TO_OTHERS
 
 _ATTEMPTS = 5
 """How often to look for free ports: another program may take one before the Collector does."""
@@ -49,14 +50,14 @@ def _start(arguments: argparse.Namespace, *, free_ports: bool, otelcol: Path | N
     chosen = ports_of(arguments)
     data, attempts = next(folders), 1
     while True:
-        # Whoever reads the page for Prometheus has to know its port.
-        ports = replace(Ports.free(), prometheus=Ports.prometheus) if free_ports else Ports()
+        known = {name: getattr(Ports, name) for name in KNOWN_TO_OTHERS}
+        ports = replace(Ports.free(), **known) if free_ports else Ports()
         ports = replace(ports, **chosen)
         collector = CollectorProcess(composition, data=data, ports=ports, otelcol=otelcol)
         try:
             collector.start()
         except PortInUseError as error:
-            if not free_ports or error.name in {*chosen, "prometheus"} or attempts == _ATTEMPTS:
+            if not free_ports or error.name in {*chosen, *KNOWN_TO_OTHERS} or attempts == _ATTEMPTS:
                 raise
             attempts += 1
         except FolderInUseError:

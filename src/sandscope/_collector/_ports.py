@@ -14,6 +14,10 @@ from sandscope._errors import SandscopeError
 HOST = "127.0.0.1"
 
 
+KNOWN_TO_OTHERS = ("prometheus", "browser")
+"""The ports whose numbers others have to know: Prometheus, and pages in browsers."""
+
+
 class PortInUseError(SandscopeError):
     """Another program listens on a port.
 
@@ -39,12 +43,14 @@ class Ports:
         otlp_http: for OTLP over HTTP.
         health: for its health check.
         prometheus: for the page that Prometheus scrapes, with the overlay `prometheus`.
+        browser: for OTLP over HTTP from browsers, with the overlay `browser`.
     """
 
     otlp_grpc: int = 4317
     otlp_http: int = 4318
     health: int = 13133
     prometheus: int = 9464
+    browser: int = 4319
 
     def __post_init__(self) -> None:
         """Raise a SandscopeError if a number is not a port."""

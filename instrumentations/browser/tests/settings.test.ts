@@ -1,0 +1,43 @@
+import { describe, expect, it } from "vitest";
+import { parse } from "../src/page_trace.js";
+import { choose } from "../src/settings.js";
+import { settingsOf } from "../src/script.js";
+
+const endpoint = "https://telemetry.example.com:4319";
+
+describe("settings", () => {
+  it("have defaults", () => {
+    expect(choose({ endpoint })).toMatchObject({ service: "browser", functions: "none", spans: "all", messages: false });
+  });
+
+  it.each([
+    [{}, "endpoint"],
+    [{ endpoint: "ftp://x" }, "endpoint"],
+    [{ endpoint, functions: "some" }, "functions"],
+    [{ endpoint, spans: "sometimes" }, "spans"],
+    [{ endpoint, interval: 5 }, "interval"],
+    [{ endpoint, intervall: 5 }, "intervall"],
+  ])("that are wrong are named: %j", (settings, name) => {
+    expect(() => choose(settings as never)).toThrow(new RegExp(`^Cannot read the setting ${name} of sandscope: .+\\. .+\\.$`));
+  });
+
+  it("of a tag", () => {
+    const data = { endpoint, functions: "run, add", messages: "true", webVitals: "off", interval: "2000", page: "checkout" };
+    const settings = { endpoint, functions: ["run", "add"], messages: true, webVitals: false, interval: 2000, page: "checkout" };
+    expect(settingsOf(data)).toEqual(settings);
+    expect(choose(settingsOf({ endpoint, functions: "all" })).functions).toBe("all");
+  });
+});
+
+describe("traceparent", () => {
+  const [trace, span] = ["a".repeat(32), "b".repeat(16)];
+  it("is parsed", () => {
+    expect(parse(` 00-${trace}-${span}-01 `)).toEqual({ traceId: trace, spanId: span, traceFlags: 1, isRemote: true });
+    expect(parse(`00-${trace}-${span}-00`)?.traceFlags).toBe(0);
+  });
+
+  it.each([undefined, null, "", "nonsense", `00-${"0".repeat(32)}-${span}-01`, `00-${trace}-${"0".repeat(16)}-01`, `01-${trace}-${span}`])(
+    "%s is none",
+    (text) => expect(parse(text)).toBeUndefined(),
+  );
+});

@@ -1,0 +1,4 @@
+;; A guest whose start function traps.
+(module $trapping
+  (func $start unreachable)
+  (start $start))

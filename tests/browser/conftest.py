@@ -1,0 +1,60 @@
+"""A site, a Collector with the overlay for browsers, and a real Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from browser._site import Site, serving
+from harness import collector_ports, lacking, requires_otelcol
+from sandscope._collector import CollectorProcess, Composition
+
+Collect = Callable[..., CollectorProcess]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Return a Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        lacking("Chromium is not installed: `apt install chromium`.")
+    with sync_playwright() as playwright:
+        # CI runs as root in a container, where Chromium's own sandbox does not work.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """Return a site, whose origin the Collector allows."""
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def foreign() -> Iterator[Site]:
+    """Return a site whose origin the Collector does not allow."""
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def collect(site: Site) -> Iterator[Collect]:
+    """Start Collectors that take telemetry from the site's pages."""
+    otelcol = requires_otelcol()
+    with ExitStack() as running, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SANDSCOPE_BROWSER_ORIGINS", f"https://shop.example,{site.origin}")
+        environment.setenv("SANDSCOPE_BROWSER_SERVICE", "shop-pages")
+
+        def start(data: Path, *overlays: str) -> CollectorProcess:
+            composition = Composition.of("local", "browser", *overlays)
+            collector = CollectorProcess(composition, data=data, ports=collector_ports(), otelcol=otelcol)
+            return running.enter_context(collector)
+
+        yield start
