@@ -38,6 +38,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(handler=_validate, data=None)
     components = actions.add_parser("components", help="list the Collector's components")
     components.set_defaults(handler=_components)
+    from sandscope._cli import _certificates_command
+
+    _certificates_command.configure(
+        actions.add_parser(
+            "certificates", help="make certificates and a token for the overlays secure and mutual-tls"
+        )
+    )
     for action in (path, run, check, components):
         action.add_argument("--otelcol", metavar="FILE", help="the otelcol to use")
 

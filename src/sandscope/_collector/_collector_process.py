@@ -59,6 +59,9 @@ class CollectorProcess:
     @property
     def endpoint(self) -> str:
         """The value for `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+        # The name, for which the certificates of `sandscope collector certificates` are, whatever the address is.
+        if self.composition.uses("SANDSCOPE_CERTIFICATES"):
+            return f"https://localhost:{self.ports.otlp_http}"
         return f"http://{HOST}:{self.ports.otlp_http}"
 
     @property

@@ -46,7 +46,8 @@ def rejected(composition: Composition, output: str) -> SandscopeError:
     message = re.search(r"^Error: (.*)", output, re.MULTILINE | re.DOTALL)
     text = message[1] if message else "\n".join(output.splitlines()[-5:])
     own = " or ".join(str(file) for file in composition.own_files)
-    return SandscopeError(
-        f"Cannot run the Collector with {str(composition)!r}: {text.strip() or 'it exited without a message'}\n"
-        f"{f'Correct {own}' if own else 'Use other overlays'}."
-    )
+    advice = f"Correct {own}" if own else "Use other overlays"
+    if "no such file" in text and composition.uses("SANDSCOPE_CERTIFICATES"):
+        advice = "Make the files with `sandscope collector certificates`, or set SANDSCOPE_CERTIFICATES to their folder"
+    said = text.strip() or "it exited without a message"
+    return SandscopeError(f"Cannot run the Collector with {str(composition)!r}: {said}\n{advice}.")

@@ -30,10 +30,30 @@ _CLASSES = {
     "_log_exporter": "OTLPLogExporter",
 }
 _REASONS = (
+    re.compile(r"certificate verify failed: [^(']+(?<=\w)|alert [a-z ]+(?<=\w)(?= \()|UNAUTHENTICATED"),
+    re.compile("EOF occurred in violation of protocol|Connection reset by peer|Broken pipe"),
     re.compile(r"Connection refused|[Tt]imed? ?out|Name or service not known|code: \d+, reason: [^,]+"),
     re.compile(r"(?<=Transient error ).+(?= encountered)"),
 )
 """What to show of a message; the first that is found."""
+_ADVICE = {
+    "expired": "Renew the Collector's certificate: `sandscope collector certificates --renew`",
+    "verify failed": "Set OTEL_EXPORTER_OTLP_CERTIFICATE to the certificate of the Collector's authority",
+    "alert": "Set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY to what it accepts",
+    **dict.fromkeys(
+        (
+            "EOF",
+            "reset",
+            "pipe",
+        ),  # what a program sees that sends before the Collector has refused its certificate
+        "The Collector may expect OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    ),
+    "401": "Set OTEL_EXPORTER_OTLP_HEADERS to the Collector's token",
+    "UNAUTHENTICATED": "Set OTEL_EXPORTER_OTLP_HEADERS to the Collector's token",
+    "UNAVAILABLE": "Start it, or set OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY",
+}
+"""What to do about a reason that contains this; of an address with TLS only."""
+_INSTEAD_OF_CERTIFICATE = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _NOT_FOUND = re.compile(r"Failed to export (\w+) batch code: 404,")
 _BETWEEN = 60.0
 """Seconds between two notices: an endpoint that comes and goes must not fill the terminal."""
@@ -160,8 +180,15 @@ def _notice(message: str) -> str:
             "such as `local`, or set OTEL_EXPORTER_OTLP_ENDPOINT to a Collector."
         )
     reason = next((found for found in (reason.search(message) for reason in _REASONS) if found), None)
+    why = reason.group() if reason else message[:200]
+    advice = "Start a Collector with `sandscope collector run`, or set OTEL_EXPORTER_OTLP_ENDPOINT to yours"
+    if _endpoint().startswith("https:"):
+        advice = next((advice for part, advice in _ADVICE.items() if part in why), advice)
+        others = [name for name in _INSTEAD_OF_CERTIFICATE if os.environ.get(name)]
+        if (
+            "verify failed" in why and others
+        ):  # requests takes these instead of the certificate of the exporter
+            advice += f", and unset {' and '.join(others)}"
     return (
-        f"sandscope: Cannot deliver telemetry to {_endpoint()}: {reason.group() if reason else message[:200]}. "
-        "The program is not affected. Start a Collector with `sandscope collector run`, "
-        "or set OTEL_EXPORTER_OTLP_ENDPOINT to yours."
+        f"sandscope: Cannot deliver telemetry to {_endpoint()}: {why}. The program is not affected. {advice}."
     )
