@@ -14,7 +14,7 @@ OVERLAYS = (
     *("local", "prometheus", "names-wasm-sandbox", "names-rustbox", "names-wasm-torch", "names-kotoba"),
     *("prometheus-otlp", "prometheus-remote-write", "own-metrics", "jaeger", "loki", "debug", "security"),
     *("kafka", "gateway", "browser"),
-    *("secure", "mutual-tls", "guard"),
+    *("secure", "mutual-tls", "guard", "syslog"),
 )
 AGENT = tuple(name for name in OVERLAYS if name != "gateway")
 GATEWAY = tuple(name for name in OVERLAYS if name != "kafka")
