@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import version
 
 from benchmarks import (
+    browser,
     collector,
     cpu,
     hot_path,
@@ -82,6 +83,8 @@ AT_MOST = {
     "start_stock_otlp_over_upstream": (1.1, 1.6),
     "start_one_child_more_ms": (250, 2_500),
     "start_path_more_mb": (8, 8),
+    "browser_spin_off_over_plain": (1.2, 2.5),
+    "browser_spin_all_over_plain": (1.5, 4),
     "one_core_nop_over_plain": (1.5, 4),
     "one_core_request_over_plain": (1.5, 4),
     "one_core_spin_100us_over_plain": (1.05, 2),
@@ -117,6 +120,7 @@ def main() -> int:
         lossless,
         collector,
         store,
+        browser,
     ):
         print(f"\n{(benchmark.__doc__ or '').strip()}", flush=True)
         for name, value in benchmark.run(short=short).items():

@@ -1,5 +1,6 @@
 /** `WebAssembly.compile`, `compileStreaming` and `new Module`. */
 
+import { clock } from "./clock.js";
 import { failedCompilation } from "./evidence.js";
 import type { Execution, Site } from "./execution.js";
 import { guarded } from "./guard.js";
@@ -27,9 +28,10 @@ export function compiled(recorder: Recorder, execution: Execution, end?: number)
 
 /** A compilation has failed. */
 export function notCompiled(recorder: Recorder, execution: Execution, error: unknown, streaming: boolean): void {
+  const end = clock();
   execution.failure = failedCompilation(error, streaming);
   recorder.failed(execution, error);
-  execution.finish(execution.failure);
+  execution.finish(execution.failure, end);
 }
 
 /** Patch what compiles modules. */

@@ -6,6 +6,7 @@
  */
 
 import { context } from "@opentelemetry/api";
+import { clock } from "./clock.js";
 import { failedCall } from "./evidence.js";
 import type { Execution, Site } from "./execution.js";
 import { guarded, reportError } from "./guard.js";
@@ -56,32 +57,40 @@ function call(
     const result: unknown = execution.inside
       ? context.with(execution.inside, () => Reflect.apply(target, receiver, args) as unknown)
       : Reflect.apply(target, receiver, args);
+    const end = clock();
     recorder.depth--;
-    finish(execution, ended);
+    finish(execution, end, ended);
     return results(result);
   } catch (error) {
+    const end = clock();
     recorder.depth--;
-    fail(execution, error, recorder, ended);
+    fail(execution, error, end, recorder, ended);
     throw error;
   }
 }
 
-function finish(execution: Execution, ended: (execution: Execution) => void): void {
+function finish(execution: Execution, end: number, ended: (execution: Execution) => void): void {
   try {
     ended(execution);
-    execution.finish();
+    execution.finish(undefined, end);
   } catch (error) {
     reportError("call", error);
   }
 }
 
-function fail(execution: Execution, error: unknown, recorder: Recorder, ended: (execution: Execution) => void): void {
+function fail(
+  execution: Execution,
+  error: unknown,
+  end: number,
+  recorder: Recorder,
+  ended: (execution: Execution) => void,
+): void {
   guarded("call", () => {
     const failure = failedCall(error, recorder.depth > 0);
     execution.failure = failure;
     ended(execution);
     recorder.failed(execution, error);
-    execution.finish(failure);
+    execution.finish(failure, end);
   });
 }
 

@@ -113,9 +113,10 @@ export class Instantiations {
   }
 
   private notMade(execution: Execution, error: unknown): void {
+    const end = clock();
     execution.failure = failedInstantiation(error);
     this.recorder.failed(execution, error);
-    execution.finish(execution.failure);
+    execution.finish(execution.failure, end);
   }
 }
 

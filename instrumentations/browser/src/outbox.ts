@@ -14,6 +14,8 @@ interface Exporter<T> {
 const BATCH = 40;
 const CAPACITY = 2048;
 const DELAY = 1000;
+/** Requests of a signal at a time; exporters refuse more than 30. */
+const FLYING = 4;
 /** What may be on its way at a time: browsers allow 64 KiB while a page goes away, and metrics need a part. */
 const LEAVING_BYTES = 20 * 1024;
 const LEAVING_REQUESTS = 3;
@@ -21,6 +23,9 @@ const LEAVING_REQUESTS = 3;
 export class Outbox<T> {
   private waiting: T[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** The timer is that of a full batch. */
+  private soon = false;
+  private readonly flying = new Set<Promise<void>>();
 
   /**
    * @param sizeOf the bytes of a batch in a request.
@@ -32,24 +37,22 @@ export class Outbox<T> {
     private readonly count: (number: number, outcome: Outcome) => void,
   ) {}
 
-  /** Add a record. */
+  /** Add a record; it is exported later, not during the page's call. */
   add(record: T): void {
     if (this.waiting.length >= CAPACITY) {
       this.count(1, "queue_full");
       return;
     }
     this.waiting.push(record);
-    if (this.waiting.length % BATCH === 0) this.send(this.waiting.splice(0, BATCH));
-    else this.timer ??= setTimeout(() => void this.flush(), DELAY);
+    this.schedule();
   }
 
   /** Export all, and wait for the answers. */
   async flush(): Promise<void> {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    const sent: Promise<void>[] = [];
-    while (this.waiting.length > 0) sent.push(this.send(this.waiting.splice(0, BATCH)));
-    await Promise.all(sent);
+    do {
+      this.drain();
+      await Promise.all(this.flying);
+    } while (this.waiting.length > 0);
   }
 
   /**
@@ -76,16 +79,38 @@ export class Outbox<T> {
     return [];
   }
 
+  /** Export after a second, or soon if there is a batch. */
+  private schedule(): void {
+    const full = this.waiting.length >= BATCH;
+    if (this.timer !== undefined && (!full || this.soon)) return;
+    clearTimeout(this.timer);
+    this.soon = full;
+    this.timer = setTimeout(() => this.drain(), full ? 0 : DELAY);
+  }
+
+  private drain(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    while (this.waiting.length > 0 && this.flying.size < FLYING) void this.send(this.waiting.splice(0, BATCH));
+  }
+
   private send(batch: T[]): Promise<void> {
+    const sent = this.exported(batch).then((outcome) => {
+      this.flying.delete(sent);
+      this.count(batch.length, outcome);
+      if (this.waiting.length > 0) this.schedule();
+    });
+    this.flying.add(sent);
+    return sent;
+  }
+
+  private exported(batch: T[]): Promise<Outcome> {
     return new Promise((resolve) => {
-      const ended = ({ code }: ExportResult): void => {
-        this.count(batch.length, code === ExportResultCode.SUCCESS ? "sent" : "not_delivered");
-        resolve();
-      };
+      const ended = ({ code }: ExportResult): void => resolve(code === ExportResultCode.SUCCESS ? "sent" : "not_delivered");
       try {
         context.with(suppressTracing(context.active()), () => this.exporter.export(batch, ended));
-      } catch (error) {
-        ended({ code: ExportResultCode.FAILED, error: error as Error });
+      } catch {
+        resolve("not_delivered");
       }
     });
   }

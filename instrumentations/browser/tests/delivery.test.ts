@@ -17,15 +17,40 @@ function outbox(code = ExportResultCode.SUCCESS, bytes = 1000) {
   return { box: new Outbox<number>(exporter, (batch) => batch.length * bytes, count), batches, counts };
 }
 
-it("exports 40 at once, and the rest a second later", () => {
+it("exports a batch soon, fewer a second later, and nothing during the call", async () => {
   vi.useFakeTimers();
   const { box, batches, counts } = outbox();
+  box.add(0);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(batches).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(batches).toEqual([[0]]);
   for (let record = 0; record < 50; record++) box.add(record);
-  expect(batches.map((batch) => batch.length)).toEqual([40]);
-  vi.advanceTimersByTime(1000);
-  expect(batches.map((batch) => batch.length)).toEqual([40, 10]);
-  expect(counts).toEqual({ sent: 50 });
+  expect(batches).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(batches.map((batch) => batch.length)).toEqual([1, 40, 10]);
+  expect(counts).toEqual({ sent: 51 });
   vi.useRealTimers();
+});
+
+it("a burst is sent in turn, not refused", async () => {
+  const counts: Partial<Record<Outcome, number>> = {};
+  let flying = 0;
+  let most = 0;
+  const exporter = {
+    export: (_batch: number[], ended: (result: { code: ExportResultCode }) => void) => {
+      most = Math.max(most, ++flying);
+      setTimeout(() => {
+        flying--;
+        ended({ code: ExportResultCode.SUCCESS });
+      }, 1);
+    },
+  };
+  const box = new Outbox<number>(exporter, () => 0, (number, outcome) => void (counts[outcome] = (counts[outcome] ?? 0) + number));
+  for (let record = 0; record < 2100; record++) box.add(record);
+  await box.flush();
+  expect(counts).toEqual({ queue_full: 52, sent: 2048 });
+  expect(most).toBe(4);
 });
 
 it("counts what is not delivered", async () => {
@@ -35,10 +60,11 @@ it("counts what is not delivered", async () => {
   expect(counts).toEqual({ not_delivered: 1 });
 });
 
-it("sends what fits while the page goes away, and counts the rest", () => {
+it("sends what fits while the page goes away, and counts the rest", async () => {
   const { box, batches, counts } = outbox(ExportResultCode.SUCCESS, 1024);
   for (let record = 0; record < 39; record++) box.add(record);
   box.leave(true);
+  await box.flush();
   expect(batches.flat()).toEqual([...Array(20).keys()]);
   expect(counts).toEqual({ sent: 20, not_delivered: 19 });
 });
