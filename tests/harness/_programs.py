@@ -11,14 +11,14 @@ from pathlib import Path
 from harness._sink import PATIENCE
 
 BIN = Path(sys.executable).parent
-_TELEMETRY = ("OTEL_", "SANDSCOPE_", "TRACE", "BAGGAGE")
+_TELEMETRY = ("OTEL_", "SANDSCOPE_", "TRACE", "BAGGAGE", "GITHUB_", "GITLAB_", "CI_", "RUNNER_")
 
 STOCK = (str(BIN / "opentelemetry-instrument"),)
 SANDSCOPE_RUN = (str(BIN / "sandscope"), "run", "--")
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without variables that configure telemetry, plus ``variables``."""
+    """Return this process's environment without variables of telemetry and of CI systems, plus ``variables``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_TELEMETRY)}
     return {**inherited, **variables}
 

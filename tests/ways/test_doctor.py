@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import PATIENCE, SANDSCOPE_RUN, OtlpSink, clean_environment
+from sandscope._cli import _doctor_machine
 from sandscope._cli._endpoint_check import check, endpoints
+from sandscope_collector.stores._status import StoreStatus
 
 DOCTOR = [SANDSCOPE_RUN[0], "doctor"]
 
@@ -113,3 +117,50 @@ def test_an_endpoint_that_is_no_url_is_reported(monkeypatch: pytest.MonkeyPatch)
     passed, finding = check(endpoints()[0])
     assert not passed
     assert finding.startswith("http://a:b (OTEL_EXPORTER_OTLP_ENDPOINT): ")
+
+
+class _Elsewhere(_Stranger):
+    """Answers with another time."""
+
+    def do_GET(self) -> None:
+        self.send_response_only(404)
+        self.send_header("Date", "Sat, 31 Jan 2026 12:00:00 GMT")
+        self.end_headers()
+
+
+def test_a_clock_that_differs_is_reported() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        code, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url)
+        server.shutdown()
+    assert code == 1
+    assert re.search(
+        rf"^-- clock       \d+ s ahead of that of {re.escape(url)}. Synchronize both", said, re.MULTILINE
+    )
+
+
+def test_the_disk_is_that_of_the_collectors_files(tmp_path: Path) -> None:
+    folder = tmp_path / "not yet" / "there"
+    with OtlpSink() as sink:
+        _, said = _doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, SANDSCOPE_DATA=str(folder))
+    assert re.search(
+        rf"^(ok|--) disk        [\d.]+ GiB are free for {re.escape(str(folder))}", said, re.MULTILINE
+    )
+    assert "ok clock       as that of" in said
+    assert not folder.exists()
+
+
+def test_too_small_a_disk_and_stores_that_do_not_answer_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_doctor_machine, "_ENOUGH", 1 << 80)
+    passed, _, finding = _doctor_machine.disk()
+    assert not passed
+    assert "Set SANDSCOPE_DATA to another disk." in finding
+    told = [
+        StoreStatus(name, state, "1", None) for name, state in (("a", "up"), ("b", "exited"), ("c", "down"))
+    ]
+    monkeypatch.setattr("sandscope_collector.stores.status", lambda *_: told)
+    up, exited = _doctor_machine.stores()
+    assert up == (True, "store", "a 1 is up")
+    assert exited[0] is False
+    assert "then run `sandscope stores up`." in exited[2]

@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(_arguments: argparse.Namespace) -> int:
-    lines = [_versions(), _collector(), *_endpoints(), _recorder(), *_runtimes()]
+    from sandscope._cli._doctor_machine import clock, disk, stores
+
+    lines = [_versions(), _collector(), *_endpoints(), *clock(), *stores(), disk(), _recorder(), *_runtimes()]
     for passed, subject, finding in lines:
         print(f"{'ok' if passed else '--':3}{subject:12}{finding}")
     return 0 if all(passed for passed, *_ in lines) else 1

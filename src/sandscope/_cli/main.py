@@ -28,7 +28,7 @@ _COMMANDS = {
     "audit": "seal the security log, and verify that nobody has changed it",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
-    "doctor": "check the installation, the Collector, the endpoint and the instrumentations",
+    "doctor": "check the whole way: Collector, endpoint, clock, stores, disk, recorder, instrumentations",
 }
 
 
