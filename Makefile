@@ -10,7 +10,7 @@ INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/
 	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test test-pythons check bench collector browser stores docs pictures lock clean
+.PHONY: help setup torch demo test test-pythons check bench fuzz audit collector browser stores docs pictures lock clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,6 +51,12 @@ check: setup ## check lint, format, types and the order of the packages
 
 bench: setup ## measure the cost of instrumentation, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: setup ## send broken and huge requests to the Collector for 5 minutes (FUZZ_SECONDS, FUZZ_SEED)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_SEED=$(or $(FUZZ_SEED),1) $(BIN)/python -m pytest -s tests/collector/test_fuzz.py
+
+audit: setup ## check what is bundled for known vulnerabilities (needs vuln.go.dev and PyPI)
+	$(BIN)/python collector-config/audit.py
 
 collector: setup ## build the sandscope-collector wheel into dist/
 	$(BIN)/uv build --quiet --wheel --out-dir dist collector-config

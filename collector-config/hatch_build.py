@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from bom import bill
 from build_otelcol import GO_BIN, BuildError, build, cached_path, find_go
 
 PACKAGE = "sandscope_collector"
@@ -41,6 +43,9 @@ class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # for an
         if version == "standard":
             present = [name for name in (*FILES, *FOLDERS) if (root / name).exists()]
             files |= {str(root / name): f"{PACKAGE}/config/{name}" for name in present}
+            materials = otelcol.with_name("sbom.cdx.json")
+            materials.write_text(json.dumps(bill(otelcol, self.metadata.version), indent=1))
+            files[str(materials)] = f"{PACKAGE}/sbom.cdx.json"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{_platform_tag()}"
         build_data["force_include" if version == "standard" else "force_include_editable"].update(files)

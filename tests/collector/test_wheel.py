@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -72,6 +74,25 @@ def test_it_carries_every_configuration_file_and_a_binary_that_can_be_executed(w
         mode = inside.getinfo("sandscope_collector/bin/otelcol").external_attr >> 16
     assert missing == set()
     assert mode & 0o111 == 0o111
+
+
+def test_it_carries_a_bill_of_materials_with_every_module_of_the_binary(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as inside:
+        bill = json.loads(inside.read("sandscope_collector/sbom.cdx.json"))
+    version = wheel.name.split("-")[1]
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert bill["metadata"]["component"]["purl"] == f"pkg:pypi/sandscope-collector@{version}"
+    components = {component["name"]: component["version"] for component in bill["components"]}
+    manifest = (PROJECT / "distribution" / "manifest.yaml").read_text()
+    wanted = dict(re.findall(r"^- gomod: (\S+) (\S+)$", manifest, re.MULTILINE))
+    assert wanted
+    assert wanted.items() <= components.items()
+    assert re.fullmatch(r"1\.\d+(\.\d+)?", components["std"])
+    pinned = dict(
+        re.findall(r"^\s+(\S+) (v\S+)", (PROJECT / "distribution" / "go.mod").read_text(), re.MULTILINE)
+    )
+    assert {name for name in components.keys() & pinned.keys() if components[name] != pinned[name]} == set()
+    assert len(components) > 200
 
 
 def test_it_is_for_this_platform_and_any_python(wheel: Path) -> None:
