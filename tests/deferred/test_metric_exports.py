@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import Counter, MeterProvider
 from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
     InMemoryMetricReader,
     MetricExporter,
     MetricExportResult,
@@ -129,3 +131,48 @@ def test_readers_of_other_kinds_and_readers_that_are_shut_down_are_left_alone() 
     assert exporter.exports == before
     assert collected == []
     assert not _internals.export_metrics(object())
+
+
+class Strict(Exporting):
+    """Takes nothing after its shutdown, as the exporters of OTLP do."""
+
+    def __init__(self) -> None:
+        MetricExporter.__init__(self, preferred_temporality={Counter: AggregationTemporality.DELTA})
+        self.exports = self.refused = 0
+        self.is_shut_down = False
+
+    def export(self, *_args: object, **_more: object) -> MetricExportResult:
+        self.refused += self.is_shut_down
+        return super().export()
+
+    def shutdown(self, timeout_millis: float = 0, **_more: object) -> None:
+        self.is_shut_down = True
+
+
+@pytest.mark.parametrize("kind", ["soon", "flush"])
+def test_what_has_been_collected_is_exported_before_the_exporter_shuts_down(kind: str) -> None:
+    exporter = Strict()
+    reader = PeriodicExportingMetricReader(exporter)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    _internals.export_metrics(provider)
+    provider.get_meter("mine").create_counter("mine").add(1)
+    collected, may_export, receive = threading.Event(), threading.Event(), reader._receive_metrics
+
+    def receive_late(*args: object, **more: object) -> None:
+        if threading.current_thread() is late:
+            collected.set()
+            may_export.wait(30)
+        receive(*args, **more)  # type: ignore[arg-type] # as the SDK passes them
+
+    reader._receive_metrics = receive_late  # type: ignore[method-assign]
+    flushes = {"soon": lambda: _internals.export_metrics(provider), "flush": provider.force_flush}
+    late = threading.Thread(target=flushes[kind])
+    late.start()
+    assert collected.wait(30)
+    shutdown = threading.Thread(target=provider.shutdown)
+    shutdown.start()
+    time.sleep(0.2)
+    may_export.set()
+    for thread in (late, shutdown):
+        thread.join(30)
+    assert (exporter.exports, exporter.refused, exporter.is_shut_down) == (1, 0, True)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from sandscope._locks import new_lock
+
+_exporting: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""The lock of each reader that is held while its metrics are collected and exported, until it shuts down."""
 
 
 def export_metrics(provider: Any) -> bool:
@@ -22,6 +28,35 @@ def export_metrics(provider: Any) -> bool:
     if readers is None:
         return False
     for reader in list(readers):
-        if type(reader) is PeriodicExportingMetricReader and not getattr(reader, "_shutdown", True):
-            reader.collect()
+        if type(reader) is PeriodicExportingMetricReader:
+            _let_exports_end(reader)
+            with _exporting[reader]:
+                if not getattr(reader, "_shutdown", True):
+                    reader.collect()
     return True
+
+
+def _let_exports_end(reader: Any) -> None:
+    """Let a reader shut down only when what other threads have collected is exported.
+
+    Its exporter would otherwise refuse it, and with delta temporality nobody collects it again.
+    """
+    if reader in _exporting:
+        return
+    lock = new_lock()
+    shutdown, force_flush = reader.shutdown, reader.force_flush
+
+    def shut_down(timeout_millis: float = 30_000, **more: Any) -> None:
+        acquired = lock.acquire(timeout=timeout_millis / 1000)
+        try:
+            shutdown(timeout_millis=timeout_millis, **more)
+        finally:
+            if acquired:
+                lock.release()
+
+    def flush(timeout_millis: float = 10_000) -> bool:
+        with lock:
+            return getattr(reader, "_shutdown", False) or bool(force_flush(timeout_millis=timeout_millis))
+
+    reader.shutdown, reader.force_flush = shut_down, flush
+    _exporting[reader] = lock
