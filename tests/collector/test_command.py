@@ -11,11 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from collector.test_signals import send_all, wait_for
-from harness import PATIENCE, collector_ports, free_ports
+from harness import PATIENCE, collector_ports, free_ports, wait_until
 from sandscope._cli.main import main
 from sandscope._collector import Composition
+from sandscope._collector._collector_process import is_ready
 
 pytestmark = pytest.mark.collector
 COMMAND = [
@@ -148,18 +150,74 @@ def test_run_can_be_stopped_though_nobody_reads_what_it_shows(environment: dict[
         assert run.wait(PATIENCE) == 0
 
 
-def test_run_says_that_the_collector_has_ended_by_itself(environment: dict[str, str]) -> None:
+def _otelcol_of(run: subprocess.Popen[str]) -> int:
     if sys.platform != "linux":
         pytest.skip("needs /proc")
+    (child,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return int(child)
+
+
+def test_a_collector_that_ends_by_itself_is_started_again(environment: dict[str, str]) -> None:
     with running(environment) as run:
         assert run.stdout is not None
+        assert run.stderr is not None
         run.stdout.readline()
-        (child,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-        os.kill(int(child), signal.SIGKILL)
-        _, said = run.communicate(timeout=PATIENCE)
-    assert run.returncode == 2
-    log = f"{environment['SANDSCOPE_DATA']}/otelcol.log"
-    assert said == f"sandscope: The Collector has ended by itself. Read '{log}'.\n"
+        os.kill(_otelcol_of(run), signal.SIGKILL)
+        log = f"{environment['SANDSCOPE_DATA']}/otelcol.log"
+        assert run.stderr.readline() == (
+            f"sandscope: the Collector has ended by itself (SIGKILL); its log: {log}; it is started again in 1 s\n"
+        )
+        assert run.stderr.readline() == "sandscope: the Collector is ready again\n"
+        send_all(f"http://127.0.0.1:{environment['SANDSCOPE_OTLP_HTTP_PORT']}")
+        os.kill(_otelcol_of(run), signal.SIGKILL)
+        assert "it is started again in 2 s" in run.stderr.readline()
+        run.terminate()  # while it waits
+        run.communicate(timeout=PATIENCE)
+    assert run.returncode == 0
+    assert wait_for(Path(environment["SANDSCOPE_DATA"]) / "traces.jsonl")
+    assert Path(log).read_text().count("Everything is ready") == 2
+
+
+def test_a_file_that_changes_is_read_again(environment: dict[str, str], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("exporters: {debug: {verbosity: basic}}\n")
+    with running(environment, "local", str(mine)) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.readline()
+        mine.write_text("exporters: {debug: {loudness: 3}}\n")
+        assert any("invalid keys: loudness" in line for line in run.stderr)
+        assert any("The Collector goes on with the configuration that it has" in line for line in run.stderr)
+        pipeline = "{receivers: [forward/received], exporters: [file/mine]}"
+        mine.write_text(
+            f"exporters: {{file/mine: {{path: {tmp_path}/mine.jsonl}}}}\n"
+            f"service: {{pipelines: {{traces/mine: {pipeline}}}}}\n"
+        )
+        assert any("has been told to read them again" in line for line in run.stderr)
+        assert wait_until((tmp_path / "mine.jsonl").exists)
+        assert wait_until(lambda: is_ready(int(environment["SANDSCOPE_HEALTH_PORT"])))
+        send_all(f"http://127.0.0.1:{environment['SANDSCOPE_OTLP_HTTP_PORT']}")
+        run.terminate()
+        run.communicate(timeout=PATIENCE)
+    assert run.returncode == 0
+    assert wait_for(tmp_path / "mine.jsonl")
+
+
+@pytest.mark.usefixtures("otelcol")
+def test_print_config_shows_the_merged_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        'exporters: {otlp_http: {endpoint: "http://127.0.0.1:1", headers: {Authorization: "s3cret"}}}\n'
+    )
+    assert (
+        main(["collector", "run", "--print-config", "--otlp-http-port", "12345", "prometheus", str(mine)])
+        == 0
+    )
+    printed = capfd.readouterr().out
+    shown = yaml.safe_load(printed)
+    assert shown["receivers"]["otlp"]["protocols"]["http"]["endpoint"] == "127.0.0.1:12345"
+    assert "metrics/prometheus" in shown["service"]["pipelines"]
+    assert "s3cret" not in printed
 
 
 @pytest.mark.usefixtures("otelcol")

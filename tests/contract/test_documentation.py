@@ -18,7 +18,9 @@ PAGES = [
     *ROOT.glob("collector-config/*.md"),
 ]
 TEXT = "\n".join(page.read_text() for page in PAGES)
-COMPOSITIONS = sorted(set(re.findall(r"sandscope collector run ((?:[a-z-]+ ?)+?)(?= *(?:#|`|\n))", TEXT)))
+COMPOSITIONS = sorted(
+    set(re.findall(r"sandscope collector run ((?:[a-z][a-z-]* ?)+?)(?= *(?:#|`|--|\n))", TEXT))
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -6,13 +6,12 @@ import argparse
 import os
 import select
 import signal
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from sandscope._cli._foreground import stopping_signals
 from sandscope._cli._start_collector import started_collector
+from sandscope._cli._supervision import supervise
 from sandscope._errors import SandscopeError
 
 _INTERVAL = 0.2
@@ -82,11 +81,7 @@ def _run(arguments: argparse.Namespace, told: int) -> int:
             os.write(told, _READY + collector.endpoint.encode())
             os.close(told)
             told = -1
-            while not signals and collector.pid is not None:
-                time.sleep(_INTERVAL)
-            if not signals:
-                sys.stderr.write(f"The Collector has ended by itself. Its log: {collector.log}\n")
-                return 1
+            supervise(collector, signals)
     except SandscopeError as error:
         if told >= 0:
             os.write(told, _FAILED + str(error).encode())

@@ -13,28 +13,26 @@ from pathlib import Path
 from typing import TextIO
 
 from sandscope._cli._start_collector import started_collector
+from sandscope._cli._supervision import supervise
 from sandscope._collector import CollectorProcess
 from sandscope._collector._log_lines import problem
 from sandscope._collector._ports import HOST
-from sandscope._errors import SandscopeError
 from sandscope._say import say
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_INTERVAL = 0.2
-"""Seconds between two looks at the Collector and its log."""
 _AGAIN = 60.0
 """Seconds after which the same report is shown again."""
 
 
 def run_in_foreground(arguments: argparse.Namespace, *, otelcol: Path) -> int:
-    """Run the Collector until a signal stops it.
+    """Run the Collector until a signal stops it; one that ends by itself is started again.
 
     Args:
         arguments: those of `started_collector`.
         otelcol: the Collector's binary.
 
     Raises:
-        SandscopeError: if it cannot be started, or if it ends by itself.
+        SandscopeError: if it cannot be started.
     """
     with (
         stopping_signals() as signals,
@@ -43,11 +41,7 @@ def run_in_foreground(arguments: argparse.Namespace, *, otelcol: Path) -> int:
     ):
         reports = _Reports(log, everything="debug" in collector.composition.overlays)
         _say_ready(collector)
-        while not signals:
-            time.sleep(_INTERVAL)
-            reports.show_new()
-            if collector.pid is None:
-                raise SandscopeError(f"The Collector has ended by itself. Read {str(collector.log)!r}.")
+        supervise(collector, signals, reports.show_new)
         collector.stop()
         reports.show_new()
     return 0

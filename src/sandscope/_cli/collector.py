@@ -12,6 +12,7 @@ from sandscope._cli._collector_options import (
     add_ports_to,
     data_folder,
     overlay_list,
+    ports_of,
 )
 from sandscope._cli._foreground import run_in_foreground
 from sandscope._collector import Composition, Ports, find_otelcol, validate
@@ -28,6 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     path.set_defaults(handler=_path)
     run = actions.add_parser("run", help="run the Collector in the foreground", **shown)
     run.add_argument("overlays", nargs="*", metavar="OVERLAY", help=_OVERLAYS)
+    run.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the configuration that the Collector makes of the files, without secrets, and do not start it",
+    )
     add_ports_to(run)
     add_data_to(run)
     run.set_defaults(handler=_run)
@@ -55,7 +61,18 @@ def _path(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.print_config:
+        return _print_config(arguments)
     return run_in_foreground(arguments, otelcol=find_otelcol(arguments.otelcol))
+
+
+def _print_config(arguments: argparse.Namespace) -> int:
+    composition = Composition.of(*(arguments.overlays or [DEFAULT_OVERLAY]))
+    otelcol = find_otelcol(arguments.otelcol)
+    environment = environment_for(Ports(**ports_of(arguments)), data_folder(arguments)[0])
+    validate(otelcol, composition, environment)
+    command = [str(otelcol), "print-config", *composition.arguments]
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def _validate(arguments: argparse.Namespace) -> int:

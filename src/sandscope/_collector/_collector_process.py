@@ -18,6 +18,7 @@ from sandscope._collector._composition import Composition
 from sandscope._collector._data_folder import LOG, open_log
 from sandscope._collector._find import find_otelcol
 from sandscope._collector._ports import HOST, Ports, variable
+from sandscope._collector._read_files import ReadFiles
 from sandscope._collector._validate import rejected, validate
 from sandscope._errors import SandscopeError
 
@@ -31,6 +32,7 @@ class CollectorProcess:
         ports: the ports on which it listens.
         data: the folder for its files.
         log: the file with its own log.
+        files: its configuration files, as it has read them last.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class CollectorProcess:
         self.data = data.absolute()
         self.ports = Ports.from_environment() if ports is None else ports
         self.log = self.data / LOG
+        self.files = ReadFiles(composition.files)
         self._otelcol = otelcol
         self._process: subprocess.Popen[bytes] | None = None
+        self._output_begins = 0
 
     @property
     def endpoint(self) -> str:
@@ -70,11 +74,17 @@ class CollectorProcess:
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if self._process is not None and running else None
 
-    def start(self, timeout: float = 15.0) -> None:
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code if it has ended by itself, or the negative number of the signal that ended it; else None."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self, timeout: float = 15.0, *, again: bool = False) -> None:
         """Start it, and wait until it is ready to receive telemetry and to be stopped.
 
         Args:
             timeout: how long to wait, in seconds.
+            again: whether it has ended by itself before; its log is then kept.
 
         Raises:
             PortInUseError: if another program listens on one of its ports.
@@ -83,11 +93,13 @@ class CollectorProcess:
         """
         otelcol = find_otelcol(self._otelcol)
         environment = environment_for(self.ports, self.data)
+        self.files.remember()
         validate(otelcol, self.composition, environment)
         self.ports.check(*listening(self.composition))
         launch = [sys.executable, "-I", "-S", str(_launch.__file__), str(os.getpid())]
         command = [*launch, str(otelcol), *self.composition.arguments]
-        with open_log(self.data) as log:
+        with open_log(self.data, keep=again) as log:
+            self._output_begins = log.tell()
             self._process = subprocess.Popen(
                 command,
                 env=environment,
@@ -101,6 +113,17 @@ class CollectorProcess:
         except BaseException:
             self.stop(timeout=0.0)  # it has received nothing yet
             raise
+
+    def reload(self) -> None:
+        """Let it read its files again.
+
+        Raises:
+            SandscopeError: if they are not valid now; it then goes on with what it has.
+        """
+        self.files.remember()
+        validate(find_otelcol(self._otelcol), self.composition, environment_for(self.ports, self.data))
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGHUP)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop the Collector after it has exported the received telemetry. Does nothing if it is not running.
@@ -130,12 +153,18 @@ class CollectorProcess:
     ) -> None:
         self.stop()
 
+    def _output(self) -> str:
+        """Return what it has logged since it was started last."""
+        with self.log.open("rb") as log:
+            log.seek(self._output_begins)
+            return log.read().decode("utf-8", errors="replace")
+
     def _wait_until_ready(self, process: subprocess.Popen[bytes], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 self.ports.check(*listening(self.composition))  # taken since the first check
-                raise rejected(self.composition, self.log.read_text(encoding="utf-8", errors="replace"))
+                raise rejected(self.composition, self._output())
             if is_ready(self.ports.health) and _can_be_stopped(process.pid):
                 return
             time.sleep(0.02)

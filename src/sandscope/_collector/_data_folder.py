@@ -16,8 +16,8 @@ class FolderInUseError(SandscopeError):
     """Another Collector writes to the folder."""
 
 
-def open_log(data: Path) -> BinaryIO:
-    """Create the folder if it is missing, and open the Collector's own log in it, empty.
+def open_log(data: Path, *, keep: bool = False) -> BinaryIO:
+    """Create the folder if it is missing, and open the Collector's own log in it, empty unless it is kept.
 
     The log is locked for as long as this process or a child that inherited the file has it open: the folder is in use
     until the Collector ends, however this process ends.
@@ -36,7 +36,8 @@ def open_log(data: Path) -> BinaryIO:
     try:
         _lock(descriptor)
         os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, 0)
+        if not keep:
+            os.ftruncate(descriptor, 0)
     except BlockingIOError:
         log.close()
         raise FolderInUseError(
