@@ -83,4 +83,4 @@ lock: ## update requirements.lock
 		--group dev pyproject.toml -o requirements.lock
 
 clean: ## remove what was built in this folder, but not the caches
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache sandscope-data
+	rm -rf .venv dist build instrumentations/browser/dist instrumentations/browser/node_modules .mypy_cache .ruff_cache .pytest_cache sandscope-data

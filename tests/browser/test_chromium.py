@@ -78,6 +78,13 @@ def received(
     visit.page.goto("about:blank")
     assert wait_until(lambda: everything.spans("wasm truncate") != [])
     assert wait_until(lambda: "browser.web_vital.shift" in everything.metrics())
+    assert wait_until(
+        lambda: (
+            "CLS"
+            in {log["attributes"]["browser.web_vital.name"] for log in everything.logs("browser.web_vital")}
+        )
+    )
+    assert wait_until(lambda: "browser_web_vital_shift" in prometheus_page(collector))
     visit.context.close()
     everything.page = prometheus_page(collector)
     return everything

@@ -5,7 +5,6 @@
  * WebAssembly it is therefore replaced by its function, and the other way round where a function may leave.
  */
 
-import { context } from "@opentelemetry/api";
 import { clock } from "./clock.js";
 import { failedCall } from "./evidence.js";
 import type { Execution, Site } from "./execution.js";
@@ -55,7 +54,7 @@ function call(
   recorder.depth++;
   try {
     const result: unknown = execution.inside
-      ? context.with(execution.inside, () => Reflect.apply(target, receiver, args) as unknown)
+      ? recorder.page.run(execution.inside, () => Reflect.apply(target, receiver, args) as unknown)
       : Reflect.apply(target, receiver, args);
     const end = clock();
     recorder.depth--;

@@ -1,6 +1,7 @@
 /** The trace of the page: that of the server's answer, else one of its own. */
 
 import { type Context, ROOT_CONTEXT, type Span, type SpanContext, type Tracer, context, trace } from "@opentelemetry/api";
+import { StackContextManager } from "@opentelemetry/sdk-trace-web";
 import type { AttributeName } from "./contract.js";
 
 const FORMAT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
@@ -23,6 +24,8 @@ export function serverSpan(given?: string): SpanContext | undefined {
 /** The span of the page's load, and the context of what happens in the page. */
 export class PageTrace {
   readonly context: Context;
+  /** Not the global one: the page may want to register its own, and only one can be. */
+  private readonly inner = new StackContextManager().enable();
   private readonly span: Span;
   private ended = false;
 
@@ -36,8 +39,13 @@ export class PageTrace {
 
   /** The context of what begins now. */
   current(): Context {
-    const active = context.active();
-    return trace.getSpanContext(active) ? active : this.context;
+    const found = [context.active(), this.inner.active()].find((each) => trace.getSpanContext(each));
+    return found ?? this.context;
+  }
+
+  /** Run a function inside a context: for what is recorded in it, and for the page, if it has a context manager. */
+  run<T>(inside: Context, run: () => T): T {
+    return this.inner.with(inside, () => context.with(inside, run));
   }
 
   /** End the span of the load; later calls have no effect. */

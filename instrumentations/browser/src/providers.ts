@@ -1,6 +1,5 @@
 /** The SDK of OpenTelemetry: its providers, with OTLP over HTTP as the only way out. */
 
-import { context } from "@opentelemetry/api";
 import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-http";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-http";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
@@ -9,7 +8,7 @@ import { type Resource, resourceFromAttributes } from "@opentelemetry/resources"
 import { LoggerProvider, type ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import { MeterProvider } from "@opentelemetry/sdk-metrics";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
-import { StackContextManager, WebTracerProvider } from "@opentelemetry/sdk-trace-web";
+import { WebTracerProvider } from "@opentelemetry/sdk-trace-web";
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from "@opentelemetry/semantic-conventions";
 import { ATTR_SERVICE_INSTANCE_ID } from "@opentelemetry/semantic-conventions/incubating";
 import { PageMetricReader } from "./metric_reader.js";
@@ -46,8 +45,6 @@ export class Providers {
     this.loggers = new LoggerProvider({ resource, processors: [logProcessor(this.records)] });
     this.reader = new PageMetricReader(new OTLPMetricExporter(to("metrics")), settings.interval);
     this.meters = new MeterProvider({ resource, readers: [this.reader] });
-    // Where the page has a context manager of its own, this one is refused.
-    context.setGlobalContextManager(new StackContextManager().enable());
   }
 
   /** Export everything, and wait for the answers. */

@@ -1,5 +1,7 @@
 /** What compilations, instantiations and calls are recorded as. */
 
+import { context, trace } from "@opentelemetry/api";
+import { StackContextManager } from "@opentelemetry/sdk-trace-web";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { IMPORTS, Page, exportsOf, guest, instance } from "./page.js";
 
@@ -207,4 +209,19 @@ it("spans are children of the page's load, which is a child of the server's span
   expect(load!.parentSpanContext?.spanId).toBe("b".repeat(16));
   expect(page.spans("wasm add")[0]!.parentSpanContext?.spanId).toBe(load!.spanContext().spanId);
   expect(page.spans("wasm add")[0]!.spanContext().traceId).toBe("a".repeat(32));
+});
+
+it("a page that has OpenTelemetry itself has its context, before and inside a call", () => {
+  expect(context.setGlobalContextManager(new StackContextManager().enable())).toBe(true);
+  const seen: (string | undefined)[] = [];
+  const callback = (value: number) => {
+    seen.push(trace.getActiveSpan()?.spanContext().spanId);
+    return value;
+  };
+  const exports = exportsOf(instance({ env: { callback } }));
+  const own = { traceId: "c".repeat(32), spanId: "d".repeat(16), traceFlags: 1 };
+  context.with(trace.setSpanContext(context.active(), own), () => exports.call_back!(1));
+  const [called] = page.spans("wasm call_back");
+  expect(called!.parentSpanContext?.spanId).toBe(own.spanId);
+  expect(seen).toEqual([called!.spanContext().spanId]);
 });

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { LoggerProvider, InMemoryLogRecordExporter, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs";
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { StackContextManager, WebTracerProvider } from "@opentelemetry/sdk-trace-web";
+import { WebTracerProvider } from "@opentelemetry/sdk-trace-web";
 import { context } from "@opentelemetry/api";
 import { patchCompilations } from "../src/compilations.js";
 import { patchExports } from "../src/exports.js";
@@ -34,7 +34,6 @@ export class Page {
 
   constructor(settings: Partial<Pick<Chosen, "functions" | "spans" | "messages">> = {}) {
     const chosen = { functions: "all", spans: "all", messages: false, ...settings } as const;
-    context.setGlobalContextManager(new StackContextManager().enable());
     const tracers = new WebTracerProvider({ spanProcessors: [new SimpleSpanProcessor(this.spanExporter)] });
     const loggers = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: this.logExporter })] });
     this.meters = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter: this.metricExporter })] });
