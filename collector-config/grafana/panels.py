@@ -348,10 +348,38 @@ TELEMETRY = {
             },
         ),
         Panel(
+            "Sent to stores",
+            "ops",
+            {
+                "{{exporter}} spans": "sum by (exporter) (rate(otelcol_exporter_sent_spans_total[5m]))",
+                "{{exporter}} log records": "sum by (exporter) (rate(otelcol_exporter_sent_log_records_total[5m]))",
+                "{{exporter}} data points": "sum by (exporter) (rate(otelcol_exporter_sent_metric_points_total[5m]))",
+            },
+        ),
+        Panel(
+            "Rejected by stores for good",
+            "ops",
+            {
+                "{{exporter}} spans": "sum by (exporter) (rate(otelcol_exporter_send_failed_spans_total[5m]))",
+                "{{exporter}} log records": "sum by (exporter) (rate(otelcol_exporter_send_failed_log_records_total[5m]))",
+                "{{exporter}} data points": "sum by (exporter) (rate(otelcol_exporter_send_failed_metric_points_total[5m]))",
+            },
+        ),
+        Panel(
             "Queues",
             "percentunit",
             {
                 "{{exporter}}": "max by (exporter) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)"
+            },
+        ),
+        Panel("Queues on disk", "bytes", {"{{exporter}} {{data_type}}": "otelcol_exporter_queue_size"}),
+        Panel(
+            "Found no place in a queue",
+            "ops",
+            {
+                "{{exporter}} spans": "sum by (exporter) (rate(otelcol_exporter_enqueue_failed_spans_total[5m]))",
+                "{{exporter}} log records": "sum by (exporter) (rate(otelcol_exporter_enqueue_failed_log_records_total[5m]))",
+                "{{exporter}} data points": "sum by (exporter) (rate(otelcol_exporter_enqueue_failed_metric_points_total[5m]))",
             },
         ),
         Panel("Memory", "bytes", {"{{instance}}": "otelcol_process_memory_rss_bytes"}),

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from collector._prometheus_page import samples, wait_for_page
-from harness import clean_environment, run_program, wait_until
-from harness._rules import OF_COLLECTOR
+from harness import OtlpSink, clean_environment, run_program, wait_until
+from harness._rules import OF_COLLECTOR, OF_FAILING_COLLECTOR
 from sandscope._collector import CollectorProcess
 
 pytestmark = pytest.mark.collector
@@ -18,7 +18,7 @@ def test_what_dashboards_and_alerts_read_is_there(
     start: Callable[..., CollectorProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SANDSCOPE_JAEGER_ENDPOINT", "127.0.0.1:1")  # what is sent there waits in a queue
-    collector = start("prometheus", "own-metrics", "jaeger")
+    collector = start("local", "prometheus", "own-metrics", "jaeger")
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     done = run_program("import subprocess; subprocess.run(['true'], check=True)", environment=environment)
     assert done.returncode == 0, done.stderr
@@ -31,3 +31,31 @@ def test_what_dashboards_and_alerts_read_is_there(
     found = samples(wait_for_page(collector.ports.prometheus, "otelcol_process"))
     assert {labels["job"] for labels, _ in found["otelcol_process_memory_rss_bytes"]} == {"collector"}
     assert {labels["exporter"] for labels, _ in found["otelcol_exporter_queue_size"]} >= {"otlp_grpc/jaeger"}
+
+
+def test_what_a_store_rejects_and_what_finds_no_place_in_a_queue_is_counted(
+    start: Callable[..., CollectorProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDSCOPE_JAEGER_ENDPOINT", "127.0.0.1:1")
+    monkeypatch.setenv("SANDSCOPE_QUEUE_SIZE", "524288")
+    program = """
+import contextlib, sandscope
+for number in range(3000):
+    with contextlib.suppress(ValueError), sandscope.execution("judge", "run", name="run"):
+        raise ValueError("." * 200)
+"""
+    with OtlpSink(status=400) as rejecting:
+        monkeypatch.setenv("SANDSCOPE_LOKI_ENDPOINT", rejecting.endpoint)
+        collector = start("prometheus", "own-metrics", "jaeger", "loki")
+        environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+        assert run_program(program, environment=environment).returncode == 0
+
+        def found() -> set[str]:
+            return set(samples(wait_for_page(collector.ports.prometheus, "otelcol_process")))
+
+        expected = {
+            "otelcol_exporter_send_failed_log_records_total",
+            "otelcol_exporter_enqueue_failed_spans_total",
+        }
+        assert expected <= OF_FAILING_COLLECTOR
+        assert wait_until(lambda: expected <= found())
