@@ -10,7 +10,7 @@ INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/
 	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test test-pythons check bench fuzz audit collector browser stores docs pictures lock clean
+.PHONY: help setup torch demo test test-pythons test-faults check bench fuzz audit collector browser stores docs pictures lock clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -57,6 +57,9 @@ fuzz: setup ## send broken and huge requests to the Collector for 5 minutes (FUZ
 
 audit: setup ## check what is bundled for known vulnerabilities (needs vuln.go.dev and PyPI)
 	$(BIN)/python collector-config/audit.py
+
+test-faults: setup ## kill and stop everything under load, and look for what is lost (ARGS="--short --seed N --only FAULT")
+	$(BIN)/python -m benchmarks.faults $(ARGS)
 
 collector: setup ## build the sandscope-collector wheel into dist/
 	$(BIN)/uv build --quiet --wheel --out-dir dist collector-config
