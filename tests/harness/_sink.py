@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections import defaultdict
@@ -44,6 +45,7 @@ class OtlpSink:
         delay: float = 0.0,
         keep_alive: bool = False,
         answers: dict[str, Answer] | None = None,
+        port: int = 0,
     ) -> None:
         """Prepare a receiver.
 
@@ -52,6 +54,7 @@ class OtlpSink:
             answers: see the attribute.
             delay: seconds before each response.
             keep_alive: accept more than one request on a connection, as a Collector does.
+            port: by default, a free one.
         """
         self.spans: list[Any] = []
         self.metrics: list[Any] = []
@@ -64,7 +67,7 @@ class OtlpSink:
         self._status, self._delay, self._keep_alive = status, delay, keep_alive
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -113,6 +116,8 @@ class OtlpSink:
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers["Content-Encoding"] == "gzip":
+                    data = gzip.decompress(data)
                 answer = sink.answers.get(self.path, sink._status)
                 sink._receive(self.path, data, self.client_address[1], taken=answer == 200)
                 sink._closing.wait(sink._delay)

@@ -21,12 +21,18 @@ INSIDE = {"collector": {"9464"}, "jaeger": {"14317"}}
 
 
 def mounts() -> list[tuple[str, str, str]]:
-    """Return every mount: service, path on the host, path in the container."""
+    """Return every mount of a file or folder: service, path on the host, path in the container."""
     return [
         (name, *re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", volume).split(":")[:2])
         for name, service in SERVICES.items()
         for volume in service["volumes"]
+        if not is_named(volume)
     ]
+
+
+def is_named(volume: str) -> bool:
+    """Return whether a volume is one of Docker's, for data."""
+    return volume.split(":", maxsplit=1)[0] in COMPOSE["volumes"]
 
 
 def published(name: str) -> dict[str, str]:
@@ -56,7 +62,9 @@ def addresses() -> set[str]:
 def test_every_mounted_file_exists_and_cannot_be_written_to() -> None:
     for _, here, _ in mounts():
         assert (CONFIGURATION / here).exists(), here
-    assert all(volume.endswith(":ro") for service in SERVICES.values() for volume in service["volumes"])
+    volumes = [volume for service in SERVICES.values() for volume in service["volumes"]]
+    assert all(volume.endswith(":ro") for volume in volumes if not is_named(volume))
+    assert [volume for volume in volumes if is_named(volume)] == ["collector:/data"]
 
 
 def test_every_file_that_a_command_names_is_mounted() -> None:

@@ -72,7 +72,7 @@ def _own_collector(
             say(f"sandscope: the Collector has ended before the program. Its log: {collector.log}")
     for problem in problems(collector.log, errors_only=True):
         say(f"sandscope: the Collector reports: {problem}. Its log: {collector.log}")
-    if collector.composition.uses("SANDSCOPE_DATA") and not getattr(arguments, "quiet", False):
+    if collector.composition.writes_files and not getattr(arguments, "quiet", False):
         recorded = report.line()
         if recorded is not None:
             announce(f"sandscope: {recorded}")

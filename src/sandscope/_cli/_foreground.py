@@ -64,7 +64,7 @@ def stopping_signals() -> Iterator[list[int]]:
 
 def _say_ready(collector: CollectorProcess) -> None:
     otlp = f"{collector.endpoint} and {HOST}:{collector.ports.otlp_grpc} (gRPC)"
-    kept = "files and log" if collector.composition.uses("SANDSCOPE_DATA") else "log"
+    kept = "files and log" if collector.composition.writes_files else "log"
     overlays = ", ".join(collector.composition.overlays)
     say(f"ready: OTLP on {otlp} -> {overlays}; {kept} in {collector.data}", stream=sys.stdout)
 

@@ -18,6 +18,7 @@ from sandscope._collector._composition import Composition
 from sandscope._collector._data_folder import LOG, open_log
 from sandscope._collector._find import find_otelcol
 from sandscope._collector._ports import HOST, Ports, variable
+from sandscope._collector._queue_files import queue_error
 from sandscope._collector._read_files import ReadFiles
 from sandscope._collector._validate import rejected, validate
 from sandscope._errors import SandscopeError
@@ -164,7 +165,8 @@ class CollectorProcess:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 self.ports.check(*listening(self.composition))  # taken since the first check
-                raise rejected(self.composition, self._output())
+                output = self._output()
+                raise queue_error(output, self.data) or rejected(self.composition, output)
             if is_ready(self.ports.health) and _can_be_stopped(process.pid):
                 return
             time.sleep(0.02)

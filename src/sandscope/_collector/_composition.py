@@ -55,7 +55,12 @@ class Composition:
 
     def uses(self, variable: str) -> bool:
         """Return whether a file mentions this environment variable."""
-        return any(variable in file.read_text(encoding="utf-8", errors="replace") for file in self.files)
+        return any(variable in _text(file) for file in self.files)
+
+    @property
+    def writes_files(self) -> bool:
+        """Whether an overlay writes telemetry into the data folder, besides the log and the queues."""
+        return any("SANDSCOPE_DATA" in _text(file) for file in self.files[1:])
 
     def __str__(self) -> str:
         return " + ".join(("base", *self.overlays))
@@ -96,6 +101,10 @@ def _configuration() -> Path:
             "the package sandscope-collector is not installed. Run `pip install 'sandscope[collector]'`."
         ) from None
     return Path(sandscope_collector.configuration())
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def _file(overlay: str, known: dict[str, Path]) -> Path:

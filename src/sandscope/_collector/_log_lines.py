@@ -34,8 +34,10 @@ def problem(line: str, *, errors_only: bool = False) -> str | None:
         details = json.loads(fields)
     except ValueError:
         details = {}
-    return ": ".join(
-        str(part).rstrip(".")
-        for part in (details.get("otelcol.component.id"), message, details.get("error"))
-        if part
-    )
+    error = details.get("error")
+    if str(error).startswith("interrupted due to shutdown"):
+        # It says that it drops them. A queue on disk keeps them nevertheless.
+        count, error = details.get("dropped_items"), None
+        message = f"it has not sent {count} records. If its queue is on disk, the next start sends them"
+    said = (details.get("otelcol.component.id"), message, error)
+    return ": ".join(str(part).rstrip(".") for part in said if part)

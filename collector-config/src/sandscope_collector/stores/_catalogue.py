@@ -99,7 +99,11 @@ STORES: Mapping[str, Store] = {
             health="/api/services",
             packages=("github.com/jaegertracing/jaeger/cmd/jaeger",),
             arguments=("--config={configuration}/jaeger.yaml",),
-            environment={"SANDSCOPE_JAEGER_PORT": "{jaeger}", "SANDSCOPE_JAEGER_OTLP_PORT": "{jaeger-otlp}"},
+            environment={
+                "SANDSCOPE_JAEGER_PORT": "{jaeger}",
+                "SANDSCOPE_JAEGER_OTLP_PORT": "{jaeger-otlp}",
+                "SANDSCOPE_JAEGER_DATA": "{data}",
+            },
             collector={"SANDSCOPE_JAEGER_ENDPOINT": "127.0.0.1:{jaeger-otlp}"},
         ),
         Store(
