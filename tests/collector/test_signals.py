@@ -108,8 +108,12 @@ def test_prometheus_can_scrape_a_metric_with_its_exemplar(start: Start) -> None:
     assert f'trace_id="{trace_id}"' in bucket
 
 
+WITHOUT_CREDENTIALS = [(name,) for name in OVERLAYS if name not in {"secure", "mutual-tls"}]
+"""For the other two, see `test_secure.py`."""
+
+
 @pytest.mark.parametrize(
-    "overlays", [*((name,) for name in OVERLAYS), ("prometheus", "names-wasm-sandbox")], ids="+".join
+    "overlays", [*WITHOUT_CREDENTIALS, ("prometheus", "names-wasm-sandbox")], ids="+".join
 )
 def test_every_composition_takes_all_three_signals(overlays: tuple[str, ...], start: Start) -> None:
     collector = start(*overlays)
