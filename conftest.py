@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 def pytest_configure() -> None:
     """Handle Ctrl-C even if a shell has started pytest in the background, where SIGINT is ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("SANDSCOPE_SPOOL", "off")  # what one test cannot deliver would arrive in another
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

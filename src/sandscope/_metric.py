@@ -81,6 +81,19 @@ RECOVERED = Metric(
     "{execution}",
     "Executions of processes that died, told of by another process",
 )
+SPOOL_RECORDS = Metric(
+    "sandscope.spool.records",
+    "counter",
+    "{record}",
+    "Records of requests that the Collector did not take at once, by what has become of them",
+)
+SPOOL_SIZE = Metric("sandscope.spool.size", "gauge", "By", "Bytes on disk of requests that wait to be sent")
+SPOOL_REQUESTS = Metric(
+    "sandscope.spool.requests", "gauge", "{request}", "Requests on disk that wait to be sent"
+)
+SPOOL_OLDEST = Metric(
+    "sandscope.spool.oldest", "gauge", "s", "Age of the oldest request that waits to be sent"
+)
 
 GUEST_COUNT = Metric("sandbox.guest.count", "counter", "{count}", "Counts that guests reported")
 GUEST_REFUSED = Metric("sandbox.guest.refused", "counter", "{record}", "Telemetry of guests that was refused")
@@ -140,6 +153,10 @@ COMMON = (
     TELEMETRY_ERRORS,
     RECORDS,
     RECOVERED,
+    SPOOL_RECORDS,
+    SPOOL_SIZE,
+    SPOOL_REQUESTS,
+    SPOOL_OLDEST,
     GUEST_COUNT,
     GUEST_REFUSED,
     HEALTH_STATUS,

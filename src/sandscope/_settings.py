@@ -78,6 +78,14 @@ SECURITY_USER_FIELDS = (
 
 _SECURITY_USER_DEFAULT = SECURITY_USER_FIELDS[:5]
 
+SPOOL = "SANDSCOPE_SPOOL"
+"""``on``: requests that the Collector does not take are kept in a folder on disk, and sent later; or the absolute path
+of that folder. ``off``: they are not. ``auto``, the default: once an endpoint is set, or the Collector has answered.
+"""
+
+SPOOL_SIZE = "SANDSCOPE_SPOOL_SIZE"
+"""The bytes that this folder may have, for all programs together. Default 67108864."""
+
 SYSTEM_METRICS = "SANDSCOPE_SYSTEM_METRICS"
 """``true``: record metrics of the machine, the process and the interpreter, from the first execution on.
 Default ``false``.
@@ -128,6 +136,34 @@ def black_boxes_are_off() -> bool:
 def default_black_box_folder() -> Path:
     """Return this user's folder for black boxes."""
     return Path(_SHARED_MEMORY) / f"sandscope-{os.geteuid()}"
+
+
+def spool_folder() -> Path | None:
+    """Return the folder for requests that cannot be delivered; None if they are not to be kept."""
+    value = os.environ.get(SPOOL, "").strip()
+    if os.path.isabs(value):  # noqa: PTH117 -- not a path yet
+        return Path(value)
+    if value.lower() not in {"", "auto", "on", "off"}:
+        raise wrong_setting(SPOOL, value, "auto, on, off or the absolute path of a folder")
+    if value.lower() == "off":
+        return None
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = state if os.path.isabs(state) else os.path.expanduser("~/.local/state")  # noqa: PTH111, PTH117 -- at start
+    return Path(base) / "sandscope" / "spool" if os.path.isabs(base) else None  # noqa: PTH117 -- as above
+
+
+def spool_is_asked_for() -> bool:
+    """Return whether requests are kept even if nothing says that there is a Collector."""
+    return os.environ.get(SPOOL, "").strip().lower() not in {"", "auto"}
+
+
+def spool_size() -> int:
+    """Return the maximum size of that folder in bytes."""
+    value = os.environ.get(SPOOL_SIZE, "").strip() or str(64 << 20)
+    size = int(value) if value.isascii() and value.isdigit() else 0
+    if not size:
+        raise wrong_setting(SPOOL_SIZE, value, "a positive number of bytes")
+    return size
 
 
 def carried_attributes() -> tuple[str, ...]:
@@ -219,6 +255,8 @@ def check() -> None:
     children()
     exit_timeout()
     security_user()
+    spool_folder()
+    spool_size()
     system_metrics()
     _check_metric_attributes()
 

@@ -18,9 +18,12 @@ SANDSCOPE_RUN = (str(BIN / "sandscope"), "run", "--")
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without variables of telemetry and of CI systems, plus ``variables``."""
+    """Return this process's environment without variables of telemetry and of CI systems, plus ``variables``.
+
+    What cannot be delivered is not kept: it would arrive in another test.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_TELEMETRY)}
-    return {**inherited, **variables}
+    return {**inherited, "SANDSCOPE_SPOOL": "off", **variables}
 
 
 def run_program(

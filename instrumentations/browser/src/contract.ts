@@ -103,6 +103,7 @@ export type AttributeName =
   | "sandscope.recovered"
   | "sandscope.recovered.details_lost"
   | "sandscope.signal"
+  | "sandscope.spool.outcome"
   | "security.event.type"
   | "security.vulnerability.fixed_in"
   | "security.vulnerability.id"

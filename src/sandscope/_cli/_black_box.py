@@ -30,12 +30,15 @@ def recovered_at_end(environment: Mapping[str, str]) -> Iterator[Mapping[str, st
         folder = _new_folder()
     if folder is None:
         yield environment
+        if not _settings.sdk_disabled():
+            _send_kept(environment)
         return
     try:
         yield environment if chosen else {**environment, _settings.BLACK_BOX_OF_RUN: str(folder)}
     finally:
         try:
             _recover(folder, environment)
+            _send_kept(environment)
         except Exception as error:  # noqa: BLE001 -- the run ends as the program did
             say(f"sandscope: cannot tell of what ran: {error}. Try: sandscope recover {folder}")
         if not chosen:
@@ -84,6 +87,25 @@ def _recover(folder: Path, environment: Mapping[str, str]) -> None:
     if result.running or result.ended or result.unreadable or result.left:
         later = f" in {folder}; to send it later: sandscope recover {folder}" if result.left else ""
         say(f"sandscope: {described(result)}{later}")
+
+
+def _send_kept(environment: Mapping[str, str]) -> None:
+    """Send what the program has kept because the Collector did not take it then."""
+    spool = _settings.spool_folder()
+    if spool is None or not spool.is_dir():
+        return
+    from sandscope._spool._room import all_files
+
+    if not all_files(spool):
+        return
+    from sandscope._cli.recover import send_kept
+
+    own = dict(os.environ)
+    _replace({_TIMEOUT: str(max(1, round(_settings.exit_timeout()))), **environment})
+    try:
+        send_kept(spool)
+    finally:
+        _replace(own)
 
 
 def _replace(environment: Mapping[str, str]) -> None:

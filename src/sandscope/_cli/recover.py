@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
     parser.description = (
-        "Send what ran when programs died, and what they had not delivered, to the Collector that\n"
-        "OTEL_EXPORTER_OTLP_ENDPOINT names, and remove the files in which they have left it."
+        "Send what ran when programs died, what they had not delivered, and what they have kept while the\n"
+        "Collector was away, to the Collector that OTEL_EXPORTER_OTLP_ENDPOINT names, and remove the files\n"
+        "in which they have left it."
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
@@ -42,7 +43,28 @@ def recover(arguments: argparse.Namespace) -> int:
 
     result = _recovery.recover(folder)
     say(f"sandscope: {described(result)}, from {folder}")
-    return 1 if result.left or result.given_up else 0
+    spool = _settings.spool_folder()
+    is_left = send_kept(spool) if spool is not None and spool.is_dir() else False
+    return 1 if result.left or result.given_up or is_left else 0
+
+
+def send_kept(spool: Path) -> bool:
+    """Send what programs have kept while the Collector was away, and say so. Return whether something is left."""
+    from sandscope import _recovery
+
+    sent = _recovery.send_spooled(spool)
+    parts = [f"sent {_counted(sent.delivered, 'record')} that had been kept"] if sent.delivered else []
+    for count, what, rest in (
+        (sent.rejected, "record", "the Collector does not take"),
+        (sent.unreadable, "file", "could not be read"),
+        (sent.left, "request", "could not be sent, and is left for the next try"),
+        (sent.others, "request", "for other endpoints, or of programs that run, is left as it is"),
+    ):
+        if count:
+            parts.append(f"{_counted(count, what)} {rest}")
+    if parts:
+        say(f"sandscope: {'; '.join(parts)}: {spool}")
+    return sent.left > 0
 
 
 def described(result: Recovered) -> str:

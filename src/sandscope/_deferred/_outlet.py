@@ -14,7 +14,7 @@ from sandscope import _guard, _internals
 from sandscope._deferred import _compiled
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._hot_path import HotPathRecorder
-from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
+from sandscope._deferred._record_outcomes import Outcome, RecordOutcomes, Signal
 from sandscope._deferred._worker import Worker
 from sandscope._locks import new_lock
 
@@ -72,6 +72,8 @@ class Outlet:
         self._worker = Worker(f"sandscope-{signal}s", self._export_in_background)
         self._suppressed = _suppressed()
         self._takes_bytes = exporter is not None and _internals.accept_encoded(exporter)
+        self._keeper = _internals.keeper_of(exporter)
+        self._encode_lock = new_lock()
         self._was_rejected = _internals.watch_rejections(exporter) if self._takes_bytes else None
 
     @property
@@ -123,6 +125,12 @@ class Outlet:
         finally:
             self._export_lock.release()
 
+    def keep_surplus(self) -> None:
+        """Keep records on disk if the queue fills up while a request is under way: the endpoint is slow, or hangs."""
+        while self._keeper is not None and self._is_exporting and len(self._queue) > LIMIT // 2:
+            if not self._keep(self._taken()):
+                return
+
     def close(self, timeout: float) -> None:
         """Try once to export the records in the queue, and stop. Later records are counted as not delivered.
 
@@ -134,14 +142,25 @@ class Outlet:
         self.give_up()
 
     def give_up(self) -> None:
-        """Stop exporting. All records that have not been acknowledged are counted as not delivered.
+        """Stop exporting. All records that have not been acknowledged are kept, or counted as not delivered.
 
         The request that is being exported, if there is one, is not interrupted, and may still arrive.
         """
         with self._lock:
             self.closed = True
-            self._outcomes.add(self.signal, "not_delivered", len(self._batch) + len(self._queue))
-            self._batch = []
+            batch, self._batch = self._batch, []
+        if self._keeper is not None:
+            if self._is_exporting and self._keeper.keep_in_flight():
+                self._outcomes.add(self.signal, "kept", len(batch))
+                self._on_done(batch)
+                batch = []
+            with self._lock:
+                self._queue.extendleft(reversed(batch))
+                batch = []
+            while self._queue and self._keep(self._taken()):
+                pass
+        with self._lock:
+            self._outcomes.add(self.signal, "not_delivered", len(batch) + len(self._queue))
             self._queue.clear()
         self._worker.close()
 
@@ -170,29 +189,59 @@ class Outlet:
             request = self._request(batch, omitted)
             # Run in a context that suppresses instrumentation of the exporter's requests. The context is created
             # in advance: if a signal handler raised after an `attach` here, the thread would stay suppressed.
-            result = self._suppressed.copy().run(self._exporter.export, request) if request else None
+            if request and batch is self._batch:  # otherwise given up in the meantime
+                result = self._suppressed.copy().run(self._exporter.export, request)
+            else:
+                result = None
             rejected = self._was_rejected is not None and self._was_rejected()
             delivered = getattr(result, "name", "SUCCESS") == "SUCCESS" and not rejected
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report(f"send.{self.signal}", error)
         finally:
-            self._finish(batch, omitted, delivered=delivered, is_final=delivered or rejected)
+            is_kept = self._keeper is not None and _internals.was_kept()
+            outcome: Outcome = "not_delivered" if not delivered else "kept" if is_kept else "sent"
+            self._finish(batch, omitted, outcome, is_final=delivered or rejected)
         return not self._batch
+
+    def _keep(self, batch: list[DeferredExecution]) -> bool:
+        """Keep records on disk. Return False if they cannot be kept; they are in the queue again then."""
+        omitted: list[DeferredExecution] = []
+        is_kept = False
+        try:
+            with _internals.keeping():
+                request = self._request(batch, omitted)
+                if request:
+                    self._exporter.export(request)
+            is_kept = not request or _internals.was_kept()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report(f"send.{self.signal}", error)
+        if is_kept:
+            self._outcomes.add(self.signal, "not_encoded", len(omitted))
+            self._outcomes.add(self.signal, "kept", len(batch) - len(omitted))
+            self._on_done(batch)
+        else:
+            with self._lock:
+                self._queue.extendleft(reversed(batch))
+        return is_kept
+
+    def _taken(self) -> list[DeferredExecution]:
+        with self._lock:
+            return [self._queue.popleft() for _ in range(min(_REQUEST, len(self._queue)))]
 
     def _take(self) -> list[DeferredExecution]:
         """Return the batch that is due: the one that has failed, or the next records in the queue."""
         with self._lock:
             if not self._batch:
                 self._tries = 0
-                self._batch = [self._queue.popleft() for _ in range(min(_REQUEST, len(self._queue)))]
+                self._batch = self._taken()
             return self._batch
 
     def _finish(
         self,
         batch: list[DeferredExecution],
         omitted: list[DeferredExecution],
+        outcome: Outcome,
         *,
-        delivered: bool,
         is_final: bool,
     ) -> None:
         """Count the records of a request, or keep them if it has failed and will be tried again."""
@@ -208,7 +257,7 @@ class Outlet:
             if is_final or self._tries == TRIES:
                 self._on_done(batch)
             if is_final or self._is_closing or self._tries == TRIES:
-                self._outcomes.add(self.signal, "sent" if delivered else "not_delivered", len(batch))
+                self._outcomes.add(self.signal, outcome, len(batch))
                 self._batch = []
             else:
                 self._retry_at = time.monotonic() + _PAUSE
@@ -225,7 +274,8 @@ class Outlet:
             for start in range(0, len(executions), _STEP):
                 if start:
                     time.sleep(0)
-                parts.append(encode(executions[start : start + _STEP], omitted.append))
+                with self._encode_lock:
+                    parts.append(encode(executions[start : start + _STEP], omitted.append))
         return _internals.Encoded(b"".join(parts), len(batch) - len(omitted))
 
     def _readable(

@@ -287,6 +287,8 @@ class Pipeline:
         """Process all executions that have ended, and let the threads of the signals export them."""
         _clock.refresh()
         self.black_box.show_life()
+        for outlet in self._outlets:
+            outlet.keep_surplus()
         self.settle()
         for outlet in self._outlets:
             outlet.export_soon()

@@ -13,7 +13,7 @@ from sandscope._metric import RECORDS
 from sandscope._version import __version__
 
 Signal = Literal["span", "log"]
-Outcome = Literal["sent", "unsampled", "not_identified", "queue_full", "not_encoded", "not_delivered"]
+Outcome = Literal["sent", "kept", "unsampled", "not_identified", "queue_full", "not_encoded", "not_delivered"]
 
 
 class RecordOutcomes:

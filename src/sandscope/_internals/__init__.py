@@ -12,8 +12,20 @@ from sandscope._internals._context_variable import (
 )
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._exporter_arguments import ExporterArguments
-from sandscope._internals._forked_providers import reset_in_children
+from sandscope._internals._forked_providers import exporters_of, reset_in_children
 from sandscope._internals._metric_readers import export_metrics
+from sandscope._internals._otlp_client import (
+    Answer,
+    Keeper,
+    is_keeping,
+    keeper_of,
+    keeping,
+    note_kept,
+    otlp_client,
+    post,
+    replace_export,
+    was_kept,
+)
 from sandscope._internals._propagators import injects_w3c
 from sandscope._internals._provider_slots import global_providers, let_provider_be_replaced
 from sandscope._internals._rejections import watch_rejections
@@ -21,16 +33,27 @@ from sandscope._internals._rejections import watch_rejections
 __all__ = [
     "SPAN_KEY",
     "SUPPRESSION_KEYS",
+    "Answer",
     "Encoded",
     "ExporterArguments",
+    "Keeper",
     "abandon_connections",
     "accept_encoded",
     "context_variable",
     "export_metrics",
+    "exporters_of",
     "global_providers",
     "injects_w3c",
+    "is_keeping",
+    "keeper_of",
+    "keeping",
     "let_provider_be_replaced",
+    "note_kept",
+    "otlp_client",
+    "post",
+    "replace_export",
     "reset_in_children",
     "set_default_context",
+    "was_kept",
     "watch_rejections",
 ]

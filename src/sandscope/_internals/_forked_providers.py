@@ -55,6 +55,14 @@ def _reset_registration(meter: Any) -> None:
             del ids[half_created]
 
 
+def exporters_of(provider: Any) -> Iterator[Any]:
+    """Yield the exporters of a provider's batch processors or metric readers."""
+    readers = getattr(getattr(provider, "_measurement_consumer", None), "_reader_storages", ())
+    for reader in list(readers):
+        yield getattr(reader, "_exporter", None)
+    yield from _exporters(provider)
+
+
 def _exporters(provider: Any) -> Iterator[Any]:
     """Yield the exporters of a tracer provider's or logger provider's batch processors."""
     for name in ("_active_span_processor", "_multi_log_record_processor"):

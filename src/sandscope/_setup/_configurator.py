@@ -20,6 +20,7 @@ from sandscope._setup import (
     _green_threads,
     _notice,
     _provider_replacement,
+    _spool_setup,
 )
 from sandscope._setup._defaults import temporary_environment, unset_defaults
 from sandscope._setup._dropped_messages import drop_conflicts_between_scopes, dropped_messages
@@ -61,6 +62,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
             for signal, current in _PROVIDERS.items()
             if signal not in preset and _is_set(current())
         }
+        _spool_setup.keep_what_cannot_be_sent(list(added.values()))
         _notice.install()
         drop_conflicts_between_scopes()
         _exit.shut_down_at_exit(list(added.values()))

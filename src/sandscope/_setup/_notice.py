@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sandscope import _settings
+from sandscope import _internals, _settings
 from sandscope._locks import new_lock
 from sandscope._say import say
 
@@ -54,6 +54,8 @@ _ADVICE = {
 }
 """What to do about a reason that contains this; of an address with TLS only."""
 _INSTEAD_OF_CERTIFICATE = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_KEPT = re.compile(r", kept in (.+)", re.DOTALL)
+"""What the spool adds to a message."""
 _NOT_FOUND = re.compile(r"Failed to export (\w+) batch code: 404,")
 _BETWEEN = 60.0
 """Seconds between two notices: an endpoint that comes and goes must not fill the terminal."""
@@ -116,7 +118,7 @@ class _Outage:
         def watched(*args: Any, **kwargs: Any) -> Any:
             self._exporting.signal = signal
             result = export(*args, **kwargs)
-            if self._failing and getattr(result, "name", "") == "SUCCESS":
+            if self._failing and getattr(result, "name", "") == "SUCCESS" and not _internals.was_kept():
                 self._delivered(signal)
             return result
 
@@ -179,6 +181,8 @@ def _notice(message: str) -> str:
             f"(404 Not Found). The program is not affected. Give the Collector an overlay for {not_found[1]}, "
             "such as `local`, or set OTEL_EXPORTER_OTLP_ENDPOINT to a Collector."
         )
+    kept = _KEPT.search(message)
+    message = message[: kept.start()] if kept else message
     reason = next((found for found in (reason.search(message) for reason in _REASONS) if found), None)
     why = reason.group() if reason else message[:200]
     advice = "Start a Collector with `sandscope collector run`, or set OTEL_EXPORTER_OTLP_ENDPOINT to yours"
@@ -190,5 +194,6 @@ def _notice(message: str) -> str:
         ):  # requests takes these instead of the certificate of the exporter
             advice += f", and unset {' and '.join(others)}"
     return (
-        f"sandscope: Cannot deliver telemetry to {_endpoint()}: {why}. The program is not affected. {advice}."
+        f"sandscope: Cannot deliver telemetry to {_endpoint()}: {why}. The program is not affected. "
+        f"{f'What it records is kept in {kept[1]}, and sent later. ' if kept else ''}{advice}."
     )

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from sandscope import _guard
-from sandscope._setup import _notice, _recorder_setup
+from sandscope._setup import _notice, _recorder_setup, _spool_setup
 
 _TIMEOUT = 1.0
 """The maximum time in seconds: the program expects to end at once."""
@@ -101,6 +101,8 @@ def _flush(*, is_final: bool) -> None:
         if is_final:
             _recorder_setup.give_up()
         _flush_until(end, metrics)
+        if is_final:
+            _spool_setup.keep_in_flight()
     finally:
         _providers = providers
 
