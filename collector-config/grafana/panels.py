@@ -248,6 +248,28 @@ TORCH = {
             "stat",
         ),
     ],
+    "Memory and accelerators": [
+        Panel(
+            "Memory",
+            "bytes",
+            {
+                "{{job}} {{torch_memory_device}} {{torch_memory_kind}}": 'sum by (job, torch_memory_device, torch_memory_kind) (torch_memory_usage_bytes{job=~"$job"})'
+            },
+        ),
+        Panel(
+            "GPU memory",
+            "bytes",
+            {
+                "{{hw_id}} used": 'max by (hw_id) (hw_gpu_memory_usage_bytes{job=~"$job"})',
+                "{{hw_id}} limit": 'max by (hw_id) (hw_gpu_memory_limit_bytes{job=~"$job"})',
+            },
+        ),
+        Panel(
+            "GPU use",
+            "percentunit",
+            {"{{hw_id}}": 'max by (hw_id) (hw_gpu_utilization_ratio{job=~"$job"})'},
+        ),
+    ],
 }
 
 SECURITY = {
@@ -264,6 +286,13 @@ SECURITY = {
             "ops",
             {
                 "{{sandbox_capability}}": 'sum by (sandbox_capability) (rate(sandbox_capability_requests_total{job=~"$job", sandbox_capability_granted="false"}[5m]))'
+            },
+        ),
+        Panel(
+            "Reported by programs",
+            "ops",
+            {
+                "{{security_event_type}}": 'sum by (security_event_type) (rate(security_events_total{job=~"$job"}[5m]))'
             },
         ),
     ],
@@ -391,6 +420,11 @@ TELEMETRY = {
             {
                 "{{sandscope_signal}} {{sandscope_outcome}}": 'sum by (sandscope_signal, sandscope_outcome) (rate(sandscope_recorder_records_total{job=~"$job"}[5m]))'
             },
+        ),
+        Panel(
+            "On disk until the Collector is back",
+            "bytes",
+            {"{{job}}": 'max by (job) (sandscope_spool_size_bytes{job=~"$job"})'},
         ),
         Panel(
             "Errors of Sandscope",
