@@ -81,9 +81,9 @@ def field(stores: Stores, folder: Path, service: str, runtimes: list[str]) -> It
         ends.callback(collector.stop)
         collector.start()
         clock = _clock.build(folder)
-        preload = {} if clock is None else clock.environment
+        variables = {"SANDSCOPE_SPOOL": str(folder / "spool"), **(clock.environment if clock else {})}
         programs = [
-            Program(name, f"{service}-{name}", folder / "programs", collector.endpoint, **preload)
+            Program(name, f"{service}-{name}", folder / "programs", collector.endpoint, **variables)
             for name in runtimes
         ]
         for program in programs:
