@@ -17,9 +17,9 @@ from sandscope._collector import CollectorProcess, Composition
 Collect = Callable[..., CollectorProcess]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Return a Chromium."""
+    """Return a Chromium; while it runs, other tests cannot use `asyncio.run`."""
     path = shutil.which("chromium")
     if path is None:
         lacking("Chromium is not installed: `apt install chromium`.")
@@ -30,21 +30,21 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     """Return a site, whose origin the Collector allows."""
     with serving() as site:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def foreign() -> Iterator[Site]:
     """Return a site whose origin the Collector does not allow."""
     with serving() as site:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def collect(site: Site) -> Iterator[Collect]:
     """Start Collectors that take telemetry from the site's pages."""
     otelcol = requires_otelcol()
