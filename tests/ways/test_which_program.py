@@ -122,7 +122,7 @@ def test_what_cannot_be_run_is_one_line_before_anything_starts(
         (["sh", "-c", "exit 1"], "Did you mean: sandscope run -- sh -c 'exit 1'"),
         (
             ["no-such-command"],
-            "Use one of run, exec, report, view, top, query, up, down, recover, collector, stores, doctor.",
+            "Use one of run, exec, ci, report, view, top, query, up, down, recover, audit, collector, stores, doctor.",
         ),
     ],
     ids=["file", "program", "nothing"],

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from sandscope._collector import _launch
 from sandscope._collector._composition import Composition
-from sandscope._collector._data_folder import LOG, open_log
+from sandscope._collector._data_folder import LOG, make_folder, open_log
 from sandscope._collector._find import find_otelcol
 from sandscope._collector._ports import HOST, Ports, variable
 from sandscope._collector._queue_files import queue_error
@@ -95,6 +95,7 @@ class CollectorProcess:
         otelcol = find_otelcol(self._otelcol)
         environment = environment_for(self.ports, self.data)
         self.files.remember()
+        make_folder(self.data)  # otherwise the Collector says what is wrong with it, in other words
         validate(otelcol, self.composition, environment)
         self.ports.check(*listening(self.composition))
         launch = [sys.executable, "-I", "-S", str(_launch.__file__), str(os.getpid())]

@@ -16,6 +16,18 @@ class FolderInUseError(SandscopeError):
     """Another Collector writes to the folder."""
 
 
+def make_folder(data: Path) -> None:
+    """Create the folder if it is missing.
+
+    Raises:
+        SandscopeError: if this is not possible.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(data, error) from error
+
+
 def open_log(data: Path, *, keep: bool = False) -> BinaryIO:
     """Create the folder if it is missing, and open the Collector's own log in it, empty unless it is kept.
 
@@ -26,8 +38,8 @@ def open_log(data: Path, *, keep: bool = False) -> BinaryIO:
         FolderInUseError: if another Collector uses the folder.
         SandscopeError: if the folder cannot be created or written to.
     """
+    make_folder(data)
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only its owner may read it, as the files of telemetry.
         descriptor = os.open(data / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
