@@ -64,7 +64,7 @@ def _subprocess() -> Callable[[], object]:
 def _torch() -> Callable[[], object]:
     import torch
 
-    model, values = torch.nn.Linear(8, 8), torch.zeros(1, 8)
+    model, values = torch.nn.Linear(8, 8).eval(), torch.zeros(1, 8)  # otherwise the call is one of a training
     return lambda: model(values)
 
 
