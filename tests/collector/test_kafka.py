@@ -50,7 +50,9 @@ class Chain:
         found = []
         for name in gateways:
             file = self._folder / name / "traces.jsonl"
-            for line in file.read_text().splitlines() if file.is_file() else ():
+            text = file.read_text() if file.is_file() else ""
+            complete = text[: text.rfind("\n") + 1]  # the last line may be being written, or torn by a kill
+            for line in complete.splitlines():
                 for group in values(json.loads(line), "spans"):
                     found += [(span["traceId"], span["spanId"]) for span in group]
         return found
