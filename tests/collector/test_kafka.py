@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from collector._spans import execution, send_spans, spans_in
 from collector.test_signals import send_all, values
 from harness import collector_ports, wait_until
 from harness._kafka import Broker
@@ -87,6 +89,34 @@ def test_all_spans_of_a_trace_reach_the_same_gateway(chain: Chain) -> None:
     traces = [{trace for trace, span in set(chain.spans(name)) - known} for name in ("one", "two")]
     assert all(traces)
     assert not traces[0] & traces[1]
+
+
+def test_gateways_sample_whole_traces_whose_spans_come_from_several_agents(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDSCOPE_SHARE", "0")
+    agents = [chain.collector(name, "kafka").ports.otlp_http for name in ("agent-1", "agent-2")]
+    for name in ("one", "two"):
+        chain.collector(name, "gateway", "sampling", "local")
+    files = [tmp_path / name / "traces.jsonl" for name in ("one", "two")]
+
+    def ready() -> bool:
+        for _ in range(8):
+            send_spans(agents[0], execution("warm-up", secrets.token_hex(16), "RE"))
+        return all(spans_in(file) for file in files)
+
+    assert wait_until(ready)
+    traces = [secrets.token_hex(16) for _ in range(30)]
+    for number, trace in enumerate(traces):
+        send_spans(agents[0], execution("sibling", trace))
+        send_spans(agents[1], execution("last", trace, "RE" if number % 2 else "OK"))
+
+    def arrived(file: Path) -> list[str]:
+        return sorted(each["traceId"] for each in spans_in(file) if each["name"] != "warm-up")
+
+    failed = sorted(2 * traces[1::2])
+    assert wait_until(lambda: sorted(arrived(files[0]) + arrived(files[1])) == failed)
+    assert not set(arrived(files[0])) & set(arrived(files[1]))
 
 
 def test_nothing_is_lost_if_the_broker_and_a_gateway_die_under_load(

@@ -99,6 +99,7 @@ export type AttributeName =
   | "sandbox.violation.type"
   | "sandbox.worker.state"
   | "sandscope.component"
+  | "sandscope.kept"
   | "sandscope.outcome"
   | "sandscope.recovered"
   | "sandscope.recovered.details_lost"
