@@ -16,6 +16,7 @@ from benchmarks import (
     lossless,
     one_core,
     paced,
+    page,
     request,
     start_up,
     store,
@@ -43,6 +44,15 @@ AT_MOST = {
     "store_bytes_per_span": (60, 120),
     "store_report_ms": (200, 5_000),
     "store_more_late_over_early": (1.2, 4),
+    **{
+        f"page_{name}_ms": (500, 5_000)
+        for name in (
+            *("overview", "executions", "slow", "named", "execution", "functions"),
+            *("metrics", "metric", "security", "compare"),
+        )
+    },
+    "page_slowest_question_ms": (200, 2_000),
+    "page_minute_late_over_early": (1.2, 4),
     "hot_over_empty_python": (60, 150),
     "hot_over_empty_compiled": (20, 60),
     "hot_boxed_over_plain_compiled": (1.1, 1.5),
@@ -120,6 +130,7 @@ def main() -> int:
         lossless,
         collector,
         store,
+        page,
         browser,
     ):
         print(f"\n{(benchmark.__doc__ or '').strip()}", flush=True)

@@ -171,6 +171,6 @@ def test_a_store_that_cannot_be_read_or_is_deleted(store: Store, site: Site) -> 
     part.with_name(f"{signal}-{identity}-{end}-{2 * int(end)}.parquet").write_text("no Parquet")
     answer = site.client.get("/executions", headers=cookie)
     assert (answer.status_code, "This cannot be shown" in answer.text) == (500, True)
-    assert "Cannot run the query" in answer.text
+    assert "Cannot read" in answer.text
     shutil.rmtree(store.folder)
     assert "run 1" in site.get("/executions").text

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sandscope._cli._collector_options import add_data_to, data_folder
 from sandscope._cli._local_store import NEEDED, check_installed, local_store
 from sandscope._cli._time_range import DURATION, duration
-from sandscope._store import Database, Selection, running, summarize, totals
+from sandscope._store import Database, Selection, counts, running, summarize, totals
 
 if TYPE_CHECKING:
     from sandscope._cli._top_frame import Frame, Lately
@@ -71,9 +71,9 @@ def _lately(database: Database, window: str) -> Lately:
     return Lately(
         window,
         length / 1e9,
-        bool(figures.executions or totals(database, Selection()).executions),
+        bool(figures.executions or counts(database, Selection()).executions),
         figures,
-        totals(database, Selection(since=now - _LAST)).executions,
+        counts(database, Selection(since=now - _LAST)).executions,
         running(database),
         summarize(database, since, _ROWS),
     )

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from math import exp, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sandscope._store._database import Database
 from sandscope._store._selection import Selection
 
-_SIDE = """count(*) FILTER ({side}) AS {side}_executions,
-    count(*) FILTER ({side} AND status <> 'OK') AS {side}_failed,
-    quantile_cont(duration, [0.5, 0.95]) FILTER ({side}) AS {side}_quantiles,
-    avg(ln(greatest(duration, 1e-9))) FILTER ({side}) AS {side}_mean,
-    var_samp(ln(greatest(duration, 1e-9))) FILTER ({side}) AS {side}_variance"""
-_CHANGES = """
-    SELECT runtime, name, {before}, {after} FROM (
-        SELECT runtime, name, status, duration, start_ns >= {before_since} AND start_ns < {before_until} AS before,
-            start_ns >= {after_since} AND start_ns < {after_until} AS after
-        FROM executions WHERE {condition}
-    ) WHERE before OR after GROUP BY runtime, name
-    ORDER BY before_executions + after_executions DESC, name LIMIT {limit}
-"""
+_SIDE = """SELECT runtime, name, {after} AS after, count(*), count(*) FILTER (status <> 'OK'),
+        quantile_cont(duration, [0.5, 0.95]), avg(ln(greatest(duration, 1e-9))),
+        var_samp(ln(greatest(duration, 1e-9)))
+    FROM executions WHERE start_ns >= {since} AND start_ns < {until} AND {condition} GROUP BY runtime, name"""
 _FEWEST = 5
 """Executions of which something can be said."""
 _FEWEST_FAILURES = 3
@@ -49,6 +40,9 @@ class Side(NamedTuple):
     p95: float | None
     mean: float | None
     variance: float | None
+
+
+_NOTHING = Side(0, 0, None, None, None, None)
 
 
 class Change(NamedTuple):
@@ -111,21 +105,20 @@ def changes(
         limit: the number of functions.
     """
     condition, parameters = selection.condition()
-    sql = _CHANGES.format(
-        before=_SIDE.format(side="before"),
-        after=_SIDE.format(side="after"),
-        before_since=before[0],
-        before_until=before[1],
-        after_since=after[0],
-        after_until=after[1],
-        condition=condition,
-        limit=limit,
-    )
-    rows = database.query(sql, parameters).by_name()
-    return [Change(row["runtime"], row["name"], _side(row, "before"), _side(row, "after")) for row in rows]
+    sides = [
+        _SIDE.format(after=number == 1, since=since, until=until, condition=condition)
+        for number, (since, until) in enumerate((before, after))
+    ]
+    found: dict[tuple[str, str], list[Side]] = {}
+    for runtime, name, is_after, *figures in database.query(" UNION ALL ".join(sides), parameters * 2).rows:
+        found.setdefault((runtime, name), [_NOTHING, _NOTHING])[is_after] = _side(*figures)
+    functions = [Change(*key, *pair) for key, pair in found.items()]
+    functions.sort(key=lambda each: (-each.before.executions - each.after.executions, each.name or ""))
+    return functions[:limit]
 
 
-def _side(row: dict[str, Any], side: str) -> Side:
-    p50, p95 = row[f"{side}_quantiles"] or (None, None)
-    figures = (row[f"{side}_{name}"] for name in ("mean", "variance"))
-    return Side(row[f"{side}_executions"], row[f"{side}_failed"], p50, p95, *figures)
+def _side(
+    executions: int, failed: int, quantiles: list[float] | None, mean: float | None, variance: float | None
+) -> Side:
+    p50, p95 = quantiles or (None, None)
+    return Side(executions, failed, p50, p95, mean, variance)

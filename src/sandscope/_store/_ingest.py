@@ -12,7 +12,7 @@ from sandscope._store._merge import merge
 from sandscope._store._parts import Part, leftovers, list_parts
 from sandscope._store._retention import Retention
 from sandscope._store._source import Source, find_sources, read_lines
-from sandscope._store._tables import PART_COLUMNS, ROW_TYPES
+from sandscope._store._tables import PARQUET, PART_COLUMNS, ROW_TYPES
 
 if TYPE_CHECKING:
     import duckdb
@@ -87,8 +87,7 @@ def _write(database: duckdb.DuckDBPyConnection, store: Path, part: Part, rows: R
     database.register("read_origins", rows.origins)
     selection = f"SELECT {columns} FROM read_rows JOIN read_origins USING (origin)"
     database.execute(
-        f"COPY (SELECT {PART_COLUMNS[part.signal]} FROM ({selection})) TO '{_quoted(new)}' "
-        "(FORMAT parquet, COMPRESSION zstd)"
+        f"COPY (SELECT {PART_COLUMNS[part.signal]} FROM ({selection})) TO '{_quoted(new)}' {PARQUET}"
     )
     database.unregister("read_rows")
     database.unregister("read_origins")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandscope._store._parts import SUFFIX, Part, list_parts
+from sandscope._store._tables import PARQUET
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,9 +28,7 @@ def merge(database: duckdb.DuckDBPyConnection, store: Path, parts: list[Part]) -
         new = store / f"new-{merged.name}"
         files = [str(store / part.name) for part in group]
         target = str(new).replace("'", "''")
-        database.execute(
-            f"COPY (SELECT * FROM read_parquet(?)) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", [files]
-        )
+        database.execute(f"COPY (SELECT * FROM read_parquet(?)) TO '{target}' {PARQUET}", [files])
         newest = max((store / part.name).stat().st_mtime for part in group)
         os.utime(new, (newest, newest))  # its age decides when it is dropped
         new.replace(store / merged.name)

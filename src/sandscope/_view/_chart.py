@@ -75,7 +75,7 @@ class Slot(NamedTuple):
     address: str
 
 
-def counts(label: str, slots: Sequence[Slot], first: int, last: int, *, number: int) -> Chart:
+def bars(label: str, slots: Sequence[Slot], first: int, last: int, *, number: int) -> Chart:
     """Return a picture of stacked bars.
 
     Args:
@@ -87,7 +87,7 @@ def counts(label: str, slots: Sequence[Slot], first: int, last: int, *, number: 
     """
     scale = linear(max((sum(slot.counts.values()) for slot in slots), default=1), _count, whole=True)
     width = WIDTH / number
-    bars = []
+    drawn = []
     for slot in slots:
         left, below, blocks = slot.number * width, 0, []
         for kind, count in slot.counts.items():
@@ -95,8 +95,8 @@ def counts(label: str, slots: Sequence[Slot], first: int, last: int, *, number: 
             if count:
                 blocks.append(Block(kind, left + width * _GAP / 2, top, width * (1 - _GAP), bottom - top))
             below += count
-        bars.append(Bar(blocks, Block("hover", left, 0, width, HEIGHT), slot.title, slot.address))
-    return Chart(label, scale.ticks, time_ticks(first, last), bars=bars)
+        drawn.append(Bar(blocks, Block("hover", left, 0, width, HEIGHT), slot.title, slot.address))
+    return Chart(label, scale.ticks, time_ticks(first, last), bars=drawn)
 
 
 def curves(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandscope._store import Change, Database, Selection, Totals, changes, totals
+from sandscope._store import Change, Counts, Database, Selection, Totals, changes, counts
 from sandscope._view._filters import Filters, iso, nanoseconds
 from sandscope._view._history import span
 
@@ -15,7 +15,7 @@ _LATELY = 0.1
 def ask(database: Database, filters: Filters, parameters: dict[str, str]) -> dict[str, Any]:
     """Return what the page shows: by default, the second half of the time compared with the first."""
     everything = filters.only_time().selection()
-    figures = totals(database, everything)
+    figures = counts(database, everything)
     first, last = span(everything, figures)
     middle = (first + last) // 2
     given = {
@@ -36,7 +36,7 @@ def ask(database: Database, filters: Filters, parameters: dict[str, str]) -> dic
     }
 
 
-def lately_changed(database: Database, selection: Selection, figures: Totals) -> list[Change]:
+def lately_changed(database: Database, selection: Selection, figures: Counts | Totals) -> list[Change]:
     """Return what fails more often, or takes longer, in the last tenth of the time than before."""
     first, last = span(selection, figures)
     split = int(last - _LATELY * (last - first))

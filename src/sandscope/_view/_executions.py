@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandscope._store import ORDERS, Database, executions, totals
+from sandscope._store import ORDERS, Database, counts, executions
 from sandscope._view._filters import LAST_PAGE, Filters
 
 _ROWS = 50
@@ -15,7 +15,7 @@ def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> di
     selection = filters.selection()
     order = filters.order if filters.order in ORDERS else "time"
     found = executions(database, selection, _ROWS, order=order, offset=(filters.page - 1) * _ROWS).by_name()
-    figures = totals(database, selection)
+    figures = counts(database, selection)
     longest = max((row["duration"] or 0 for row in found), default=0)
     return {
         "figures": figures,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandscope._store import BARS, Database, Selection, Totals, history
-from sandscope._view._chart import Chart, Slot, counts, curves
+from sandscope._store import BARS, Counts, Database, Selection, Totals, history
+from sandscope._view._chart import Chart, Slot, bars, curves
 from sandscope._view._filters import Filters, iso
 from sandscope._words import seconds
 
@@ -22,7 +22,7 @@ def pictures(database: Database, filters: Filters, selection: Selection, figures
     }
 
 
-def span(selection: Selection, figures: Totals) -> tuple[int, int]:
+def span(selection: Selection, figures: Counts | Totals) -> tuple[int, int]:
     """Return from when to when pictures go: as the filters say, else as long as there were executions."""
     first = selection.since if selection.since is not None else figures.first_ns or 0
     last = selection.until if selection.until is not None else figures.last_ns or 0
@@ -38,7 +38,7 @@ def _executions(table: list[dict[str, Any]], filters: Filters, first: int, last:
         counted = {"ok": row["succeeded"], "failed": row["failed"]}
         address = filters.address("/executions", since=iso(begin), until=iso(end + 1000))
         slots.append(Slot(row["bar"], counted, title, address))
-    return counts("Executions over time, succeeded and failed", slots, first, last, number=BARS)
+    return bars("Executions over time, succeeded and failed", slots, first, last, number=BARS)
 
 
 def _durations(table: list[dict[str, Any]], first: int, last: int) -> Chart:

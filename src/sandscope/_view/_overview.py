@@ -11,6 +11,7 @@ from sandscope._store import (
     Database,
     Selection,
     Table,
+    counts,
     executions,
     functions,
     totals,
@@ -35,7 +36,7 @@ def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> di
     lately = selection._replace(since=time.time_ns() - _LATELY * 10**9, until=None)
     return {
         "figures": figures,
-        "rate": totals(database, lately).executions / _LATELY,
+        "rate": counts(database, lately).executions / _LATELY,
         "mean_rate": _mean_rate(figures.executions, figures.first_ns, figures.last_ns),
         "runtimes": by_runtime(verdicts(database, selection)),
         "functions": functions(database, selection, _ROWS).by_name(),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandscope._store import BARS, SECURITY, Database, executions, history, totals, verdicts
-from sandscope._view._chart import Slot, counts
+from sandscope._store import BARS, SECURITY, Database, counts, executions, history, verdicts
+from sandscope._view._chart import Slot, bars
 from sandscope._view._filters import Filters, iso
 from sandscope._view._history import span
 
@@ -15,9 +15,9 @@ _ROWS = 50
 def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> dict[str, Any]:
     """Return what the page shows."""
     selection = filters.selection()
-    figures = totals(database, selection)
+    figures = counts(database, selection)
     chosen = selection._replace(status=SECURITY)
-    violations = totals(database, chosen)
+    violations = counts(database, chosen)
     first, last = span(selection, figures)
     slots = []
     for row in history(database, chosen, first, last).by_name():
@@ -30,5 +30,5 @@ def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> di
         "violations": violations,
         "causes": verdicts(database, chosen).by_name(),
         "rows": executions(database, chosen, _ROWS).by_name(),
-        "picture": counts("Security violations over time", slots, first, last, number=BARS),
+        "picture": bars("Security violations over time", slots, first, last, number=BARS),
     }
