@@ -23,8 +23,11 @@ _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def pytest_configure() -> None:
-    """Handle Ctrl-C even if a shell has started pytest in the background, where SIGINT is ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Set what tests expect of the shell that has started them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+    # Bytecode is cached, as on a user's machine: interpreters are started thousands of times.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     os.environ.setdefault("SANDSCOPE_SPOOL", "off")  # what one test cannot deliver would arrive in another
 
 
