@@ -88,6 +88,38 @@ def test_metrics_are_pushed_by_remote_write(
         assert_arrived(stores, "written", trace_id, series='{job="written"}')
 
 
+def test_metrics_of_spans_lead_to_their_trace(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stores.collector.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SANDSCOPE_SPAN_METRICS_INTERVAL", "4s")  # exemplars are on the page for so long
+    collector = CollectorProcess(
+        Composition.of("prometheus", "jaeger", "span-metrics"),
+        data=tmp_path / "data",
+        ports=collector_ports(prometheus=stores.scraped),
+        otelcol=requires_otelcol(),
+    )
+    with collector:
+        trace_id = send(
+            "spans",
+            OTLPSpanExporter(f"{collector.endpoint}/v1/traces"),
+            OTLPMetricExporter(f"{collector.endpoint}/v1/metrics"),
+            OTLPLogExporter(f"{collector.endpoint}/v1/logs"),
+        )
+
+        calls = 'span_calls_total{job="spans",span_name="inner"}'
+        counted = eventually(
+            lambda: prometheus_query(stores.prometheus, calls),
+            lambda found: [sample.value for sample in found] == [1.0],
+        )
+        assert len(counted) == 1
+        buckets = 'span_duration_seconds_bucket{job="spans",span_name="inner"}'
+        exemplars = eventually(lambda: prometheus_exemplars(stores.prometheus, buckets), bool)
+        assert {exemplar.labels["trace_id"] for exemplar in exemplars} == {trace_id}
+        assert eventually(lambda: jaeger_trace(stores.jaeger, trace_id), lambda found: len(found) == 2)
+
+
 def test_unknown_names_and_ids_return_nothing(stores: Stores) -> None:
     assert prometheus_query(stores.prometheus, "nothing_of_this_name") == []
     assert prometheus_exemplars(stores.prometheus, "nothing_of_this_name") == []
