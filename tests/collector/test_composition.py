@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("otelcol")
 OVERLAYS = (
     *("local", "prometheus", "names-wasm-sandbox", "names-rustbox", "names-wasm-torch", "names-kotoba"),
     *("prometheus-otlp", "prometheus-remote-write", "own-metrics", "jaeger", "loki", "debug", "security"),
-    *("kafka", "gateway", "browser", "sampling", "span-metrics"),
+    *("kafka", "gateway", "browser", "sampling", "span-metrics", "quiet"),
     *("secure", "mutual-tls", "guard", "syslog"),
 )
 AGENT = tuple(name for name in OVERLAYS if name != "gateway")

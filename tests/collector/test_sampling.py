@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,7 +149,7 @@ def test_the_share_is_of_traces(
 
 @pytest.mark.parametrize("variable", ["SANDSCOPE_SHARE", "SANDSCOPE_SLOW", "SANDSCOPE_SAMPLING_WAIT"])
 def test_a_value_that_is_no_number_is_an_error_at_start(
-    variable: str, otelcol: Any, monkeypatch: pytest.MonkeyPatch
+    variable: str, otelcol: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, "much")
     with pytest.raises(SandscopeError, match=r"much|'decision_wait' time: invalid duration"):
