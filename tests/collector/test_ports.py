@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import astuple
+from dataclasses import astuple, fields
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_the_environment_that_is_written_can_be_read_back() -> None:
 
 
 def test_free_ports_differ_from_each_other() -> None:
-    assert len(set(astuple(Ports.free()))) == 5
+    assert len(set(astuple(Ports.free()))) == len(fields(Ports))
 
 
 @pytest.mark.parametrize("text", ["http", "-1", "4318.0", "0", "65536", "٣"])

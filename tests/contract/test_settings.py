@@ -12,6 +12,8 @@ import pytest
 
 from harness import ROOT
 from sandscope import SandscopeError, _settings
+from sandscope._collector import Ports
+from sandscope._collector._ports import variable
 from sandscope.instrumentation import Settings
 
 PAGE = (ROOT / "docs" / "settings.md").read_text()
@@ -74,9 +76,7 @@ def _used() -> set[str]:
         *ROOT.glob("instrumentations/*/src/**/*.py"),
     ]
     text = "\n".join(file.read_text() for file in files)
-    ports = {
-        f"SANDSCOPE_{name}_PORT" for name in ("OTLP_GRPC", "OTLP_HTTP", "HEALTH", "PROMETHEUS", "BROWSER")
-    }
+    ports = {variable(field.name) for field in fields(Ports)}
     return set(re.findall(r"SANDSCOPE_[A-Z_]*[A-Z]", text)) | ports
 
 

@@ -21,6 +21,7 @@ _PURPOSES = {
     "health": "the health check",
     "prometheus": "the page that Prometheus scrapes",
     "browser": "OTLP over HTTP from browsers",
+    "own_metrics": "its own metrics, which it sends to itself",
 }
 
 

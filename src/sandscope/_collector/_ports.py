@@ -44,6 +44,7 @@ class Ports:
         health: for its health check.
         prometheus: for the page that Prometheus scrapes, with the overlay `prometheus`.
         browser: for OTLP over HTTP from browsers, with the overlay `browser`.
+        own_metrics: for the Collector's own metrics, which it sends to itself, with the overlay `own-metrics`.
     """
 
     otlp_grpc: int = 4317
@@ -51,6 +52,7 @@ class Ports:
     health: int = 13133
     prometheus: int = 9464
     browser: int = 4319
+    own_metrics: int = 4320
 
     def __post_init__(self) -> None:
         """Raise a SandscopeError if a number is not a port."""
