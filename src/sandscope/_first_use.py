@@ -32,7 +32,7 @@ _TIMEOUT = 10.0
 """The maximum time in seconds to wait for another thread that runs actions."""
 
 _actions: dict[str, list[Action]] = {}
-_after_import: dict[str, Callable[[ModuleType], object]] = {}
+_after_import: dict[str, list[Callable[[ModuleType], object]]] = {}
 _lock = _thread.allocate_lock()
 _running_thread: int | None = None
 _nested_imports = _thread._local()
@@ -74,7 +74,7 @@ def after_import(name: str, action: Callable[[ModuleType], object]) -> None:
         name: the module's name.
         action: called once, with the module.
     """
-    _after_import[name] = action
+    _after_import.setdefault(name, []).append(action)
     if name in sys.modules:
         _run_after_import(sys.modules[name])
     elif _Finder not in sys.meta_path:
@@ -98,15 +98,14 @@ class _Finder:
         if _running_thread == _thread.get_ident():
             return None
         if OPENTELEMETRY in _actions and name.startswith(_IMPORT_OPENTELEMETRY):
-            return _around_import(_find(name, path, target), _begin_import, _end_import)
-        if name in _POPEN_MODULES and SUBPROCESS in _actions:
-            return _around_import(_find(name, path, target), None, _watch_popen)
-        if name in _after_import:
-            return _around_import(_find(name, path, target), None, _run_after_import)
-        if name == OPENTELEMETRY or name not in _actions:
-            return None
-        _use(name)
-        return _find(name, path, target)
+            return _around_import(_find(name, path, target), before=_begin_import, finally_=_end_import)
+        is_used = name in _actions and name not in {OPENTELEMETRY, SUBPROCESS}
+        if is_used:
+            _use(name)  # this may add actions for after the import
+        watches = name in _POPEN_MODULES and SUBPROCESS in _actions
+        if watches or name in _after_import:
+            return _around_import(_find(name, path, target), after=_after)
+        return _find(name, path, target) if is_used else None
 
 
 def _use(name: str, timeout: float = _TIMEOUT) -> None:
@@ -152,15 +151,20 @@ def _current_lock() -> Any:
     return _lock
 
 
+def _after(module: ModuleType) -> None:
+    if module.__name__ in _POPEN_MODULES and SUBPROCESS in _actions:
+        _watch_popen(module)
+    _run_after_import(module)
+
+
 def _run_after_import(module: ModuleType) -> None:
-    action = _after_import.pop(module.__name__, None)
-    if action is not None:
-        _report_errors(lambda: action(module))
+    for action in _after_import.pop(module.__name__, ()):
+        _report_errors(action, module)
 
 
-def _report_errors(action: Callable[[], object]) -> None:
+def _report_errors(action: Callable[..., object], *arguments: ModuleType) -> None:
     try:
-        action()
+        action(*arguments)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         from sandscope import _guard
 
@@ -185,18 +189,30 @@ def _find(name: str, path: Sequence[str] | None, target: ModuleType | None) -> A
     return None
 
 
-def _around_import(spec: Any, before: Action | None, after: Callable[[ModuleType], object]) -> Any:
-    """Call functions before and after the module is executed. Nothing of this remains in the module."""
+def _around_import(
+    spec: Any,
+    before: Action = lambda: None,
+    after: Callable[[ModuleType], object] = lambda _module: None,
+    finally_: Action = lambda: None,
+) -> Any:
+    """Call functions around the execution of a module. Nothing of this remains in the module.
+
+    Args:
+        spec: of the module.
+        before: called before the module is executed.
+        after: called with the module, unless its execution has failed.
+        finally_: called last, in any case.
+    """
     loader: Any = getattr(spec, "loader", None)
 
     def exec_module(module: ModuleType) -> None:
         del loader.exec_module
-        if before is not None:
-            before()
+        before()
         try:
             loader.exec_module(module)
-        finally:
             after(module)
+        finally:
+            finally_()
 
     if hasattr(loader, "__dict__") and not isinstance(loader, type):  # otherwise a loader of built-in modules
         loader.exec_module = exec_module
@@ -207,7 +223,7 @@ def _begin_import() -> None:
     _nested_imports.count = getattr(_nested_imports, "count", 0) + 1
 
 
-def _end_import(_module: ModuleType) -> None:
+def _end_import() -> None:
     _nested_imports.count -= 1
     if not _nested_imports.count and OPENTELEMETRY in sys.modules:
         # Never waits: the other thread may need the module whose import lock this thread holds.

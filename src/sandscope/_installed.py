@@ -1,4 +1,4 @@
-"""Finds installed instrumentations without `importlib.metadata`, which takes longer than an interpreter to start."""
+"""Finds installed entry points without `importlib.metadata`, which takes longer than an interpreter to start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_GROUP = "[opentelemetry_instrumentor]"
+INSTRUMENTATIONS = "opentelemetry_instrumentor"
+"""The group of the entry points of instrumentations."""
 
 SYSTEM_METRICS = "system_metrics"
 """The name of OpenTelemetry's instrumentation of the machine, the process and the interpreter."""
@@ -20,10 +21,22 @@ def instrumentations(path: Sequence[str]) -> set[str]:
     Args:
         path: folders in which packages are installed, as in ``sys.path``.
     """
-    return {name for folder in path for file in _entry_points(folder) for name in _names(file)}
+    return {name for name, _object in entry_points(path, INSTRUMENTATIONS)}
 
 
-def _entry_points(folder: str) -> Iterator[str]:
+def entry_points(path: Sequence[str], *groups: str) -> Iterator[tuple[str, str]]:
+    """Return the names and the objects of entry points.
+
+    Args:
+        path: folders in which packages are installed, as in ``sys.path``.
+        groups: the groups of the entry points.
+    """
+    for folder in path:
+        for file in _files(folder):
+            yield from _entries(file, groups)
+
+
+def _files(folder: str) -> Iterator[str]:
     try:
         with os.scandir(folder or ".") as entries:
             for entry in entries:
@@ -33,17 +46,17 @@ def _entry_points(folder: str) -> Iterator[str]:
         return  # not a folder, such as the standard library's archive
 
 
-def _names(file: str) -> Iterator[str]:
+def _entries(file: str, groups: Sequence[str]) -> Iterator[tuple[str, str]]:
     try:
         with open(file, encoding="utf-8") as opened:  # noqa: PTH123 -- pathlib is not loaded
             lines = [line.strip() for line in opened]
     except OSError:
         return  # the package has none
-    if _GROUP not in lines:
-        return
-    for line in lines[lines.index(_GROUP) + 1 :]:
+    group = ""
+    for line in lines:
         if line.startswith("["):
-            return
-        name, equals, _object = line.partition("=")
-        if equals:
-            yield name.strip()
+            group = line.strip("[]")
+        elif group in groups:
+            name, equals, reference = line.partition("=")
+            if equals:
+                yield name.strip(), reference.strip()

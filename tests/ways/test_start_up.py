@@ -69,6 +69,62 @@ def test_a_collector_on_this_machine_does_not_need_requests() -> None:
     assert "requests" not in imported
 
 
+def test_a_first_child_does_not_need_what_auto_instrumentation_and_detectors_import() -> None:
+    with OtlpSink() as sink:
+        imported = _imported(
+            "import subprocess; subprocess.run(['true'])", **LIGHT, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint
+        )
+        assert sink.names() == ["true"]
+    assert not imported & {
+        "asyncio",
+        "packaging",
+        "psutil",
+        "wrapt",
+        "opentelemetry.instrumentation.instrumentor",
+    }
+
+
+def test_the_detector_of_processes_has_psutil() -> None:
+    program = """
+import sandscope.auto, subprocess
+subprocess.run(['true'])
+import psutil
+print(psutil.Process().username())
+"""
+    with OtlpSink() as sink:
+        run = run_program(
+            program,
+            way=(),
+            environment=clean_environment(
+                OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, OTEL_EXPERIMENTAL_RESOURCE_DETECTORS="process"
+            ),
+        )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert {resource["process.owner"] for resource in sink.resources} == {run.stdout.strip()}
+
+
+@pytest.mark.parametrize(
+    ("group", "reference"),
+    [
+        ("opentelemetry_pre_instrument", "of_others:before"),
+        ("opentelemetry_post_instrument", "of_others:after"),
+        ("opentelemetry_instrumentor", "of_others:Instrumentor"),
+    ],
+)
+def test_what_other_packages_have_installed_is_called(tmp_path: Path, group: str, reference: str) -> None:
+    (tmp_path / "of_others-1.dist-info").mkdir()
+    (tmp_path / "of_others-1.dist-info/entry_points.txt").write_text(f"[{group}]\nothers = {reference}\n")
+    (tmp_path / "of_others-1.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: of_others\nVersion: 1\n"
+    )
+    (tmp_path / "of_others.py").write_text(
+        "def before(): print('called')\nafter = before\nclass Instrumentor:\n    def instrument(self, **_): before()\n"
+    )
+    environment = clean_environment(PYTHONPATH=os.pathsep.join([_children.FOLDER, str(tmp_path)]))
+    run = run_program("import subprocess; subprocess.run(['true'])", way=(), environment=environment)
+    assert run.stdout == "called\n"
+
+
 @pytest.mark.parametrize("way", ["sandscope.auto", "PYTHONPATH", "stock"])
 @pytest.mark.parametrize(
     ("program", "spans"),

@@ -11,10 +11,9 @@ from functools import wraps
 from typing import Concatenate, Literal, ParamSpec, TypeAlias
 
 from opentelemetry import context
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, Status, StatusCode, get_current_span
 
-from sandscope import _guard
+from sandscope import _guard, _internals
 from sandscope._execution import Execution, current_execution
 from sandscope._guests._guest_rules import GuestLimits, Refusal, name_of, severity_of, text_of
 from sandscope._guests._open_spans import Handle, OpenSpans
@@ -49,7 +48,9 @@ def _counting_refusals(signal: Signal) -> Callable[[_Method[_P]], _Method[_P]]:
         @wraps(method)
         def call(self: GuestTelemetry, /, *args: _P.args, **kwargs: _P.kwargs) -> int:
             try:
-                answer = method(self, *args, **kwargs) if is_instrumentation_enabled() else Refusal.OFF
+                answer = (
+                    method(self, *args, **kwargs) if _internals.is_instrumentation_enabled() else Refusal.OFF
+                )
             except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                 _guard.report(f"guest.{signal}", error)
                 answer = Refusal.OFF
@@ -132,7 +133,7 @@ class GuestTelemetry:
     def span_context(self) -> SpanContext:
         """Return the context of the innermost open span, else of the execution, else an invalid span context."""
         execution = self._execution()
-        if execution is None or not is_instrumentation_enabled():
+        if execution is None or not _internals.is_instrumentation_enabled():
             return INVALID_SPAN_CONTEXT
         return get_current_span(_open_spans(execution).inside(execution.context)).get_span_context()
 

@@ -8,6 +8,7 @@ from sandscope._internals._context_variable import (
     SPAN_KEY,
     SUPPRESSION_KEYS,
     context_variable,
+    is_instrumentation_enabled,
     set_default_context,
 )
 from sandscope._internals._encoded import Encoded, accept_encoded
@@ -44,6 +45,7 @@ __all__ = [
     "exporters_of",
     "global_providers",
     "injects_w3c",
+    "is_instrumentation_enabled",
     "is_keeping",
     "keeper_of",
     "keeping",

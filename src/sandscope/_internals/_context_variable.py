@@ -19,6 +19,15 @@ SUPPRESSION_KEYS = tuple(
 """The context keys that suppress instrumentation."""
 
 
+def is_instrumentation_enabled() -> bool:
+    """Return whether the current context does not suppress instrumentation.
+
+    As the function of ``opentelemetry.instrumentation.utils``, which imports wrapt, packaging and asyncio.
+    """
+    current = context.get_current()
+    return not any(current.get(key) for key in SUPPRESSION_KEYS)
+
+
 def set_default_context(default: Context) -> bool:
     """Set the current context of every thread that has not attached a context.
 

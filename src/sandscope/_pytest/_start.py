@@ -44,8 +44,8 @@ def start(config: pytest.Config) -> None:
 
 def _instrument() -> None:
     from sandscope._setup._defaults import temporary_environment
-    from sandscope._setup._distro import instrument_this_process
     from sandscope._setup._in_ci import ci_variables
+    from sandscope._setup._process import instrument_this_process
 
     with temporary_environment(ci_variables(os.environ, detect(os.environ), _SERVICE)):
         instrument_this_process()

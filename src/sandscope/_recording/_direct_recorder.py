@@ -9,10 +9,9 @@ from typing import Any
 
 from opentelemetry import _logs, context, metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span
 
-from sandscope import _guard, _settings
+from sandscope import _guard, _internals, _settings
 from sandscope._execution import EXECUTION_KEY, Execution, Site
 from sandscope._forking import forked_at
 from sandscope._metric import ACTIVE
@@ -161,7 +160,7 @@ class DirectRecorder(Emitter):
         return self._prepare(site, None)
 
     def _prepare(self, site: Site, start_time: int | None) -> DirectExecution | None:
-        if not is_instrumentation_enabled():
+        if not _internals.is_instrumentation_enabled():
             return None
         execution = DirectExecution(self, site, start_time)
         try:

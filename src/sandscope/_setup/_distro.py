@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from opentelemetry.instrumentation.auto_instrumentation import initialize
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
-from opentelemetry.instrumentation.environment_variables import OTEL_PYTHON_CONFIGURATOR, OTEL_PYTHON_DISTRO
 from opentelemetry.util._importlib_metadata import EntryPoint
 
 from sandscope import _first_use, _guard, _settings
@@ -16,24 +13,21 @@ from sandscope._errors import SandscopeError
 from sandscope._installed import SYSTEM_METRICS
 from sandscope._recording._choice import before_first_recorder
 from sandscope._say import say
-from sandscope._setup._defaults import temporary_environment
 from sandscope._setup._dropped_messages import drop_other_configurators, shorten_own_errors
+from sandscope._setup._process import note_set_up
 from sandscope._setup._system_metrics import record_system_metrics
 from sandscope._subinterpreter import refuse_subinterpreter
-
-_configured = False
 
 
 class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
     """Sandscope's distro. The default settings are in `sandscope._setup._defaults`."""
 
     def _configure(self, **_kwargs: Any) -> None:
-        global _configured  # noqa: PLW0603 -- a process has one global SDK
         shorten_own_errors()
         refuse_subinterpreter()
         _settings.check()
         drop_other_configurators()
-        _configured = True
+        note_set_up()
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load an instrumentation, Sandscope's own when the program first uses its runtime.
@@ -63,18 +57,3 @@ class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
             super().load_instrumentor(entry_point, **kwargs)
         except SandscopeError as error:  # an invalid setting; a traceback would say nothing more
             say(f"sandscope: {error} {entry_point.name} is not instrumented.")
-
-
-def instrument_this_process() -> None:
-    """Set up the SDK and the instrumentations, unless this or ``opentelemetry-instrument`` has already been done.
-
-    Raises:
-        SandscopeError: if a ``SANDSCOPE_*`` variable is invalid, or in a subinterpreter.
-    """
-    if _configured:
-        return
-    refuse_subinterpreter()
-    _settings.check()
-    defaults = {OTEL_PYTHON_DISTRO: "sandscope", OTEL_PYTHON_CONFIGURATOR: "sandscope"}
-    with temporary_environment({name: value for name, value in defaults.items() if name not in os.environ}):
-        initialize()

@@ -66,6 +66,6 @@ def must_start_at_once(environment: Mapping[str, str]) -> bool:
 
 
 def _instrument() -> None:
-    from sandscope._setup._distro import instrument_this_process
+    from sandscope._setup._process import instrument_this_process
 
     instrument_this_process()

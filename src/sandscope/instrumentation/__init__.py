@@ -13,6 +13,7 @@ an instrumentation" in ``docs/``.
   the names of the variables. `children_continue_trace`, `python_path_of_child` and `instruments_python` say what
   ``SANDSCOPE_CHILDREN`` asks for. `COLD_START_VARIABLE` asks a Python child when its interpreter is ready.
   `entries_at_start` returns the environment that this process inherited.
+- `is_instrumentation_enabled` returns whether the current context does not suppress instrumentation.
 - `note_execution` notes the executor in whose worker an execution begins, so that its queue is reported.
 - `observe_metric` reads the values of a metric whenever metrics are collected.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
@@ -47,6 +48,7 @@ from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
 from sandscope._inherited import entries_at_start
+from sandscope._internals import is_instrumentation_enabled
 from sandscope._locks import new_lock
 from sandscope._metric import (
     CAPABILITY_REQUESTS,
@@ -116,6 +118,7 @@ __all__ = [
     "get_recorder",
     "inject_environment",
     "instruments_python",
+    "is_instrumentation_enabled",
     "limit_attributes",
     "new_lock",
     "note_execution",

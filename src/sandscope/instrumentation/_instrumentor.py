@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import logging
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from types import ModuleType
 from typing import Any, ClassVar
 
-import wrapt
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
-
-from sandscope import _guard, _settings
+from sandscope import _first_use, _guard, _settings
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._recorder import Recorder
 from sandscope._scope import Scope
 from sandscope._subinterpreter import refuse_subinterpreter
 from sandscope.instrumentation._patches import Patches
 
+_logger = logging.getLogger("sandscope")
 
-class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream
+
+class RuntimeInstrumentor(ABC):
     """Patches a runtime when the program imports it. Never imports the runtime itself.
 
     Patches nothing if ``OTEL_SDK_DISABLED`` is ``true``.
 
-    ``instrument()`` accepts ``tracer_provider``, ``meter_provider`` and ``logger_provider``, or a ``recorder`` for
-    tests.
+    Has the methods of OpenTelemetry's ``BaseInstrumentor``, and one instance. It is no subclass: importing that class
+    takes longer than the rest of the SDK (`docs/decisions/0034`).
 
     Attributes:
         runtime: the name of the module to patch.
@@ -38,13 +38,68 @@ class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     scope: ClassVar[Scope]
     supported: ClassVar[tuple[str, ...]] = ()
 
+    is_instrumented_by_opentelemetry = False
+    _instance: ClassVar[Any] = None
+    _patches: Patches
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
+        """Return the instance."""
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return the supported versions of the runtime."""
         return self.supported
 
+    def instrument(
+        self, *, skip_dep_check: bool = False, raise_exception_on_conflict: bool = False, **kwargs: Any
+    ) -> None:
+        """Patch the runtime, now or when the program imports it.
+
+        Args:
+            skip_dep_check: whether to patch any version of the runtime.
+            raise_exception_on_conflict: whether to raise an error if the runtime's version is not supported;
+                otherwise, it is logged.
+            kwargs: ``tracer_provider``, ``meter_provider`` and ``logger_provider``; or a ``recorder`` for tests; and
+                the instrumentation's settings.
+
+        Raises:
+            DependencyConflictError: of OpenTelemetry; see above.
+        """
+        if self.is_instrumented_by_opentelemetry:
+            _logger.warning("%s is instrumented already.", self.runtime)
+            return
+        conflict = None if skip_dep_check else self._check_dependency_conflicts()
+        if conflict is not None:
+            if raise_exception_on_conflict:
+                from opentelemetry.instrumentation.dependencies import DependencyConflictError
+
+                raise DependencyConflictError(conflict)
+            _logger.error("%s", conflict)
+            return
+        self._instrument(**kwargs)
+        self.is_instrumented_by_opentelemetry = True
+
+    def uninstrument(self, **kwargs: Any) -> None:
+        """Restore what was patched."""
+        if not self.is_instrumented_by_opentelemetry:
+            _logger.warning("%s is not instrumented.", self.runtime)
+            return
+        self._uninstrument(**kwargs)
+        self.is_instrumented_by_opentelemetry = False
+
     @abstractmethod
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         """Patch the functions of a module: one line for each function."""
+
+    def _check_dependency_conflicts(self) -> Any:
+        """Return what is wrong with the runtime's version, or None."""
+        if not self.instrumentation_dependencies():
+            return None
+        from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
+
+        return get_dependency_conflicts(self.instrumentation_dependencies())
 
     def _instrument(self, **kwargs: Any) -> None:
         refuse_subinterpreter()
@@ -68,7 +123,7 @@ class RuntimeInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
                 _guard.report(f"instrument.{self.runtime}", error)
 
         for name in (self.runtime, *self.submodules):
-            wrapt.register_post_import_hook(imported, name)
+            _first_use.after_import(name, imported)
 
     def _uninstrument(self, **_kwargs: Any) -> None:
         patches, self._patches = self._patches, Patches()

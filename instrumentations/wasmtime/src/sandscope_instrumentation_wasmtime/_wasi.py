@@ -13,9 +13,14 @@ from functools import wraps
 from typing import Any
 
 from opentelemetry.context import get_current
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope.instrumentation import Patches, environment_names, inject_environment, report_error
+from sandscope.instrumentation import (
+    Patches,
+    environment_names,
+    inject_environment,
+    is_instrumentation_enabled,
+    report_error,
+)
 from sandscope_instrumentation_wasmtime._sites import TAG
 
 _Append = Callable[[Any, Iterable[tuple[str, str]]], None]

@@ -11,9 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-
-from sandscope.instrumentation import Verdict
+from sandscope.instrumentation import Verdict, is_instrumentation_enabled
 from sandscope_instrumentation_wasmtime._evidence._shared_stack import SHARED_STACK, shares_stack
 from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, INVALID_CALL, has_code, verdict_of
 

@@ -11,9 +11,15 @@ from time import perf_counter
 from typing import Any, Literal
 
 from opentelemetry.context import get_current
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope.instrumentation import Measurement, Metric, Patches, Recorder, report_error
+from sandscope.instrumentation import (
+    Measurement,
+    Metric,
+    Patches,
+    Recorder,
+    is_instrumentation_enabled,
+    report_error,
+)
 from sandscope_instrumentation_wasmtime._after_call import after_failure, after_success
 from sandscope_instrumentation_wasmtime._evidence import _capabilities
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory

@@ -8,9 +8,8 @@ from weakref import WeakSet
 
 from opentelemetry import context as otel
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from sandscope.instrumentation import Recorder, report_error
+from sandscope.instrumentation import Recorder, is_instrumentation_enabled, report_error
 from sandscope_instrumentation_wasmtime._measures._store_state import state_of
 from sandscope_instrumentation_wasmtime._probe import _denied_paths, _file_counts
 from sandscope_instrumentation_wasmtime._probe._guest_output import GuestOutput
