@@ -94,6 +94,12 @@ SPOOL_REQUESTS = Metric(
 SPOOL_OLDEST = Metric(
     "sandscope.spool.oldest", "gauge", "s", "Age of the oldest request that waits to be sent"
 )
+RELAY_RECORDS = Metric(
+    "sandscope.relay.records",
+    "counter",
+    "{record}",
+    "Records that children sent through this process, by what has become of them",
+)
 
 GUEST_COUNT = Metric("sandbox.guest.count", "counter", "{count}", "Counts that guests reported")
 GUEST_REFUSED = Metric("sandbox.guest.refused", "counter", "{record}", "Telemetry of guests that was refused")
@@ -157,6 +163,7 @@ COMMON = (
     SPOOL_SIZE,
     SPOOL_REQUESTS,
     SPOOL_OLDEST,
+    RELAY_RECORDS,
     GUEST_COUNT,
     GUEST_REFUSED,
     HEALTH_STATUS,

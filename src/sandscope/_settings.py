@@ -65,6 +65,9 @@ RECORDER = "SANDSCOPE_RECORDER"
 Default ``auto``.
 """
 
+RELAY = "SANDSCOPE_RELAY"
+"""``on``: children send their telemetry through this process, by a pipe. Default ``off``."""
+
 SECURITY_USER = "SANDSCOPE_SECURITY_USER"
 """A comma-separated list of `SECURITY_USER_FIELDS` that `sandscope.security_event` records, or ``none``.
 Default `_SECURITY_USER_DEFAULT`.
@@ -230,6 +233,11 @@ def system_metrics() -> bool:
     return True
 
 
+def relay() -> bool:
+    """Return whether children send their telemetry through this process."""
+    return read_choice(RELAY, ("off", "on")) == "on"
+
+
 def security_user() -> tuple[str, ...]:
     """Return the names that `sandscope.security_event` records of a user."""
     if not os.environ.get(SECURITY_USER, "").strip():
@@ -254,6 +262,7 @@ def check() -> None:
     black_box_folder()
     children()
     exit_timeout()
+    relay()
     security_user()
     spool_folder()
     spool_size()

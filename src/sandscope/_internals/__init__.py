@@ -30,6 +30,7 @@ from sandscope._internals._otlp_client import (
 from sandscope._internals._propagators import injects_w3c
 from sandscope._internals._provider_slots import global_providers, let_provider_be_replaced
 from sandscope._internals._rejections import watch_rejections
+from sandscope._internals._requests import count_records, message_of, records_in
 
 __all__ = [
     "SPAN_KEY",
@@ -41,6 +42,7 @@ __all__ = [
     "abandon_connections",
     "accept_encoded",
     "context_variable",
+    "count_records",
     "export_metrics",
     "exporters_of",
     "global_providers",
@@ -50,9 +52,11 @@ __all__ = [
     "keeper_of",
     "keeping",
     "let_provider_be_replaced",
+    "message_of",
     "note_kept",
     "otlp_client",
     "post",
+    "records_in",
     "replace_export",
     "reset_in_children",
     "set_default_context",

@@ -13,7 +13,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.util.types import AttributeValue
 
-from sandscope import _internals, _settings
+from sandscope import _internals, _relay_pipe, _settings
 from sandscope._setup import (
     _config_file,
     _exit,
@@ -35,6 +35,8 @@ _PROVIDERS: dict[str, Callable[[], Any]] = {
     "logs": _logs.get_logger_provider,
 }
 
+_OTLP = ("TRACES", "LOGS")
+
 _OVERRIDE_LOGGERS = (
     "opentelemetry.trace",
     "opentelemetry.metrics._internal",
@@ -47,6 +49,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
     """OpenTelemetry's configurator with Sandscope's defaults and a time limit for the shutdown at exit."""
 
     def _configure(self, **kwargs: Any) -> None:
+        _relay_pipe.adopt()
         if _settings.sdk_disabled():
             disable_deferred("OTEL_SDK_DISABLED=true")
             return
@@ -62,7 +65,8 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
             for signal, current in _PROVIDERS.items()
             if signal not in preset and _is_set(current())
         }
-        _spool_setup.keep_what_cannot_be_sent(list(added.values()))
+        if _relay_pipe.descriptor() is None:  # what others have kept is not this child's to send
+            _spool_setup.keep_what_cannot_be_sent(list(added.values()))
         _notice.install()
         drop_conflicts_between_scopes()
         _exit.shut_down_at_exit(list(added.values()))
@@ -77,6 +81,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
         self, setup: RecorderSetup | None, preset: Collection[str], kwargs: Mapping[str, Any]
     ) -> None:
         exporters = {f"OTEL_{signal.upper()}_EXPORTER": "none" for signal in preset}
+        exporters = {**_relayed(), **exporters}
         with temporary_environment({**unset_defaults(), **_without_used_port(), **exporters}):
             arguments = {
                 "resource_attributes": _instance(),
@@ -85,6 +90,14 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
                 **kwargs,
             }
             super()._configure(**arguments)  # type: ignore[no-untyped-call]
+
+
+def _relayed() -> dict[str, str]:
+    """Send what the parent relays as the pipe's transport can, if there is a pipe to it."""
+    if _relay_pipe.descriptor() is None:
+        return {}
+    protocols = ("OTEL_EXPORTER_OTLP_PROTOCOL", *(f"OTEL_EXPORTER_OTLP_{each}_PROTOCOL" for each in _OTLP))
+    return {"OTEL_METRICS_EXPORTER": "none", **dict.fromkeys(protocols, "http/protobuf")}
 
 
 def _setup() -> RecorderSetup | None:

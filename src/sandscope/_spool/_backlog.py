@@ -75,7 +75,7 @@ class Backlog:
         try:
             with self._lock:
                 if self.signal != "metric":
-                    records = _records.count(self.signal, request)
+                    records = _internals.records_in(self.signal, request)
                     kept = [self._write(request, records)]
                 else:
                     delta, records, others, rest = _records.split_by_temporality(request)

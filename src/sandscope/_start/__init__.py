@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sandscope import _at_exit, _first_use
+from sandscope import _at_exit, _first_use, _relay_pipe
 from sandscope._installed import SYSTEM_METRICS, instrumentations
 from sandscope._setup._workers import prepare_workers
 
@@ -39,6 +39,7 @@ def start() -> None:
     from sandscope._subinterpreter import refuse_subinterpreter
 
     refuse_subinterpreter()
+    _relay_pipe.adopt()
     if "OTEL_SDK_DISABLED" in os.environ or any(name.startswith("SANDSCOPE_") for name in os.environ):
         from sandscope import _settings
 

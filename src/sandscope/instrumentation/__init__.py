@@ -22,6 +22,8 @@ an instrumentation" in ``docs/``.
 - `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
 - `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks, and
   `observe_forks` also before and after them in the parent process.
+- `relay` returns what reads the pipe by which a child sends its telemetry, if ``SANDSCOPE_RELAY`` asks for it, and
+  `relay_variable` the variable that tells the child of it.
 - `report_error` counts internal errors and logs the first of each component. Telemetry never raises into the program.
 
 For tests, see `sandscope.instrumentation.testing`.
@@ -72,6 +74,8 @@ from sandscope._recording._incidents import (
 from sandscope._recording._instruments import observe_metric
 from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
+from sandscope._relay._choice import relay
+from sandscope._relay_pipe import variable_for as relay_variable
 from sandscope._scope import Scope
 from sandscope._verdict import MISSING_EVIDENCE, OK, Limit, Verdict
 from sandscope.instrumentation._declared_settings import Settings, choice, flag, subset, threshold
@@ -126,6 +130,8 @@ __all__ = [
     "observe_metric",
     "python_path_of_child",
     "record_call",
+    "relay",
+    "relay_variable",
     "report_error",
     "report_incident",
     "subset",

@@ -13,6 +13,7 @@ from sandscope.instrumentation import Execution, Recorder, Site, note_execution,
 from sandscope_instrumentation_subprocess._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._relay_pipes import ChildEnd, open_pipe
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, message_of, site_of
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ PARAMETERS = (
     "creationflags",
     "shell",
 )
-_ARGS, _EXECUTABLE, _PREEXEC_FN, _CLOSE_FDS, _CWD, _ENV, _SHELL = (
+_ARGS, _EXECUTABLE, _PREEXEC_FN, _CLOSE_FDS, _PASS_FDS, _CWD, _ENV, _SHELL = (
     PARAMETERS.index(name) - 1
-    for name in ("args", "executable", "preexec_fn", "close_fds", "cwd", "env", "shell")
+    for name in ("args", "executable", "preexec_fn", "close_fds", "pass_fds", "cwd", "env", "shell")
 )
 _ISOLATE = "isolate"
 _CALLER_DEPTH = 3  # frames above `_caller_waits`: the wrapper, `Popen.__init__`, its caller
@@ -72,14 +73,17 @@ def execute_child(
             note_execution()
             patch_asyncio()
             added = cold_starts.ask(execution)
+            pipe = open_pipe(execution)
             spawned = time.perf_counter_ns()
             try:
-                original(self, *_with_context(given, environment, execution, added))
+                original(self, *_with_context(_with_pipe(given, pipe), environment, execution, added, pipe))
             except BaseException as error:
                 execution.fail(error, message=message_of(error))
                 raise
             finally:
                 environment.clear_next()
+                if pipe is not None:
+                    pipe.close()
             cold_starts.on_exec(execution.site, spawned)
             if output is not None:
                 output.remember(self, execution)
@@ -170,10 +174,28 @@ def _caller_waits(popen: Any, waiting: Set[CodeType]) -> bool:
         return False  # Popen is the first function of a thread
 
 
+def _with_pipe(given: Sequence[Any], pipe: ChildEnd | None) -> Sequence[Any]:
+    """Let the child inherit its end, whether or not the other descriptors of this process are closed in it."""
+    if pipe is None:
+        return given
+    changed = list(given)
+    try:
+        changed[_PASS_FDS] = (*given[_PASS_FDS], pipe.descriptor)
+    except TypeError:
+        return given  # they are not valid, and Popen raises the error
+    return changed
+
+
 def _with_context(
-    given: Sequence[Any], environment: ChildEnvironment, execution: Execution, added: Mapping[str, str]
+    given: Sequence[Any],
+    environment: ChildEnvironment,
+    execution: Execution,
+    added: Mapping[str, str],
+    pipe: ChildEnd | None,
 ) -> Sequence[Any]:
     try:
+        if pipe is not None:
+            added = {**added, **pipe.variables}
         inherits = given[_ENV] is None and given[_PREEXEC_FN] is None
         if environment.patches_fork_exec and given[_CLOSE_FDS] and inherits:
             environment.set_next(execution.context, added)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from sandscope.instrumentation import Execution, Recorder, report_error
 from sandscope_instrumentation_subprocess._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
 from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._relay_pipes import ChildEnd, open_pipe
 from sandscope_instrumentation_subprocess._sites import message_of, site_of
 
 _INHERITS = sys.version_info >= (3, 13)
@@ -45,12 +47,18 @@ def posix_spawn(
             if execution is None:
                 return original(path, argv, env, **options)
             added = cold_starts.ask(execution)
+            pipe = open_pipe(execution) if sys.platform == "linux" else None
+            if pipe is not None:
+                added, options = {**added, **pipe.variables}, _with_pipe(options, pipe)
             spawned = time.perf_counter_ns()
             try:
                 pid = original(path, argv, _with_context(env, environment, execution, added), **options)
             except BaseException as error:
                 execution.fail(error, message=message_of(error))
                 raise
+            finally:
+                if pipe is not None:
+                    pipe.close()
             cold_starts.on_exec(execution.site, spawned)
             registry.add(pid, execution)
             return pid
@@ -58,6 +66,17 @@ def posix_spawn(
         return posix_spawn
 
     return make
+
+
+def _with_pipe(options: dict[str, Any], pipe: ChildEnd) -> dict[str, Any]:
+    """Let the child inherit its end: to duplicate a descriptor to itself is how ``posix_spawn`` is asked for that."""
+    try:
+        actions = [*(options.get("file_actions") or ())]
+    except TypeError:
+        return options  # they are not valid, and the original function raises the error
+    # First: one of the program's actions may close it.
+    inherit = (os.POSIX_SPAWN_DUP2, pipe.descriptor, pipe.descriptor)
+    return {**options, "file_actions": [inherit, *actions]}
 
 
 def _is_called_by(code: CodeType | None) -> bool:
