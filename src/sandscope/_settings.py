@@ -100,6 +100,11 @@ _MAX_METRIC_ATTRIBUTE_VALUES = 1000
 _OF_EVERY_METRIC = ("sandbox.runtime", "sandbox.operation", "sandbox.verdict.", "sandbox.limit")
 """The beginnings of attributes that metrics have anyway."""
 
+_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    *(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" for signal in ("TRACES", "LOGS", "METRICS")),
+)
+
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -155,9 +160,10 @@ def spool_folder() -> Path | None:
     return Path(base) / "sandscope" / "spool" if os.path.isabs(base) else None  # noqa: PTH117 -- as above
 
 
-def spool_is_asked_for() -> bool:
-    """Return whether requests are kept even if nothing says that there is a Collector."""
-    return os.environ.get(SPOOL, "").strip().lower() not in {"", "auto"}
+def spool_is_expected() -> bool:
+    """Return whether somebody has asked for the spool, or has said where the Collector is."""
+    is_asked_for = os.environ.get(SPOOL, "").strip().lower() not in {"", "auto"}
+    return is_asked_for or any(os.environ.get(name) for name in _ENDPOINTS)
 
 
 def spool_size() -> int:

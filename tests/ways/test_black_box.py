@@ -24,6 +24,7 @@ from harness import (
     run_program,
     wait_until,
 )
+from harness._sink import Answer
 from sandscope._deferred._box_layout import LEGEND_USED_AT, SIZE, SLOTS, STATE_AT, TIMES_AT
 from sandscope._deferred._compiled import python_reason
 
@@ -102,8 +103,10 @@ def _killed(folder: Path, sink: OtlpSink, program: str = "", **variables: str) -
 
 
 @contextmanager
-def _running(program: str, sink: OtlpSink, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = _environment(sink, SANDSCOPE_BLACK_BOX=str(folder))
+def _running(
+    program: str, sink: OtlpSink, folder: Path, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    environment = _environment(sink, SANDSCOPE_BLACK_BOX=str(folder), **variables)
     command = [*STOCK, sys.executable, "-c", program]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         try:
@@ -206,6 +209,58 @@ def test_what_nobody_receives_is_kept_for_the_next_try(tmp_path: Path) -> None:
         assert _recover(tmp_path, sink).returncode == 0
     assert len(_ids(sink)) == len(set(_ids(sink))) == COUNT + 1, "spans are not sent again"
     assert len(_of_judge(sink.logs)) == COUNT + 1
+    assert not _boxes(tmp_path)
+
+
+@pytest.mark.parametrize("answer", [503, "hang", "close"])
+def test_what_the_collector_does_not_take_now_is_kept_and_sent_by_the_next_program(
+    answer: Answer, tmp_path: Path
+) -> None:
+    with OtlpSink(answers={"/v1/traces": answer}) as sink:
+        environment = _environment(
+            sink,
+            SANDSCOPE_BLACK_BOX=str(tmp_path / "boxes"),
+            SANDSCOPE_SPOOL=str(tmp_path / "spool"),
+            SANDSCOPE_EXIT_TIMEOUT="1",
+        )
+        killed = run_program(_program("kill()"), way=SANDSCOPE_RUN, environment=environment)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert "left for the next try" in killed.stderr
+        assert not _boxes(tmp_path), "nobody would come for it"
+        sink.answers = {}
+        following = run_program(f"{PROGRAM}\nrun(1)", way=SANDSCOPE_RUN, environment=environment)
+        assert following.returncode == 0, following.stderr
+    spans, logs = _of_judge(sink.spans), _of_judge(sink.logs)
+    assert len(spans) == len(set(_ids(sink))) == COUNT + 2
+    assert {(log.trace_id, log.span_id) for log in logs} == {(span.trace_id, span.span_id) for span in spans}
+    assert len(logs) == COUNT + 2
+    assert sink.total("sandscope.recovered.executions") >= 1
+    assert not list((tmp_path / "spool").glob("*/*.otlp"))
+
+
+def test_the_next_start_sends_it_when_the_collector_takes_it(tmp_path: Path) -> None:
+    with OtlpSink() as sink:
+        box = _killed(tmp_path / "boxes", sink)
+        sink.answers = {"/v1/traces": 503}
+        variables = {"OTEL_TRACES_SAMPLER": "always_off", "SANDSCOPE_SPOOL": str(tmp_path / "spool")}
+        with _running(f"{PROGRAM}\nrun(1)\ntime.sleep({2 * PATIENCE})", sink, box.parent, **variables):
+            assert wait_until(lambda: not box.exists())
+            assert list((tmp_path / "spool").glob("*/*-span.otlp"))
+            sink.answers = {}
+            assert wait_until(lambda: len(_ids(sink)) == COUNT + 1)
+    assert len(set(_ids(sink))) == COUNT + 1
+
+
+def test_without_a_spool_it_stays_in_the_black_box(tmp_path: Path) -> None:
+    with OtlpSink(answers={"/v1/logs": 503}) as sink:
+        box = _killed(tmp_path, sink)
+        environment = _environment(sink, OTEL_EXPORTER_OTLP_TIMEOUT="1")
+        command = [SANDSCOPE_RUN[0], "recover", str(tmp_path)]
+        assert subprocess.run(command, env=environment, timeout=2 * PATIENCE, check=False).returncode == 1
+        assert box.exists()
+        sink.answers = {}
+        assert subprocess.run(command, env=environment, timeout=2 * PATIENCE, check=False).returncode == 0
+    assert len(_ids(sink)) == len(set(_ids(sink))) == len(_of_judge(sink.logs)) == COUNT + 1
     assert not _boxes(tmp_path)
 
 

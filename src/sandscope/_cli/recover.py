@@ -57,8 +57,8 @@ def send_kept(spool: Path) -> bool:
     for count, what, rest in (
         (sent.rejected, "record", "the Collector does not take"),
         (sent.unreadable, "file", "could not be read"),
-        (sent.left, "request", "could not be sent, and is left for the next try"),
-        (sent.others, "request", "for other endpoints, or of programs that run, is left as it is"),
+        (sent.left, "request", "could not be sent, left for the next try"),
+        (sent.others, "request", "for other endpoints, or of programs that run, left as it was"),
     ):
         if count:
             parts.append(f"{_counted(count, what)} {rest}")

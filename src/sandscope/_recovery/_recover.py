@@ -1,4 +1,4 @@
-"""Sends what the black boxes in a folder hold, once, and removes them."""
+"""Sends what the black boxes in a folder hold, once, and removes them. What cannot be sent now goes to the spool."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExportResult, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import SERVICE_NAME
 
-from sandscope import _guard
+from sandscope import _guard, _internals
 from sandscope._locks import new_lock
 from sandscope._recovery import _contents, _telemetry
 from sandscope._recovery._contents import Contents
 from sandscope._recovery._dead_files import DeadFile, files_in, taken
-from sandscope._recovery._exporters import exporter_of, send
+from sandscope._recovery._exporters import at_once, keeping_exporter_of, send
 
 _SPANS, _LOGS, _METRICS = 1, 2, 4
 _TRIES = 10
@@ -28,14 +29,14 @@ _lock = new_lock()
 
 @dataclass
 class Recovered:
-    """What has been sent.
+    """What has been sent, or kept in the spool.
 
     Attributes:
-        processes: the number of dead processes whose black boxes have been sent and removed.
+        processes: the number of dead processes whose black boxes have been sent or kept, and removed.
         running: the number of executions that were running when their process died.
         ended: the number of executions that had ended and had not been delivered.
         unreadable: the number of records that make no sense, and of black boxes without a legend.
-        left: the number of black boxes that could not be sent, and are left for the next try.
+        left: the number of black boxes that could not be sent or kept, and are left for the next try.
         given_up: the number of black boxes that have been removed after too many tries.
     """
 
@@ -55,6 +56,7 @@ def recover(folder: Path, service: str | None = None) -> Recovered:
         service: send only those whose ``service.name`` this is.
     """
     result = Recovered()
+    _internals.note_kept(kept=False)
     with _lock:
         for path in files_in(folder):
             try:
@@ -75,7 +77,7 @@ def _tell(file: DeadFile, path: Path, service: str | None, result: Recovered) ->
         result.unreadable += 1
         path.unlink(missing_ok=True)
         return True
-    if service is not None and contents.resource.attributes.get("service.name") != service:
+    if service is not None and contents.resource.attributes.get(SERVICE_NAME) != service:
         return True
     if not _send(file, contents):
         if file.tries + 1 >= _TRIES:
@@ -93,12 +95,12 @@ def _tell(file: DeadFile, path: Path, service: str | None, result: Recovered) ->
 
 
 def _send(file: DeadFile, contents: Contents) -> bool:
-    """Send the signals that have not been sent yet, and note each in the file."""
-    sent = file.sent
+    """Send or keep the signals that have not been sent yet, and note each in the file."""
+    sent, service = file.sent, str(contents.resource.attributes.get(SERVICE_NAME, ""))
     steps: tuple[tuple[int, Callable[[], bool]], ...] = (
-        (_SPANS, lambda: send("traces", _telemetry.spans_of(contents))),
-        (_LOGS, lambda: send("logs", _telemetry.logs_of(contents))),
-        (_METRICS, lambda: _send_metrics(contents)),
+        (_SPANS, lambda: send("traces", _telemetry.spans_of(contents), service)),
+        (_LOGS, lambda: send("logs", _telemetry.logs_of(contents), service)),
+        (_METRICS, lambda: _send_metrics(contents, service)),
     )
     for signal, send_signal in steps:
         if not sent & signal:
@@ -110,15 +112,17 @@ def _send(file: DeadFile, contents: Contents) -> bool:
     return True
 
 
-def _send_metrics(contents: Contents) -> bool:
-    exporter = exporter_of("metrics") if contents.executions or contents.unreadable else None
+def _send_metrics(contents: Contents, service: str) -> bool:
+    has_any = contents.executions or contents.unreadable
+    exporter = keeping_exporter_of("metrics", service) if has_any else None
     if exporter is None:
         return True
     results: list[MetricExportResult] = []
     export = exporter.export
 
     def observed(*args: Any, **kwargs: Any) -> MetricExportResult:
-        results.append(export(*args, **kwargs))
+        with at_once():
+            results.append(export(*args, **kwargs))
         return results[-1]
 
     exporter.export = observed  # the SDK's reader does not tell the result

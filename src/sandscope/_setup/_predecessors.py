@@ -7,7 +7,8 @@ from pathlib import Path
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-from sandscope import _guard
+from sandscope import _guard, _internals
+from sandscope._setup import _spool_setup
 
 
 def recover_predecessors(folder: Path, resource: Resource) -> None:
@@ -38,5 +39,7 @@ def _recover(folder: Path, service: str) -> None:
         from sandscope import _recovery
 
         _recovery.recover(folder, service)
+        if _internals.was_kept():
+            _spool_setup.send_waiting()
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         _guard.report("recovery", error)

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 _AT_END = 1.0
 """The most seconds for which the end of a program sends what has been kept before."""
-_ENDPOINTS = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    *(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" for signal in ("TRACES", "LOGS", "METRICS")),
-)
 
 _senders: list[Sender] = []
 
@@ -36,15 +32,23 @@ def keep_what_cannot_be_sent(providers: Sequence[Any]) -> None:
         from sandscope._spool._place import Spool
         from sandscope._spool._sender import Sender
 
-        is_expected = _settings.spool_is_asked_for() or any(os.environ.get(name) for name in _ENDPOINTS)
         for provider in providers:
             service = str(_resource_of(provider).get("service.name", ""))
-            spool = Spool(base, _settings.spool_size(), service, is_expected)
+            spool = Spool(base, _settings.spool_size(), service, _settings.spool_is_expected())
             for exporter in _internals.exporters_of(provider):
                 if _internals.otlp_client(exporter) is not None:
                     _senders.append(Sender(exporter, spool))
         if _senders and base.is_dir():
-            threading.Thread(target=_send_waiting, name="sandscope-spool-start", daemon=True).start()
+            threading.Thread(target=send_waiting, name="sandscope-spool-start", daemon=True).start()
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        _guard.report("spool", error)
+
+
+def send_waiting() -> None:
+    """Send what has been kept before. Errors are reported."""
+    try:
+        for sender in _senders:
+            sender.send_waiting()
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         _guard.report("spool", error)
 
@@ -72,14 +76,6 @@ def finish(end: float) -> None:
         end = min(end, time.monotonic() + _AT_END)
         for sender in _senders:
             sender.finish(lambda: time.monotonic() < end)
-    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-        _guard.report("spool", error)
-
-
-def _send_waiting() -> None:
-    try:
-        for sender in _senders:
-            sender.send_waiting()
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         _guard.report("spool", error)
 

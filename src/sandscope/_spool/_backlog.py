@@ -40,6 +40,7 @@ class Endpoint(Protocol):
     signal: Signal
     is_away: bool
     is_ending: bool
+    is_repeating: bool
 
     def post(self, request: bytes) -> Answer:
         """See `Sender.post`."""
@@ -74,7 +75,7 @@ class Backlog:
         records = 0
         try:
             with self._lock:
-                if self.signal != "metric":
+                if self.signal != "metric" or not self._sender.is_repeating:
                     records = _internals.records_in(self.signal, request)
                     kept = [self._write(request, records)]
                 else:

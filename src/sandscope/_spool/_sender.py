@@ -34,20 +34,22 @@ class Sender:
         endpoint: the URL.
         signal: of the exporter's requests.
         is_ending: whether the process ends: what is kept now is for the next one.
+        is_repeating: whether the next export repeats cumulative metrics.
         is_away: whether the endpoint has not answered lately. Requests are kept at once then.
     """
 
-    def __init__(self, exporter: Any, spool: Spool) -> None:
+    def __init__(self, exporter: Any, spool: Spool, *, sends_once: bool = False) -> None:
         """Replace the exporter's sending.
 
         Args:
             exporter: one with an OTLP client.
             spool: where requests are kept.
+            sends_once: whether the exporter sends only what a dead process has left.
         """
         client = _internals.otlp_client(exporter)
         self.endpoint: str = client._endpoint
         self.signal: Signal = SIGNALS[client._kind]
-        self.is_away = self.is_ending = False
+        self.is_away, self.is_ending, self.is_repeating = False, sends_once, not sends_once
         self._spool, self._has_answered = spool, False
         self._client, self._original = client, client.export
         self._backlog: Backlog | None = None
