@@ -1,5 +1,6 @@
 """Code that is shared by the tests of all packages; not published."""
 
+from harness._cgroups import entering, limited_memory, limited_processes
 from harness._contract import ROOT, Contract
 from harness._ports import collector_ports, free_ports
 from harness._programs import BIN, SANDSCOPE_RUN, STOCK, clean_environment, run_program
@@ -18,8 +19,11 @@ __all__ = [
     "Telemetry",
     "clean_environment",
     "collector_ports",
+    "entering",
     "free_ports",
     "lacking",
+    "limited_memory",
+    "limited_processes",
     "requires_otelcol",
     "run_program",
     "wait_until",

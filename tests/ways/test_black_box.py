@@ -20,6 +20,7 @@ from harness import (
     OtlpSink,
     clean_environment,
     collector_ports,
+    limited_memory,
     requires_otelcol,
     run_program,
     wait_until,
@@ -251,6 +252,17 @@ def test_the_next_start_sends_it_when_the_collector_takes_it(tmp_path: Path) -> 
     assert len(set(_ids(sink))) == COUNT + 1
 
 
+def test_without_an_argument_recover_reads_the_folder_of_the_setting(tmp_path: Path) -> None:
+    with OtlpSink() as sink:
+        mine, other = (_killed(tmp_path / name, sink) for name in ("mine", "other"))
+        before = len(_ids(sink))
+        environment = _environment(sink, SANDSCOPE_BLACK_BOX=str(mine.parent))
+        command = [SANDSCOPE_RUN[0], "recover"]
+        subprocess.run(command, env=environment, timeout=2 * PATIENCE, check=True)
+    assert (mine.exists(), other.exists()) == (False, True)
+    assert len(set(_ids(sink))) - before == COUNT // 2 + 1
+
+
 def test_without_a_spool_it_stays_in_the_black_box(tmp_path: Path) -> None:
     with OtlpSink(answers={"/v1/logs": 503}) as sink:
         box = _killed(tmp_path, sink)
@@ -387,6 +399,56 @@ def test_a_forked_child_has_a_file_of_its_own(kind: str, recorder: str, tmp_path
     names = [span.name for span in _of_judge(sink.spans)]
     assert sorted(set(names)) == ["around", "ended", "running"]
     assert len(_ids(sink)) == len(set(_ids(sink))) == COUNT + 2
+    assert not _boxes(tmp_path)
+
+
+TERMINATED = f"""{PROGRAM}
+import multiprocessing
+context = multiprocessing.get_context("fork")
+begun = context.Semaphore(0)
+def work(_):
+    run({COUNT} // 4)
+    time.sleep(0.5)  # these are sent
+    run({COUNT} // 4)
+    with sandscope.execution("judge", "run", name="running"):
+        begun.release()
+        time.sleep(600)
+with context.Pool(2) as pool:  # the end of the block terminates it
+    pool.map_async(work, range(2), chunksize=1)
+    begun.acquire()
+    begun.acquire()
+pool.join()
+"""
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_the_workers_of_a_pool_that_is_terminated(recorder: str, tmp_path: Path) -> None:
+    with OtlpSink() as sink:
+        environment = _environment(sink, SANDSCOPE_RECORDER=recorder, SANDSCOPE_BLACK_BOX=str(tmp_path))
+        run = run_program(TERMINATED, way=SANDSCOPE_RUN, environment=environment)
+    assert run.returncode == 0, run.stderr
+    assert "recovered 2 executions that ran when the program died" in run.stderr
+    spans = _of_judge(sink.spans)
+    assert len(_ids(sink)) == len(set(_ids(sink))) == COUNT + 2
+    assert {log.span_id for log in _of_judge(sink.logs)} == set(_ids(sink))
+    causes = [_attribute(span, "sandbox.verdict.cause") for span in spans if span.name == "running"]
+    assert causes == ["ie_host_killed"] * 2
+    assert not _boxes(tmp_path)
+
+
+MIB = 1 << 20
+
+
+def test_what_ran_when_the_kernel_killed_the_program_for_lack_of_memory(tmp_path: Path) -> None:
+    end = "x = [bytearray(b'x') * (1 << 20) for _ in range(600)]"  # not more, should the limit not hold after all
+    with OtlpSink() as sink, limited_memory(200 * MIB) as cgroup:
+        environment = _environment(sink, SANDSCOPE_BLACK_BOX=str(tmp_path))
+        enter = f"open({str(cgroup / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
+        run = run_program(_program(f"{enter}\n    {end}"), way=SANDSCOPE_RUN, environment=environment)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    assert "recovered 1 execution that ran when the program died" in run.stderr
+    assert len(_ids(sink)) == len(set(_ids(sink))) == COUNT + 1
+    assert _attribute(sink.span("running"), "sandbox.verdict.cause") == "ie_host_killed"
     assert not _boxes(tmp_path)
 
 

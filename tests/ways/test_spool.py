@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from harness import BIN, PATIENCE, STOCK, OtlpSink, clean_environment, free_ports, wait_until
+from harness import BIN, PATIENCE, SANDSCOPE_RUN, STOCK, OtlpSink, clean_environment, free_ports, wait_until
 from sandscope._spool import _batch_file
 
 if not hasattr(os, "fork"):
@@ -74,6 +75,15 @@ class Running:
     def kill(self) -> None:
         self._program.send_signal(signal.SIGKILL)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the process that has been started."""
+        self._program.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._program.send_signal(signal.SIGCONT)
+
     def __enter__(self) -> Running:
         return self
 
@@ -114,17 +124,19 @@ def requests(spool: Path, kind: str) -> Iterator[bytes]:
             yield found[0]
 
 
-def recovering(environment: Mapping[str, str]) -> list[str]:
-    """Return the command that sends what is kept, and no black boxes of other programs."""
-    no_boxes = Path(environment["SANDSCOPE_SPOOL"]).parent / "no-boxes"
-    no_boxes.mkdir(exist_ok=True)
-    return [str(BIN / "sandscope"), "recover", str(no_boxes)]
+RECOVER = [str(BIN / "sandscope"), "recover"]
+
+
+def without_boxes(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for `RECOVER` in which it finds no black boxes of other programs."""
+    folder = Path(environment["SANDSCOPE_SPOOL"]).parent / "no-boxes"
+    return {**environment, "SANDSCOPE_BLACK_BOX": str(folder)}
 
 
 def recover(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        recovering(environment),
-        env=dict(environment),
+        RECOVER,
+        env=without_boxes(environment),
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,
@@ -149,7 +161,8 @@ def test_a_collector_that_refuses_for_a_while(recorder: str, status: int, spool:
     with OtlpSink(status=status) as sink:
         with Running(environment_of(sink.endpoint, spool, SANDSCOPE_RECORDER=recorder)) as program:
             program.do("run(700)")
-            assert wait_until(lambda: len(list(spool.glob("*/*-span.otlp"))) >= 2)
+            assert wait_until(lambda: sum(map(_spans, requests(spool, "span"))) == 700)
+            assert len(list(spool.glob("*/*-span.otlp"))) >= 2
             program.do("run(5)")
             sink._status = 200
             assert wait_until(lambda: len(sink.spans) >= 705 and len(sink.logs) >= 705 and not files(spool))
@@ -180,7 +193,7 @@ def test_what_is_unsent_at_the_end_is_sent_by_the_next_process(
             program.do("run(3)")
         assert program.said.count("\n") == 1
         assert f"kept in {spool}" in program.said
-        assert {each.name.split("-")[2] for each in files(spool)} == {"span.otlp", "log.otlp", "metric"}
+        assert _kinds(spool) == {"span.otlp", "log.otlp", "metric"}
         sink._status = 200
         with Running(environment, way) as program:
             program.do("run(2)")
@@ -280,6 +293,26 @@ def test_what_was_kept_before_the_process_was_killed_is_recovered_once(spool: Pa
     check(sink, 300)
 
 
+def test_sandscope_run_sends_at_its_end_what_its_program_has_kept(spool: Path) -> None:
+    written = spool.parent / "pid"
+    with OtlpSink(status=503) as sink:
+        environment = environment_of(sink.endpoint, spool, SANDSCOPE_BLACK_BOX="off")
+        with Running(environment, SANDSCOPE_RUN) as program:
+            program.do("run(3)")
+            program.do(f"open({str(written)!r}, 'w').write(str(os.getpid()))")
+            assert wait_until(lambda: _kinds(spool) == {"span.otlp", "log.otlp", "metric"})
+            with program.stopped():  # nobody else can send it: the program is dead when the Collector is back
+                os.kill(int(written.read_text()), signal.SIGKILL)
+                sink._status = 200
+        assert "records that had been kept" in program.said
+    check(sink, 3)
+    assert files(spool) == []
+
+
+def _kinds(spool: Path) -> set[str]:
+    return {each.name.split("-")[2] for each in files(spool)}
+
+
 def _spans(request: bytes) -> int:
     return sum(
         len(scope.spans)
@@ -314,8 +347,8 @@ def test_two_processes_do_not_send_the_same(spool: Path) -> None:
                 program.do("run(2); time.sleep(0.25)")
         assert len(files(spool)) > 10
         sink._status, sink._delay = 200, 0.05
-        command = recovering(environment)
-        both = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
+        alone = without_boxes(environment)
+        both = [subprocess.Popen(RECOVER, env=alone, stderr=subprocess.DEVNULL) for _ in range(2)]
         for each in both:
             each.wait(2 * PATIENCE)
         sink._delay = 0
