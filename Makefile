@@ -10,7 +10,7 @@ INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/
 	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test test-pythons test-faults check bench fuzz audit collector browser stores docs pictures lock clean
+.PHONY: help setup torch demo test test-pythons test-faults check bench fuzz audit wheels collector browser stores docs pictures lock clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -60,6 +60,11 @@ audit: setup ## check what is bundled for known vulnerabilities (needs vuln.go.d
 
 test-faults: setup ## kill and stop everything under load, and look for what is lost (ARGS="--short --seed N --only FAULT")
 	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+wheels: setup ## build the wheels of every platform into dist/, and inspect them (ARGS="--platform linux-x86_64 --python 3.11")
+	@$(BIN)/python -c 'import ziglang' 2>/dev/null || $(UV) install --quiet --group wheels
+	$(BIN)/python -m release.build $(ARGS)
+	$(BIN)/python -m release.inspection
 
 collector: setup ## build the sandscope-collector wheel into dist/
 	$(BIN)/uv build --quiet --wheel --out-dir dist collector-config

@@ -1,11 +1,13 @@
 """Compile the Collector from `distribution/`, unless the cache folder already has it.
 
+Go's own variables GOOS and GOARCH choose the platform: by default, this machine's.
 Run as a program, it shows its progress and prints the path of the binary.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import sys
@@ -14,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 # The build environment does not have the package that it builds.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
@@ -35,7 +37,17 @@ ENVIRONMENT = {
     "GOWORK": "off",
     "GOFLAGS": "-mod=readonly -buildvcs=false",
 }
+THIS_MACHINE = {"GOOS": "", "GOARCH": ""}
+"""The program that generates the Collector's source runs here, whatever it is compiled for."""
 SECONDS_BETWEEN_LINES = 5.0
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+class Target(NamedTuple):
+    """The platform to compile for, in Go's words, such as linux and arm64."""
+
+    goos: str
+    goarch: str
 
 
 class BuildError(Exception):
@@ -74,6 +86,16 @@ def find_go() -> Path | None:
     return None
 
 
+def target() -> Target:
+    """Return the platform that the environment names, or else this machine's."""
+    machine = platform.machine().lower()
+    goos = "windows" if sys.platform == "win32" else sys.platform
+    return Target(
+        os.environ.get("GOOS") or goos,
+        os.environ.get("GOARCH") or _ARCHITECTURES.get(machine, machine),
+    )
+
+
 def cached_path() -> Path:
     """Return the path of the Collector that is built from these inputs, whether it exists or not."""
     go = find_go()
@@ -81,7 +103,7 @@ def cached_path() -> Path:
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((DISTRIBUTION / name).read_bytes())
-    made_by = (version, sys.platform, platform.machine(), GENERATE, COMPILE, ENVIRONMENT)
+    made_by = (version, *target(), GENERATE, COMPILE, ENVIRONMENT)
     digest.update(repr(made_by).encode())
     return stores.cache_folder() / "otelcol" / digest.hexdigest()[:32] / "otelcol"
 
@@ -89,7 +111,11 @@ def cached_path() -> Path:
 def _compile(go: Path, folder: Path, progress: Progress) -> None:
     for name in INPUTS:
         shutil.copy(DISTRIBUTION / name, folder)
-    for arguments in (GENERATE, COMPILE):
+    goos, goarch = target()
+    for arguments, platform_settings in (
+        (GENERATE, THIS_MACHINE),
+        (COMPILE, {"GOOS": goos, "GOARCH": goarch}),
+    ):
         try:
             stores.run_go(
                 go,
@@ -98,7 +124,7 @@ def _compile(go: Path, folder: Path, progress: Progress) -> None:
                 log=folder / "go.log",
                 progress=progress,
                 title="otelcol",
-                settings=ENVIRONMENT,
+                settings=ENVIRONMENT | platform_settings,
             )
         except GoCommandError as error:
             raise BuildError(

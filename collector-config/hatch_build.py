@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bom import bill
-from build_otelcol import GO_BIN, BuildError, build, cached_path, find_go
+from build_otelcol import GO_BIN, BuildError, build, cached_path, find_go, target
 
 PACKAGE = "sandscope_collector"
 FILES = ("base.yaml", "network.yaml", "compose.yaml")
@@ -41,8 +40,7 @@ class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # for an
         root = Path(self.root)
         files = {str(otelcol): f"{PACKAGE}/bin/otelcol"}
         if version == "standard":
-            present = [name for name in (*FILES, *FOLDERS) if (root / name).exists()]
-            files |= {str(root / name): f"{PACKAGE}/config/{name}" for name in present}
+            files |= {str(root / name): f"{PACKAGE}/config/{name}" for name in configuration_files(root)}
             materials = otelcol.with_name("sbom.cdx.json")
             materials.write_text(json.dumps(bill(otelcol, self.metadata.version), indent=1))
             files[str(materials)] = f"{PACKAGE}/sbom.cdx.json"
@@ -51,9 +49,17 @@ class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # for an
         build_data["force_include" if version == "standard" else "force_include_editable"].update(files)
 
 
+def configuration_files(root: Path) -> list[str]:
+    """Return the names of the files that the wheel carries: all but the tests of the rules."""
+    found = [path for name in FOLDERS for path in sorted((root / name).rglob("*")) if path.is_file()]
+    names = [str(path.relative_to(root)) for path in found]
+    return [*FILES, *(name for name in names if not name.startswith("prometheus/tests/"))]
+
+
 def _platform_tag() -> str:
-    machine = platform.machine()
-    if sys.platform == "darwin":
-        return f"macosx_12_0_{machine}"  # the oldest macOS that Go 1.26 supports
+    goos, goarch = target()
+    if goos == "darwin":  # the oldest macOS that Go 1.26 supports
+        return f"macosx_12_0_{'x86_64' if goarch == 'amd64' else goarch}"
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(goarch, goarch)
     # The binary is static: it runs on any libc.
     return f"manylinux_2_17_{machine}.musllinux_1_1_{machine}"
