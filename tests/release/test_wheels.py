@@ -11,11 +11,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from release.build import ROOT, ReleaseError, build_extension, build_sdist, find_python, main
+from release.build import ROOT, ReleaseError, build_extension, build_sdist, build_wheel, find_python, main
 from release.inspection import different_versions, inspect_wheel, missing
 from release.platforms import PLATFORMS, Platform
 
-from harness import lacking
+from harness import lacking, requires_otelcol
 from harness._toolchains import packaged_toolchains
 
 pytestmark = pytest.mark.slow
@@ -48,26 +48,29 @@ def test_a_wheel_will_run_where_its_name_says(platform: Platform, built: dict[Pl
     assert built[platform].name.endswith(f"-{python}-{python}-{platform.tag}.whl")
 
 
-def test_the_wheel_of_this_platform_is_installed_and_records_with_its_extension(
+@pytest.mark.collector
+def test_a_release_is_installed_and_runs_on_this_platform(
     built: dict[Platform, Path], tmp_path: Path
 ) -> None:
-    if sys.platform != "linux" or sysconfig.get_platform() != HERE.python:
+    if sysconfig.get_platform() != HERE.python:
         pytest.skip(f"needs {HERE.name}")
-    uv, python = str(Path(sysconfig.get_path("scripts")) / "uv"), tmp_path / "bin" / "python"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path)], check=True)
+    requires_otelcol()
+    folders = [ROOT / "instrumentations" / name for name in ("subprocess", "wasmtime")]
+    wheels = [build_wheel(folder, tmp_path / "dist") for folder in (*folders, ROOT / "collector-config")]
+    assert [problem for wheel in wheels for problem in inspect_wheel(wheel)] == []
+    environment = tmp_path / "environment"
+    uv, python = str(Path(sysconfig.get_path("scripts")) / "uv"), environment / "bin" / "python"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(environment)], check=True)
     install = [uv, "pip", "install", "--quiet", "--no-index", "--no-deps", "--python", str(python)]
-    subprocess.run([*install, str(built[HERE])], check=True)
-    [packages] = tmp_path.glob("lib/python*/site-packages")
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    # The repository, which this environment borrows from, is installed there too.
-    code = (
-        f"import sys; sys.path.insert(0, {str(packages)!r})\n"
-        "from sandscope._deferred import _compiled, _native\n"
-        "print(_native.__file__, repr(_compiled.python_reason), sep='\\n')\n"
+    subprocess.run([*install, str(built[HERE]), *map(str, wheels)], check=True)
+    [packages] = environment.glob("lib/python*/site-packages")
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))  # what the wheels depend on
+    run = subprocess.run(
+        [python, ROOT / "release" / "smoke.py"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    said = subprocess.check_output([python, "-I", "-c", code], text=True).splitlines()
-    assert Path(said[0]).is_relative_to(packages)
-    assert said[1] == repr("")  # there is no reason to do it in Python
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert Path(run.stdout.splitlines()[0]).is_relative_to(packages)
+    assert "2 executions (1 subprocess, 1 wasmtime): all succeeded" in run.stdout
 
 
 def changed(wheel: Path, folder: Path, name: str, **instead: bytes | None) -> Path:
