@@ -13,7 +13,7 @@ from collector._prometheus_page import samples, wait_for_page
 from collector._spans import attributes_for
 from harness import PATIENCE, OtlpSink, clean_environment, run_program, wait_until
 from harness._rules import OF_COLLECTOR, OF_FAILING_COLLECTOR
-from sandscope._collector import CollectorProcess, _certificates
+from sandscope._collector import CollectorProcess, _certificates, _credentials
 
 pytestmark = pytest.mark.collector
 
@@ -46,7 +46,7 @@ def test_they_need_no_credentials(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(_certificates.FOLDER, str(tmp_path / "certificates"))
+    monkeypatch.setenv(_credentials.FOLDER, str(tmp_path / "certificates"))
     monkeypatch.setenv("SANDSCOPE_SERVICES", "judge")
     _certificates.make(tmp_path / "certificates")
     collector = start("own-metrics", *overlays, "local")

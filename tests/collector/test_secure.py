@@ -19,7 +19,7 @@ from collector.test_composition import OVERLAYS
 from harness import PATIENCE, clean_environment, run_program
 from sandscope import SandscopeError
 from sandscope._cli.main import main
-from sandscope._collector import CollectorProcess, Composition, _certificates
+from sandscope._collector import CollectorProcess, Composition, _certificates, _credentials
 
 Start = Callable[..., CollectorProcess]
 PROGRAM = "import subprocess; subprocess.run(['/bin/true'])"
@@ -32,7 +32,7 @@ FILES = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with certificates, which the Collector uses."""
-    monkeypatch.setenv(_certificates.FOLDER, str(tmp_path / "certificates"))
+    monkeypatch.setenv(_credentials.FOLDER, str(tmp_path / "certificates"))
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SANDSCOPE_HOST"):
         monkeypatch.delenv(name, raising=False)
     _certificates.make(tmp_path / "certificates")
@@ -273,6 +273,6 @@ def test_the_page_for_prometheus_needs_the_password(start: Start, folder: Path) 
 def test_without_certificates_the_collector_says_which_file_is_missing(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(_certificates.FOLDER, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(_credentials.FOLDER, str(tmp_path / "nowhere"))
     with pytest.raises(SandscopeError, match="sandscope collector certificates"):
         start("secure")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from sandscope._collector import _certificates
+from sandscope._collector._credentials import DEFAULT_FOLDER, FOLDER, Credentials
 from sandscope._errors import SandscopeError
 from sandscope._say import say
 
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "they are missing, and show until when they are valid. No secret is printed."
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    variable, default = _certificates.FOLDER, _certificates.DEFAULT_FOLDER
+    variable, default = FOLDER, DEFAULT_FOLDER
     parser.add_argument(
         "--folder", type=Path, metavar="DIR", help=f"for the files (default: {variable}, else {default})"
     )
@@ -49,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise SandscopeError(
             f"Cannot make certificates for {arguments.days} days. Give --days from 1 to 3650."
         )
-    chosen = arguments.folder or os.environ.get(_certificates.FOLDER) or _certificates.DEFAULT_FOLDER
+    chosen = arguments.folder or os.environ.get(FOLDER) or DEFAULT_FOLDER
     folder = Path(chosen).absolute()
     made = _certificates.make(folder, arguments.host, days=arguments.days, renew=arguments.renew)
     said = ", ".join(path.name for path in made)
@@ -65,10 +66,9 @@ def _run(arguments: argparse.Namespace) -> int:
             f"{each.path.name:11} {state} {each.until}" + (f", for {each.hosts}" if each.hosts else "")
         )
     lines += [
-        f"to run: {_certificates.FOLDER}={folder} sandscope collector run local secure",
+        f"to run: {FOLDER}={folder} sandscope collector run local secure",
         "for programs: export OTEL_EXPORTER_OTLP_ENDPOINT=https://localhost:4318 "
-        f"OTEL_EXPORTER_OTLP_CERTIFICATE={folder / 'ca.pem'} "
-        f'OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20$(cat {folder / "token"})"',
+        f"{Credentials(folder / 'ca.pem', folder / 'token', None)}",
     ]
     for line in lines:
         say(line, stream=sys.stdout)

@@ -15,6 +15,7 @@ from sandscope._cli._collector_options import data_folder
 from sandscope._cli._short_report import ShortReport
 from sandscope._cli._start_collector import started_collector
 from sandscope._collector import CollectorProcess
+from sandscope._collector._credentials import credentials_for
 from sandscope._collector._log_lines import problems
 from sandscope._collector._ports import HOST, variable
 from sandscope._errors import SandscopeError
@@ -64,7 +65,7 @@ def _own_collector(
     with started_collector(arguments, free_ports=True) as collector:
         page = ""
         if collector.composition.uses(variable("prometheus")):
-            page = f"; metrics are on http://{HOST}:{collector.ports.prometheus}/metrics"
+            page = f"; metrics are on {_page(collector)}/metrics"
         announce(f"sandscope: telemetry goes to this run's own Collector, {collector.endpoint}{page}")
         report = ShortReport(collector.data)
         yield collector
@@ -94,19 +95,24 @@ def _sending_to(
 ) -> dict[str, str]:
     """Return the environment with the Collector's endpoint, except for signals whose own endpoint is set."""
     general = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    credentials = credentials_for(collector.composition)
     added = {_ENDPOINT: _endpoint(collector, general)}
     for signal in _SIGNALS:
         protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or general
         own = environment.get(_variable(signal))
         if own:
             announce(f"sandscope: {signal.lower()} go to {own} ({_variable(signal)})")
-        elif (protocol == "grpc") != (general == "grpc"):
+            continue
+        if credentials is not None:
+            added |= credentials.variables(signal, environment)
+        if (protocol == "grpc") != (general == "grpc"):
             path = "" if protocol == "grpc" else f"/v1/{signal.lower()}"
             added[_variable(signal)] = _endpoint(collector, protocol) + path
     if any(environment.get(name) or environment.get(name.upper()) for name in ("http_proxy", "all_proxy")):
         # A proxy cannot reach this machine's loopback interface, and the telemetry is not its business.
         direct = environment.get("no_proxy") or environment.get("NO_PROXY")
-        added["no_proxy"] = f"{direct},{HOST}" if direct else HOST
+        here = urlsplit(collector.endpoint).hostname or HOST
+        added["no_proxy"] = f"{direct},{here}" if direct else here
     return {**environment, **added}
 
 
@@ -124,7 +130,13 @@ def _say_nothing(_text: str) -> None:
 
 
 def _endpoint(collector: CollectorProcess, protocol: str | None) -> str:
-    return f"http://{HOST}:{collector.ports.otlp_grpc}" if protocol == "grpc" else collector.endpoint
+    return collector.address(collector.ports.otlp_grpc if protocol == "grpc" else collector.ports.otlp_http)
+
+
+def _page(collector: CollectorProcess) -> str:
+    """Return the address of the page for Prometheus, which `secure` changes and `mutual-tls` does not."""
+    port = collector.ports.prometheus
+    return f"https://localhost:{port}" if collector.composition.uses("basicauth") else f"http://{HOST}:{port}"
 
 
 def _is_set(environment: Mapping[str, str]) -> bool:

@@ -59,6 +59,7 @@ class Started(NamedTuple):
     Attributes:
         collector: the process that runs the Collector.
         endpoint: for `OTEL_EXPORTER_OTLP_ENDPOINT`; empty until it is ready.
+        credentials: further variables for programs, as a shell takes them; without secrets.
         stores: whether the stores were started, too.
         page: the process that serves the page, if there is one.
         address: the page's, with its token.
@@ -69,6 +70,7 @@ class Started(NamedTuple):
     stores: bool = False
     page: Process | None = None
     address: str = ""
+    credentials: str = ""
 
 
 def start_of(pid: int) -> str | None:
@@ -161,7 +163,8 @@ def _started(values: dict[str, Any]) -> Started:
             "page": None if page is None else _process(page),
         }
     )
-    if [type(value) for value in (started.endpoint, started.stores, started.address)] != [str, bool, str]:
+    texts = (started.endpoint, started.address, started.credentials)
+    if {type(text) for text in texts} != {str} or type(started.stores) is not bool:
         raise ValueError(values)
     return started
 

@@ -8,13 +8,21 @@ import shlex
 from pathlib import Path
 
 from sandscope._cli import _background, _started
-from sandscope._cli._collector_options import add_data_to, add_ports_to, data_folder, overlay_list, ports_of
+from sandscope._cli._collector_options import (
+    DEFAULT_OVERLAY,
+    add_data_to,
+    add_ports_to,
+    data_folder,
+    overlay_list,
+    ports_of,
+)
 from sandscope._cli._page import start_page
 from sandscope._cli._patience import Patience
 from sandscope._cli._started import Process, Started
 from sandscope._cli._up_stores import OVERLAYS, start_stores, stop_stores
 from sandscope._cli.down import stop_rest
-from sandscope._collector import find_otelcol
+from sandscope._collector import Composition, find_otelcol
+from sandscope._collector._credentials import credentials_for
 from sandscope._collector._ports import Ports
 from sandscope._errors import SandscopeError
 from sandscope._say import say
@@ -77,6 +85,8 @@ def _start(arguments: argparse.Namespace, data: Path) -> Started:
         started = Started(Process(pid, _started.start_of(pid) or ""), stores=arguments.stores)
         _started.write(data, started)
         started = started._replace(endpoint=_background.endpoint(result, Patience("starting the Collector")))
+        credentials = credentials_for(Composition.of(*(arguments.overlays or [DEFAULT_OVERLAY])))
+        started = started._replace(credentials=str(credentials or ""))
         _started.write(data, started)
     except BaseException as error:
         if started is not None:
@@ -103,7 +113,8 @@ def _with_page(started: Started, data: Path) -> Started:
 
 def _where(started: Started, option: str) -> str:
     page = started.address if started.page is not None and started.page.runs else f"sandscope view{option}"
+    variables = f"OTEL_EXPORTER_OTLP_ENDPOINT={started.endpoint} {started.credentials}".strip()
     return (
-        f"export OTEL_EXPORTER_OTLP_ENDPOINT={started.endpoint} for your programs; to look at them: "
+        f"export {variables} for your programs; to look at them: "
         f"{page} or sandscope top{option}; to stop: sandscope down{option}"
     )

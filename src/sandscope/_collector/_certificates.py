@@ -16,8 +16,6 @@ from typing import NamedTuple
 
 from sandscope._errors import SandscopeError
 
-FOLDER = "SANDSCOPE_CERTIFICATES"
-DEFAULT_FOLDER = "sandscope-certificates"
 HOSTS = ("localhost", "127.0.0.1", "::1")
 """The names of this machine that every certificate of a Collector has."""
 YEARS_OF_CA = 10

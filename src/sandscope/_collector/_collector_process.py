@@ -15,6 +15,7 @@ from types import TracebackType
 
 from sandscope._collector import _launch
 from sandscope._collector._composition import Composition
+from sandscope._collector._credentials import FOLDER
 from sandscope._collector._data_folder import LOG, make_folder, open_log
 from sandscope._collector._find import find_otelcol
 from sandscope._collector._ports import HOST, Ports, variable
@@ -64,10 +65,14 @@ class CollectorProcess:
     @property
     def endpoint(self) -> str:
         """The value for `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+        return self.address(self.ports.otlp_http)
+
+    def address(self, port: int) -> str:
+        """Return the address of one of its ports."""
         # The name, for which the certificates of `sandscope collector certificates` are, whatever the address is.
-        if self.composition.uses("SANDSCOPE_CERTIFICATES"):
-            return f"https://localhost:{self.ports.otlp_http}"
-        return f"http://{HOST}:{self.ports.otlp_http}"
+        if self.composition.uses(FOLDER):
+            return f"https://localhost:{port}"
+        return f"http://{HOST}:{port}"
 
     @property
     def pid(self) -> int | None:
