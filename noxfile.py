@@ -80,10 +80,19 @@ def install(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, *arguments: str, **environment: str) -> None:
-    """Run tests on both cores."""
-    workers = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "-p", "no:cacheprovider")
+    """Run tests on all cores."""
+    workers = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadgroup", "--no-loadscope-reorder")
     python = sys.executable if session.venv_backend == "none" else "python"
-    session.run(python, "-m", "pytest", *workers, *(session.posargs or arguments), env=environment)
+    session.run(
+        python,
+        "-m",
+        "pytest",
+        *workers,
+        "-p",
+        "no:cacheprovider",
+        *(session.posargs or arguments),
+        env=environment,
+    )
 
 
 @nox.session(python=HERE[0])

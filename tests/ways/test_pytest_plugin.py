@@ -18,6 +18,8 @@ from sandscope._pytest._names import Name, name_of, numbers_of
 
 pytestmark = pytest.mark.usefixtures("default_signals")
 
+UNRELATED = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+"""Plugins of other packages, whose imports take longer than everything else in these sessions."""
 CANARY = "canary-5c1e"
 TESTS = f"""
 import subprocess
@@ -76,7 +78,7 @@ class Project:
         own = {name for name in os.environ if name.startswith("PYTEST_")}
         environment = clean_environment(**{"OTEL_EXPORTER_OTLP_ENDPOINT": self.sink.endpoint, **variables})
         return subprocess.run(
-            [*way, sys.executable, "-m", "pytest", "-q", *words],
+            [*way, sys.executable, "-m", "pytest", "-q", *UNRELATED, *words],
             cwd=self.folder,
             env={name: value for name, value in environment.items() if name not in own or name in variables},
             capture_output=True,
