@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from browser._site import Site, serving
-from harness import collector_ports, lacking, requires_otelcol
+from harness import collector_ports, requires_otelcol
+from harness._chromium import chromium
 from sandscope._collector import CollectorProcess, Composition
 
+__all__ = ["chromium"]
 Collect = Callable[..., CollectorProcess]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Return a Chromium; while it runs, other tests cannot use `asyncio.run`."""
-    path = shutil.which("chromium")
-    if path is None:
-        lacking("Chromium is not installed: `apt install chromium`.")
-    with sync_playwright() as playwright:
-        # CI runs as root in a container, where Chromium's own sandbox does not work.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

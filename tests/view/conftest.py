@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from harness._chromium import chromium
 from harness._local_store import Store
 from view._site import Site
+
+__all__ = ["chromium"]
 
 
 @pytest.fixture

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from harness import (
     ROOT,
     SANDSCOPE_RUN,
     clean_environment,
     collector_ports,
-    lacking,
     requires_otelcol,
     run_program,
 )
@@ -42,23 +40,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a Chromium."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        lacking("Chromium is not installed: `apt install chromium`.")
-    with sync_playwright() as playwright:
-        # CI runs as root in a container, where Chromium's own sandbox does not work.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(chromium: Browser) -> Iterator[Page]:
     """Return a window in which nothing may go wrong and nothing may be asked of another machine."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    context = chromium.new_context(viewport={"width": 1280, "height": 860})
     context.set_default_timeout(30_000)
     page = context.new_page()
     wrong: list[str] = []
@@ -160,10 +145,10 @@ def test_what_is_added_is_shown(tmp_path: Path, page: Page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_pictures(recorded: Path, browser: Browser, tmp_path: Path, size: str, scheme: str) -> None:
+def test_pictures(recorded: Path, chromium: Browser, tmp_path: Path, size: str, scheme: str) -> None:
     folder = Path(os.environ.get("SANDSCOPE_PICTURES", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
-    context = browser.new_context(
+    context = chromium.new_context(
         viewport={"width": SIZES[size], "height": 860}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
