@@ -46,9 +46,9 @@ class Site(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        self.script = bundle().read_bytes()  # before a socket is open: the test is skipped without it
         self.pages: dict[str, tuple[str, dict[str, str]]] = {}
-        self.script = bundle().read_bytes()
+        super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
     def origin(self) -> str:
