@@ -75,7 +75,7 @@ def after_import(name: str, action: Callable[[ModuleType], object]) -> None:
         action: called once, with the module.
     """
     _after_import.setdefault(name, []).append(action)
-    if name in sys.modules:
+    if _is_imported(name):
         _run_after_import(sys.modules[name])
     elif _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
@@ -135,8 +135,15 @@ def _notice_own_imports() -> None:
     """Do what `_Finder` does not do for the modules that the actions themselves import."""
     if SUBPROCESS in _actions and SUBPROCESS in sys.modules:
         _watch_popen(sys.modules[SUBPROCESS])
-    for name in _after_import.keys() & sys.modules.keys():
-        _run_after_import(sys.modules[name])
+    for name in list(_after_import):
+        if _is_imported(name):
+            _run_after_import(sys.modules[name])
+
+
+def _is_imported(name: str) -> bool:
+    """Return whether a module has been imported to its end: while it is, it may start a child, as torch does."""
+    module = sys.modules.get(name)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
 def _current_lock() -> Any:

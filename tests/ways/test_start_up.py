@@ -300,6 +300,25 @@ print(pickle.loads(pickle.dumps(subprocess.Popen)) is subprocess.Popen)
     assert (light.stdout, light.stderr) == (plain.stdout, "")
 
 
+def test_a_module_that_starts_a_child_while_it_is_imported_is_patched_afterwards(tmp_path: Path) -> None:
+    """As torch does: it asks ldconfig for CUDA's libraries."""
+    start = "import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-c', 'pass'], check=True)\n"
+    (tmp_path / "slow.py").write_text(f"{start}attribute = 1\n")
+    program = """
+import sandscope.auto
+from sandscope import _first_use
+seen = []
+_first_use.after_import("slow", lambda module: seen.append(hasattr(module, "attribute")))
+import slow
+print(seen)
+"""
+    environment = clean_environment(
+        OTEL_TRACES_EXPORTER="none", OTEL_LOGS_EXPORTER="none", OTEL_METRICS_EXPORTER="none"
+    )
+    run = run_program(program, way=(), environment=environment | {"PYTHONPATH": str(tmp_path)})
+    assert (run.returncode, run.stdout) == (0, "[True]\n"), run.stderr
+
+
 def test_a_failed_import_is_raised_as_before() -> None:
     program = "import opentelemetry.nothing"
     plain = run_program(program, way=(), environment=clean_environment())
