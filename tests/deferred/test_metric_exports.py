@@ -109,7 +109,7 @@ def test_a_programs_own_interval_is_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     done: list[int] = []
     exports = MetricExports(lambda: done.append(1))
     exports.on_measurement()
-    assert not exports._worker._is_running
+    assert not exports.is_running
     assert done == []
 
 

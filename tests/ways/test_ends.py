@@ -52,10 +52,15 @@ time.sleep({2 * PATIENCE})
 """
 
 
-def test_all_signals_of_a_service_arrive_before_it_is_terminated() -> None:
+RECORDERS = ("", "direct")
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_all_signals_of_a_service_arrive_before_it_is_terminated(recorder: str) -> None:
     with OtlpSink() as sink:
         command = [sys.executable, "-c", f"import sandscope.auto\n{SERVICE}"]
-        with subprocess.Popen(command, env=_environment(sink), stdout=subprocess.PIPE) as process:
+        environment = _environment(sink, SANDSCOPE_RECORDER=recorder)
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == b"True\n"
@@ -115,11 +120,13 @@ def test_what_was_recorded_before_a_program_ends_itself_by_a_signal_arrives(end:
     assert (_executions(sink), len(sink.spans), len(sink.logs)) == (COUNT, COUNT, COUNT)
 
 
+@pytest.mark.parametrize("recorder", RECORDERS)
 @pytest.mark.parametrize("end", SUDDEN)
-def test_what_was_recorded_before_a_sudden_end_arrives(end: str) -> None:
+def test_what_was_recorded_before_a_sudden_end_arrives(end: str, recorder: str) -> None:
     count = COUNT + 2 * ("run(2)" in SUDDEN[end])
     with OtlpSink() as sink:
-        run = run_program(f"{RUN}\nrun({COUNT})\n{SUDDEN[end]}", environment=_environment(sink))
+        environment = _environment(sink, SANDSCOPE_RECORDER=recorder)
+        run = run_program(f"{RUN}\nrun({COUNT})\n{SUDDEN[end]}", environment=environment)
         assert (run.returncode, run.stderr) == (7, "")
         assert (len(sink.spans), len(sink.logs)) == (count, count)
         if "fork" not in end:

@@ -29,6 +29,15 @@ class MetricExports:
         self._worker = Worker("sandscope-metrics", self._export_after_delay)
         self._left_to_sdk = bool(os.environ.get(OTEL_METRIC_EXPORT_INTERVAL))
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread has been started in this process."""
+        return self._worker.is_running
+
+    def start(self) -> None:
+        """Start the thread, if it does not run. Nothing is exported because of that."""
+        self._worker.start()
+
     def on_measurement(self) -> None:
         """Export soon."""
         if not self._left_to_sdk:

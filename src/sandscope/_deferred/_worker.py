@@ -9,7 +9,11 @@ from sandscope import _guard
 
 
 class Worker:
-    """Calls a function on a thread of its own, which starts with the first work; in a forked child, again."""
+    """Calls a function on a thread of its own, which starts with the first work; in a forked child, again.
+
+    Attributes:
+        is_running: whether the thread has been started in this process, and has not ended.
+    """
 
     def __init__(self, name: str, work: Callable[[], object]) -> None:
         """Create the worker.
@@ -20,20 +24,24 @@ class Worker:
         """
         self._name, self._work = name, work
         self._due, self._closing = threading.Event(), threading.Event()
-        self._is_running = False
+        self.is_running = False
 
     def wake(self) -> bool:
         """Call the function soon. Returns False if no thread can be started."""
         self._due.set()
-        if self._is_running or self._closing.is_set():
+        return self.start()
+
+    def start(self) -> bool:
+        """Start the thread, if it does not run. Returns False if it cannot be started."""
+        if self.is_running or self._closing.is_set():
             return True
-        self._is_running = True
+        self.is_running = True
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         except RuntimeError as error:  # too many threads, or interpreter shutdown
-            self._is_running = False
+            self.is_running = False
             _guard.report("recorder.thread", error)
-        return self._is_running
+        return self.is_running
 
     def wait(self, seconds: float) -> bool:
         """Pause the work, and return whether the worker is closing. Does not wait any longer then."""
@@ -46,7 +54,7 @@ class Worker:
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's thread."""
-        self._due, self._is_running = threading.Event(), False
+        self._due, self.is_running = threading.Event(), False
         if not self._closing.is_set():
             self._closing = threading.Event()
 
@@ -61,4 +69,4 @@ class Worker:
                     _guard.report("recorder.work", error)
         finally:
             if due is self._due:  # not in a forked child, which has a thread of its own
-                self._is_running = False
+                self.is_running = False

@@ -15,7 +15,7 @@ from sandscope import _guard, _internals, _settings
 from sandscope._execution import EXECUTION_KEY, Execution, Site
 from sandscope._forking import forked_at
 from sandscope._metric import ACTIVE
-from sandscope._recording import _mapping
+from sandscope._recording import _direct_use, _mapping
 from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter
 from sandscope._recording._recorder import (
@@ -90,6 +90,7 @@ class DirectExecution(Execution):
 
     def start(self) -> None:
         """Count the execution, and make its span the current span if the site requires it."""
+        _direct_use.on_begin()
         self.recorder.count_active(self, 1)
         self._started = True
         if self.site.current:
@@ -224,6 +225,11 @@ class DirectRecorder(Emitter):
             self._write(lambda: self._emit(execution, written))
         self._write(lambda: self._count(execution))
         self.settle()
+        _direct_use.on_measurement()
+
+    def export_soon(self) -> None:
+        """See `Recorder.export_soon`."""
+        _direct_use.on_measurement()
 
     @staticmethod
     def _write(write: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 from sandscope import _internals, _relay_pipe, _settings
 from sandscope._setup import (
     _config_file,
+    _direct_metrics,
     _exit,
     _green_threads,
     _notice,
@@ -70,6 +71,8 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
         _notice.install()
         drop_conflicts_between_scopes()
         _exit.shut_down_at_exit(list(added.values()))
+        if "metrics" in added and not _config_file.path():
+            _direct_metrics.export_after_executions(added["metrics"])
         prepare_workers()
         _green_threads.end_quietly_at_exit()
         _green_threads.load_gevent_before_it_patches()

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from sandscope import _guard
-from sandscope._setup import _notice, _recorder_setup, _spool_setup
+from sandscope._setup import _direct_metrics, _notice, _recorder_setup, _spool_setup
 
 _TIMEOUT = 1.0
 """The maximum time in seconds: the program expects to end at once."""
@@ -91,7 +91,8 @@ def _flush(*, is_final: bool) -> None:
     """
     global _providers  # noqa: PLW0603 -- one global SDK
     providers = _providers
-    if not providers or (os.getpid() != _pid and not _recorder_setup.has_recorded()):
+    has_recorded = _recorder_setup.has_recorded() or _direct_metrics.has_recorded()
+    if not providers or (os.getpid() != _pid and not has_recorded):
         return
     _providers = ()  # a signal handler may call this again
     try:
