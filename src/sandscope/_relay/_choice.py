@@ -31,6 +31,16 @@ def relay() -> Relay | None:
         return _relay
 
 
+def flush(timeout: float) -> None:
+    """Send what children have written until now, if this process relays: it may end.
+
+    Args:
+        timeout: the most seconds that this takes.
+    """
+    if _relay is not None:
+        _relay.flush(timeout)
+
+
 def _new() -> Relay | None:
     # Imported here: most programs relay nothing.
     from sandscope._relay import _counts

@@ -45,6 +45,7 @@ class Relay:
         self._selector = selectors.PollSelector()  # has no descriptor of its own
         self._channels: set[Channel] = set()
         self._new: deque[Channel] = deque()
+        self._flushes: deque[threading.Event] = deque()
         self._due = threading.Event()
         self._lock = new_lock()
         self._thread: threading.Thread | None = None
@@ -83,12 +84,27 @@ class Relay:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_settings.exit_timeout() / 2)
 
+    def flush(self, timeout: float) -> None:
+        """Read what has been written, and send it. Not in the thread of the relay itself.
+
+        Args:
+            timeout: the most seconds to wait for it.
+        """
+        thread = self._thread
+        if self._is_closing or thread in {None, threading.current_thread()}:
+            return
+        is_done = threading.Event()
+        self._flushes.append(is_done)
+        self._due.set()
+        is_done.wait(timeout)
+
     def after_fork_in_child(self) -> None:
         """Close the descriptors: these are children of the forked process's parent."""
         for channel in (*self._channels, *self._new):
             channel.close()
         self._selector = selectors.PollSelector()
         self._channels, self._new, self._due = set(), deque(), threading.Event()
+        self._flushes = deque()
         self._thread = None
         self._outbox = Outbox()
 
@@ -127,6 +143,16 @@ class Relay:
         for channel in [each for each in self._channels if each.rests_until or each.has_ended]:
             self._resume(channel, now)
         self._outbox.send_if_due()
+        self._flush()
+
+    def _flush(self) -> None:
+        if not self._flushes:
+            return
+        for channel in [each for each in self._channels if not each.rests_until]:
+            self._serve(channel)
+        self._outbox.send()
+        while self._flushes:
+            self._flushes.popleft().set()
 
     def _resume(self, channel: Channel, now: float) -> None:
         if channel.rests_until > now:
@@ -167,10 +193,12 @@ class Relay:
         channel.close()
 
     def _finish(self) -> None:
+        """Read each pipe once more: it is empty then, unless the child has made it larger."""
         for channel in (*self._channels, *self._new):
             channel.has_ended = True
             self._channels.add(channel)
             self._serve(channel)
             self._channels.discard(channel)
             channel.close()
+        self._flush()
         self._outbox.send()

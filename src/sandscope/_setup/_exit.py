@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from sandscope import _at_exit, _guard, _settings
+from sandscope._relay import _choice as relay
 from sandscope._setup import _multiprocessing, _notice, _recorder_setup, _spool_setup, _sudden_exit
 
 _ONE_RETRY = 1.5
@@ -88,8 +89,9 @@ def shut_down_at_exit(providers: Sequence[Any]) -> None:
 
 def _shut_down(first: Sequence[_Shutdown], last: Sequence[_Shutdown], timeout: float) -> None:
     _sudden_exit.cancel()
-    _spool_setup.begin_end()
     end = time.monotonic() + timeout
+    relay.flush(timeout / 4)
+    _spool_setup.begin_end()
     _run_until(end - timeout / 2 if last else end, first, end)
     _recorder_setup.give_up()
     _run_until(end, last, end)

@@ -22,6 +22,7 @@ from struct import Struct
 from typing import Any, get_args
 
 from sandscope import _first_use, _guard, _settings
+from sandscope._relay import _choice as relay
 from sandscope._setup import _notice
 
 _PID = Struct("i")
@@ -141,6 +142,7 @@ def _flush_until_failure() -> None:
 
 
 def _flush() -> None:
+    relay.flush(_settings.exit_timeout() / 4)
     if _first_use.OPENTELEMETRY not in sys.modules:
         return
     from sandscope import _internals  # imports OpenTelemetry

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from sandscope import _guard
+from sandscope._relay import _choice as relay
 from sandscope._setup import _direct_metrics, _notice, _recorder_setup, _spool_setup
 
 _TIMEOUT = 1.0
@@ -97,6 +98,7 @@ def _flush(*, is_final: bool) -> None:
     _providers = ()  # a signal handler may call this again
     try:
         end = time.monotonic() + _timeout
+        relay.flush(_timeout / 4)
         metrics = [provider for provider in providers if _notice.signal_of(provider) == "metrics"]
         _flush_until(end - _timeout / 2, [provider for provider in providers if provider not in metrics])
         if is_final:

@@ -68,6 +68,8 @@ def open_pipe(execution: Execution) -> ChildEnd | None:
         if not may_open(_OTHER_DESCRIPTORS + 2 * reader.children):
             return None
         return _open(reader, execution)
+    except OSError:
+        return None  # there are no descriptors left
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.relay", error)
         return None
