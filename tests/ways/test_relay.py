@@ -399,3 +399,80 @@ def test_the_program_in_c_of_the_documentation(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     (log,) = [log for log in sink.logs if log.body.string_value == "hello from C"]
     assert (log.trace_id, log.span_id) == (sink.span("bwrap").trace_id, sink.span("bwrap").span_id)
+
+
+SPAN = """
+from opentelemetry import trace
+with trace.get_tracer("guest").start_as_current_span("inner"):
+    pass
+"""
+
+
+def test_a_child_of_the_child_sends_through_both() -> None:
+    guest = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SPAN!r}], check=True)"
+    with OtlpSink() as sink:
+        command = [*sandbox("seccomp"), sys.executable, "-c", guest]
+        run = run_program(parent(command), environment=environment(sink))
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    outer, between = [span for span in sink.spans if span.name == Path(sys.executable).name]
+    if "sandbox.relayed" in attributes(outer):
+        outer, between = between, outer
+    assert sink.span("inner").parent_span_id == between.span_id
+    assert between.parent_span_id == outer.span_id
+    assert outer.parent_span_id == sink.span("parent").span_id
+    assert len({span.trace_id for span in sink.spans}) == 1
+
+
+ASYNCIO = """
+import asyncio
+async def main():
+    process = await asyncio.create_subprocess_exec(*command)
+    await process.wait()
+asyncio.run(main())
+"""
+FORK = """
+run(0)
+if os.fork() == 0:
+    run(1)
+    os._exit(0)
+os.wait()
+"""
+POOL = """
+run(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    pool.map(run, range(3), chunksize=1)
+"""
+THREADS = """
+threads = [threading.Thread(target=run, args=[number]) for number in range(5)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "children"),
+    [
+        pytest.param("run(0)\nos._exit(0)", 1, id="_exit"),
+        pytest.param(FORK, 2, id="fork"),
+        pytest.param(POOL, 4, id="pool"),
+        pytest.param(ASYNCIO, 1, id="asyncio"),
+        pytest.param(THREADS, 5, id="threads"),
+        pytest.param("run(0, preexec_fn=lambda: None)", 1, id="preexec_fn"),
+        pytest.param("run(0, env={'PYTHONPATH': os.environ['PYTHONPATH']})", 1, id="env"),
+    ],
+)
+def test_however_the_program_starts_its_children_and_ends(program: str, children: int) -> None:
+    before = f"""
+import multiprocessing, os, subprocess, sys, threading
+command = [sys.executable, "-c", {SPAN!r}]
+def run(number, **options):
+    subprocess.run(command, check=True, **options)
+"""
+    with OtlpSink() as sink:
+        run = run_program(before + program, environment=environment(sink))
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert sink.names().count("inner") == children
+    executions = {span.span_id for span in sink.spans if "sandbox.relayed" not in attributes(span)}
+    assert {span.parent_span_id for span in sink.spans if span.name == "inner"} == executions
