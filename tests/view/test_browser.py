@@ -95,6 +95,35 @@ def test_from_a_metric_through_an_exemplar_to_its_trace(recorded: Path, page: Pa
         expect(page.locator(".waterfall .chosen")).to_be_visible()
 
 
+def test_a_time_is_chosen_in_a_picture(recorded: Path, page: Page) -> None:
+    with running(recorded) as (_, address):
+        page.goto(f"{address}&runtime=wasmtime")
+        area = page.locator(".chart .area").first
+        box = area.bounding_box()
+        assert box is not None
+        all_of_them = page.locator(".tiles b").first.inner_text()
+        page.mouse.move(box["x"] + 5, box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60, steps=5)
+        expect(page.locator(".selecting")).to_have_count(1)
+        page.mouse.up()
+        expect(page).to_have_url(re.compile(r"/\?runtime=wasmtime&since=[^&]+&until=[^&]+$"))
+        expect(page.locator(".chip")).to_have_count(3)
+        assert int(page.locator(".tiles b").first.inner_text()) < int(all_of_them)
+        page.wait_for_load_state()
+        chosen = page.url
+        page.keyboard.press("-")
+        expect(page).not_to_have_url(chosen)
+        page.wait_for_load_state()
+        page.keyboard.press("0")
+        expect(page).to_have_url(re.compile(r"/\?runtime=wasmtime$"))
+        page.go_back()
+        page.go_back()
+        expect(page).to_have_url(chosen)
+        page.locator(".chart .plot a").first.click(position=None, force=True)
+        expect(page).to_have_url(re.compile("/executions"))  # a click still leads to what it shows
+
+
 def test_an_agents_tool_call(recorded: Path, page: Page) -> None:
     with running(recorded) as (_, address):
         page.goto(address)

@@ -56,6 +56,13 @@ def test_a_metric_that_did_not_arrive(site: Site) -> None:
     assert site.get("/metrics/absent").status == 404
 
 
+def test_a_metric_without_a_point_in_the_time(store: Store, site: Site) -> None:
+    store.add(_metrics(_histogram(1, [10, 0, 0])), "metrics.jsonl")
+    page = site.get(f"/metrics/a.duration?since={iso(START + 60 * SECOND)}")
+    assert (page.status, "No point has arrived in this time" in page.text) == (200, True)
+    assert site.get("/metrics/absent?range=1h").status == 404
+
+
 def _point(seconds: int, value: float, **changes: Any) -> dict[str, Any]:
     point = {
         "time_ns": START + seconds * SECOND,
@@ -108,6 +115,44 @@ def test_security(store: Store, site: Site) -> None:
     assert "1 of 2 executions were ended for what they tried" in page.text
     assert page.links("/traces/") == [f"/traces/{2:032x}/{2:016x}"]
     assert site.get("/executions?verdict=security").rows() == 1
+
+
+def _security_event(seconds: int, kind: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "timeUnixNano": str(START + seconds * SECOND),
+        "severityText": "ERROR",
+        "severityNumber": 17,
+        "eventName": "security.event",
+        "body": {"stringValue": f"{kind}: what happened"},
+        "attributes": attributes(security__event__type=kind, user__id=MARKUP),
+        **changes,
+    }
+
+
+def _logs(*records: dict[str, Any]) -> str:
+    scopes = [{"scope": {"name": "scope"}, "logRecords": list(records)}]
+    resource = {"attributes": attributes(service__name="shop")}
+    return json.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": scopes}]}) + "\n"
+
+
+def test_security_events_of_programs(store: Store, site: Site) -> None:
+    failure = _security_event(1, "auth_failure", traceId="ab" * 16, spanId="cd" * 8)
+    other = {**_security_event(3, "auth_failure"), "eventName": "an ordinary one"}
+    store.add(_logs(failure, _security_event(2, "own_type"), other), "logs.jsonl")
+    page = site.get("/security")
+    assert "auth_failure 1 own_type 1" in page.text
+    assert page.text.index("own_type: what happened") < page.text.index("auth_failure: what happened")
+    assert f"user.id={MARKUP}" in page.text
+    assert page.links("/traces/") == [f"/traces/{'ab' * 16}/{'cd' * 8}"]
+    only = site.get("/security?type=own_type")
+    assert "own_type: what happened" in only.text
+    assert "auth_failure: what happened" not in only.text
+    late = site.get(f"/security?since={iso(START + 2 * SECOND)}")
+    assert "auth_failure" not in late.text
+    assert f"/security?since={iso(START + 2 * SECOND).replace(':', '%3A')}&type=own_type" in late.links(
+        "/security"
+    )
+    assert "None of this type" in site.get("/security?type=%3Cb%3E").text
 
 
 def test_what_has_changed_by_more_than_chance(store: Store, site: Site) -> None:

@@ -24,6 +24,7 @@ from sandscope._store._executions import (
 from sandscope._store._ingest import ingest
 from sandscope._store._lock import reading, writing
 from sandscope._store._running import running
+from sandscope._store._security_records import security_records, security_types
 from sandscope._store._selection import FAILED, SECURITY, Selection
 from sandscope._store._summary import Summary, summarize
 from sandscope._store._trace import SpanNode, find_traces, trace_range, trace_tree
@@ -52,6 +53,8 @@ __all__ = [
     "ingest",
     "reading",
     "running",
+    "security_records",
+    "security_types",
     "summarize",
     "totals",
     "trace_range",

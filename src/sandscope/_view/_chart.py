@@ -53,6 +53,8 @@ class Chart(NamedTuple):
         label: what it shows, for those who do not see it.
         values: the ticks of the upright axis.
         times: those of the other one.
+        first: where it begins, in microseconds since 1970.
+        last: where it ends.
         bars: of a picture of counts.
         lines: of a picture of values.
         dots: above them.
@@ -61,6 +63,8 @@ class Chart(NamedTuple):
     label: str
     values: list[Tick]
     times: list[Tick]
+    first: int
+    last: int
     bars: Sequence[Bar] = ()
     lines: Sequence[Line] = ()
     dots: Sequence[Dot] = ()
@@ -96,7 +100,7 @@ def bars(label: str, slots: Sequence[Slot], first: int, last: int, *, number: in
                 blocks.append(Block(kind, left + width * _GAP / 2, top, width * (1 - _GAP), bottom - top))
             below += count
         drawn.append(Bar(blocks, Block("hover", left, 0, width, HEIGHT), slot.title, slot.address))
-    return Chart(label, scale.ticks, time_ticks(first, last), bars=drawn)
+    return Chart(label, scale.ticks, time_ticks(first, last), first // 1000, last // 1000, bars=drawn)
 
 
 def curves(
@@ -130,7 +134,8 @@ def curves(
         for kind, points in series.items()
     ]
     placed = [Dot(100 * share(when), scale.at(value), title, to) for when, value, title, to in dots]
-    return Chart(label, scale.ticks, time_ticks(first, last), lines=lines, dots=placed)
+    times = time_ticks(first, last)
+    return Chart(label, scale.ticks, times, first // 1000, last // 1000, lines=lines, dots=placed)
 
 
 def _count(value: Any) -> str:

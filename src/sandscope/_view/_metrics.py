@@ -23,6 +23,7 @@ _POINTS = """
         resource['service.instance.id'] AS instance
     FROM metrics WHERE name = ? AND time IS NOT NULL AND {condition} ORDER BY time DESC LIMIT {limit}
 """
+_KNOWN = "SELECT 1 FROM metrics WHERE name = ? LIMIT 1"
 _EXEMPLARS = """
     SELECT exemplars, array_to_string(map_values(attributes), ', ') AS label FROM metrics
     WHERE name = ? AND exemplars IS NOT NULL AND {condition} ORDER BY time DESC LIMIT {limit}
@@ -42,7 +43,8 @@ def ask_one(database: Database, filters: Filters, parameters: dict[str, str]) ->
     sql = _POINTS.format(condition=condition, limit=_MOST_POINTS)
     points = database.query(sql, [name, *times]).by_name()[::-1]
     if not points:
-        return None
+        known = filters.chosen and database.query(_KNOWN, [name]).rows
+        return {"metric": {"name": name}, "picture": None} if known else None
     last = points[-1]
     counter = bool(last["type"] == "sum" and last["monotonic"])
     series = rates(points) if counter else values(points)

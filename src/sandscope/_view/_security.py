@@ -1,18 +1,31 @@
-"""What sandboxes refused, and what was ended for what it tried."""
+"""What sandboxes refused, what was ended for what it tried, and what programs reported themselves."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
-from sandscope._store import BARS, SECURITY, Database, counts, executions, history, verdicts
+from sandscope._store import (
+    BARS,
+    SECURITY,
+    Database,
+    Selection,
+    counts,
+    executions,
+    history,
+    security_records,
+    security_types,
+    verdicts,
+)
 from sandscope._view._chart import Slot, bars
 from sandscope._view._filters import Filters, iso
 from sandscope._view._history import span
 
 _ROWS = 50
+_TYPE = "security.event.type"
 
 
-def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> dict[str, Any]:
+def ask(database: Database, filters: Filters, parameters: dict[str, str]) -> dict[str, Any]:
     """Return what the page shows."""
     selection = filters.selection()
     figures = counts(database, selection)
@@ -31,4 +44,24 @@ def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> di
         "causes": verdicts(database, chosen).by_name(),
         "rows": executions(database, chosen, _ROWS).by_name(),
         "picture": bars("Security violations over time", slots, first, last, number=BARS),
+        **_reported(database, filters, selection, parameters.get("type") or None),
+    }
+
+
+def _reported(database: Database, filters: Filters, selection: Selection, kind: str | None) -> dict[str, Any]:
+    """Return the security events that were reported, and the addresses of those of each type."""
+    everything = filters.only_time().address("/security")
+    types = security_types(database, selection).by_name()
+    for each in types:
+        chosen = urlencode({"type": each["type"] or ""})
+        each["address"] = f"{everything}{'&' if '?' in everything else '?'}{chosen}"
+    records = security_records(database, selection, _ROWS, kind=kind).by_name() if types else []
+    for record in records:
+        pairs = ((entry["key"], entry["value"]) for entry in record.pop("entries") or [])
+        record["attributes"] = [(key, value) for key, value in pairs if key != _TYPE]
+    return {
+        "types": types,
+        "type": kind,
+        "every_type": everything,
+        "records": records,
     }

@@ -52,6 +52,9 @@ def request(number: int) -> None:
         tracer.start_as_current_span("POST /submissions"),
         sandscope.execution("judge", "run", name="judge a submission"),
     ):
+        if number % 6 == 5:
+            user = {"user.id": f"student-{number}", "client.address": "192.0.2.7"}
+            sandscope.security_event("auth_failure", "the token has expired", user=user)
         functions = guest()
         functions["score"](10_000 * (1 + number % 7))
         subprocess.run([sys.executable, "-c", "sum(range(100_000))"], check=True)

@@ -5,7 +5,7 @@ const button = document.getElementById("live");
 const running = () => button.getAttribute("aria-pressed") === "true";
 const busy = () =>
   document.hidden || !running() || String(getSelection()) ||
-  document.activeElement?.matches("input, select, textarea") || document.querySelector("dialog[open]");
+  document.activeElement?.matches("input, select, textarea") || document.querySelector("dialog[open], .selecting");
 
 export function toggleLive() {
   button.setAttribute("aria-pressed", String(!running()));

@@ -1,5 +1,6 @@
 import { keys } from "./keys.js";
 import { live, toggleLive } from "./live.js";
+import { allTime, moveTime, zoom } from "./zoom.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -31,5 +32,10 @@ document.addEventListener("click", (event) => { // a row is a link, but its text
   if (!row || event.target.closest("a") || String(getSelection())) return;
   row.querySelector(".row-link")?.click();
 });
-keys({ t: toggleTheme, p: toggleLive, "?": showKeys });
+keys({
+  t: toggleTheme, p: toggleLive, "?": showKeys,
+  "+": () => moveTime(0.25, 0.75), "-": () => moveTime(-0.5, 1.5), 0: allTime,
+  ArrowLeft: () => moveTime(-0.5, 0.5), ArrowRight: () => moveTime(0.5, 1.5),
+});
+zoom();
 live();
