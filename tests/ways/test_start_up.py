@@ -349,3 +349,28 @@ atexit.register(lambda: __import__("subprocess").run(["true"]))
         run = run_program(program, way=(), environment=environment)
     assert (run.returncode, run.stderr) == (0, "")
     assert sink.names() == ["true"] * (2 if first_use else 1)
+
+
+@pytest.mark.parametrize("thread", ["this", "another"])
+def test_a_module_that_is_being_imported_is_not_patched_before_it_is_complete(
+    thread: str, tmp_path: Path
+) -> None:
+    """Something uses OpenTelemetry in the meantime, such as the thread that sends what the spool holds."""
+    own = "import opentelemetry.trace" if thread == "this" else OTHER_THREAD
+    (tmp_path / "runtime.py").write_text(f"{own}\nready = True\n")
+    program = """
+import sandscope.auto
+from sandscope import _first_use
+_first_use.after_import("runtime", lambda module: print(module.ready))
+import runtime
+"""
+    run = run_program(program, way=(), environment=clean_environment(PYTHONPATH=str(tmp_path)))
+    assert (run.stdout, run.stderr) == ("True\n", "")
+
+
+OTHER_THREAD = """
+import threading
+other = threading.Thread(target=__import__, args=("opentelemetry.trace",))
+other.start()
+other.join()
+"""
