@@ -206,6 +206,25 @@ def test_after_a_broken_packet_everything_is_dropped_but_the_child_can_still_wri
     assert (outbox.spans(), OUTCOMES["span", "invalid"]) == (0, 1)
 
 
+def test_an_error_with_one_child_is_not_one_of_another(
+    relay: Relay, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Child(relay, 1), Child(relay, 2)
+    add = outbox.add
+
+    def fail_once(signal: str, accepted: Accepted) -> None:
+        monkeypatch.setattr(outbox, "add", add)
+        raise MemoryError
+
+    monkeypatch.setattr(outbox, "add", fail_once)
+    first.send()
+    assert wait_until(lambda: relay.children == 1)
+    second.send()
+    assert wait_until(lambda: outbox.spans() == 1)
+    for child in (first, second):
+        child.close()
+
+
 def test_a_parent_that_cannot_send_does_not_block_the_child(relay: Relay, outbox: FakeOutbox) -> None:
     outbox.answers.clear()
     child = Child(relay)

@@ -82,7 +82,7 @@ class Relay:
         self._is_closing = True
         self._due.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_settings.exit_timeout() / 2)
+            self._thread.join(_settings.exit_timeout() / 4)
 
     def flush(self, timeout: float) -> None:
         """Read what has been written, and send it. Not in the thread of the relay itself.
@@ -164,7 +164,14 @@ class Relay:
             self._serve(channel)
 
     def _serve(self, channel: Channel) -> None:
-        """Read once, and check what was read."""
+        """Read once. If that fails, no more is read of this child, and others do not notice."""
+        try:
+            self._read(channel)
+        except Exception as error:  # noqa: BLE001 -- whatever a child may have found
+            _guard.report("relay", error)
+            self._remove(channel)
+
+    def _read(self, channel: Channel) -> None:
         has_ended, data = channel.has_ended, channel.read()
         if data is None or (not data and has_ended):
             self._remove(channel)
