@@ -26,6 +26,8 @@ FIRST = (
     "tests/ways/test_three_ways.py",
     "instrumentations/subprocess/tests/test_popen_unchanged.py",
     "instrumentations/subprocess/tests/test_verdicts.py",
+    "instrumentations/subprocess/tests/test_verdicts_limits.py",
+    "instrumentations/subprocess/tests/test_verdicts_told.py",
     "instrumentations/wasmtime/tests/test_unchanged.py",
     "instrumentations/wasmtime/tests/test_verdicts.py",
 )
