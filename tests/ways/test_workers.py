@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,39 @@ def run(program: str, folder: Path, sink: OtlpSink, *arguments: str, **variables
     told = [line for line in result.stderr.splitlines() if "Waiting up to" not in line]  # on a busy machine
     assert (result.returncode, told) == (0, [])
     return result.stdout
+
+
+HUNG = """
+import sandscope.auto
+import ctypes, multiprocessing, os, time
+import sandscope
+def work():
+    for _ in range(5):
+        with sandscope.execution("judge", "run", name="ended"):
+            pass
+    writer.send(1)
+    ctypes.PyDLL(None).sleep(60)  # with the GIL: no other thread of the worker runs
+if __name__ == "__main__":
+    with sandscope.execution("judge", "run", name="parent"):
+        pass
+    context = multiprocessing.get_context("fork")
+    reader, writer = context.Pipe(duplex=False)
+    with context.Pool(1) as pool:
+        pool.apply_async(work)
+        assert reader.poll(60)
+    end = time.monotonic() + 60  # the parent sends on a thread, and goes on
+    while len(os.listdir(os.environ["SANDSCOPE_BLACK_BOX"])) > 1 and time.monotonic() < end:
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="black boxes are for Linux")
+def test_the_parent_sends_what_a_worker_has_left_in_its_black_box(tmp_path: Path) -> None:
+    with OtlpSink() as sink:
+        run(HUNG, tmp_path, sink, SANDSCOPE_BLACK_BOX=str(tmp_path / "boxes"), SANDSCOPE_EXIT_TIMEOUT="2")
+    assert sorted(sink.names()) == [*["ended"] * 5, "parent"]
+    assert sink.total("sandscope.recovered.executions") == 5
+    assert len(sink.logs) == 6
 
 
 @pytest.mark.parametrize(

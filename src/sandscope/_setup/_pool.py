@@ -29,6 +29,8 @@ _PID = Struct("i")
 _SIGNALS: tuple[_notice.Signal, ...] = get_args(_notice.Signal)
 _GRACE = 0.5
 """Seconds for a worker to take a request. A worker that is still starting does not, and has nothing to send."""
+_RECOVERY = 1.0
+"""The most seconds for which a pool sends what workers have left behind that did not answer."""
 
 
 def create_pool(wrapped: Callable[..., None], pool: Any, args: Any, kwargs: Any) -> None:
@@ -65,13 +67,25 @@ class _Workers:
         self.ends: tuple[Connection, Connection] = (request_reader, answer_writer)
 
     def flush_and_terminate(self, terminate: Callable[..., None], *args: Any) -> None:
-        """Flush the workers, and call the pool's own method."""
+        """Flush the workers, call the pool's own method, and send what is in the workers' black boxes."""
         try:
             # The pool may drop a worker that has ended: the reference here keeps its sentinel open.
             self._flush({worker.sentinel: worker for worker in args[3] if worker.exitcode is None})
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("multiprocessing.pool", error)
         terminate(*args)
+        try:
+            self._recover()
+        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+            _guard.report("multiprocessing.pool", error)
+
+    def _recover(self) -> None:
+        if _settings.black_box_folder() is None:
+            return
+        if _Workers.timed_out or _first_use.OPENTELEMETRY in sys.modules:
+            from sandscope._setup import _recorder_setup  # imports OpenTelemetry
+
+            _recorder_setup.recover_workers(_RECOVERY if _Workers.timed_out else 0)
 
     def _flush(self, running: dict[int, Any]) -> None:
         begun = time.monotonic()

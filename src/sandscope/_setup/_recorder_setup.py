@@ -126,6 +126,22 @@ def remove_black_box() -> None:
         _pipeline.black_box.remove()
 
 
+def recover_workers(seconds: float) -> None:
+    """Send what the black boxes of workers hold that have been terminated, if there are black boxes.
+
+    Args:
+        seconds: to wait for this at most. It goes on then, while this process runs.
+    """
+    from sandscope._deferred import _compiled
+
+    folder = _settings.black_box_folder(compiled=not _compiled.python_reason)
+    resource = getattr(trace.get_tracer_provider(), "resource", None)
+    if folder is not None and resource is not None:
+        thread = recover_predecessors(folder, resource)
+        if thread is not None:
+            thread.join(seconds)
+
+
 def give_up() -> None:
     """Count what deferred recorders could not export as not delivered, and export no more."""
     if _pipeline is not None:
