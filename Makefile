@@ -52,7 +52,7 @@ check: setup ## check lint, format, types and the order of the packages
 bench: setup ## measure the cost of instrumentation, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: setup ## send broken and huge requests to the Collector for 5 minutes (FUZZ_SECONDS, FUZZ_SEED)
+fuzz: setup ## send broken and huge requests to the Collector for twice 5 minutes (FUZZ_SECONDS, FUZZ_SEED)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) FUZZ_SEED=$(or $(FUZZ_SEED),1) $(BIN)/python -m pytest -s tests/collector/test_fuzz.py
 
 audit: setup ## check what is bundled for known vulnerabilities (needs vuln.go.dev and PyPI)

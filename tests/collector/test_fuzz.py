@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import random
 import socket
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from collector._log_records import body_of, send
+from collector._spans import execution
 from collector.test_signals import send_all
 from sandscope._collector import CollectorProcess
 
@@ -43,6 +45,21 @@ def _nested(depth: int) -> bytes:
     for tag in (b"\x12", b"\x12", b"\x0a"):  # log_records, scope_logs, resource_logs
         record = tag + _varint(len(record)) + record
     return record
+
+
+def _spans(number: int = 1) -> bytes:
+    """Return a request with spans, as JSON."""
+    return json.dumps(
+        {
+            "resourceSpans": [
+                {
+                    "scopeSpans": [
+                        {"spans": [execution("run", f"{each + 1:026x}ffffff") for each in range(number)]}
+                    ]
+                }
+            ]
+        }
+    ).encode()
 
 
 def _varint(number: int) -> bytes:
@@ -108,12 +125,15 @@ def _peak(pid: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_broken_and_huge_requests(start: Start) -> None:
-    collector = start("local")
+@pytest.mark.parametrize(
+    "overlays", [(), ("guard", "quiet", "sampling", "span-metrics", "security")], ids=["base", "processors"]
+)
+def test_broken_and_huge_requests(overlays: tuple[str, ...], start: Start) -> None:
+    collector = start("local", *overlays)
     pid = collector.pid
     assert pid is not None
     chance = random.Random(SEED)  # noqa: S311 - a seed is the point
-    good = [body_of("a record", a="b" * 100), _nested(3), body_of(*["x" * 1000] * 100)]
+    good = [body_of("a record", a="b" * 100), _nested(3), body_of(*["x" * 1000] * 100), _spans(), _spans(500)]
     answers: dict[int, int] = {}
     rounds, end = 0, time.monotonic() + SECONDS
     while time.monotonic() < end:
