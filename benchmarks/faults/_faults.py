@@ -71,8 +71,28 @@ def clock_set_back(field: Field, random: Random, short: bool) -> None:
     time.sleep(2 if short else 10)
 
 
+def disk_full(field: Field, _random: Random, short: bool) -> None:
+    """The disk of the spool is full while the Collector has ended: what memory does not hold is lost, and counted."""
+    assert field.disk is not None
+    field.disk.fill()
+    _without_collector(field, 20 if short else 60)
+    field.disk.free()
+
+
+def spool_full(field: Field, _random: Random, short: bool) -> None:
+    """The Collector has ended for longer than the spool has room for: the oldest is dropped, and counted."""
+    _without_collector(field, 15 if short else 60)
+
+
+def _without_collector(field: Field, seconds: float) -> None:
+    """End the Collector as it should end: what it has taken, it has acknowledged, so that losses can be counted."""
+    field.collector.stop()
+    time.sleep(seconds)
+    field.collector.start()
+
+
 def all_at_once(field: Field, random: Random, short: bool) -> None:
-    """All of the above at the same time."""
+    """All of the above at the same time, except what is lost by design: a killed program could not count it."""
     together: list[Fault] = [
         *map(store_killed, STORE_NAMES),
         program_killed,
@@ -99,7 +119,17 @@ FAULTS: dict[str, Fault] = {
     **{name: store_killed(name) for name in STORE_NAMES},
     "collector-and-store": collector_killed_while_a_store_is_down,
     "clock": clock_set_back,
+    "disk-full": disk_full,
+    "spool-full": spool_full,
     "all": all_at_once,
 }
 KILLS_PROGRAMS = {"program", "all"}
 """In these, what a program has counted and not yet exported is lost with it (docs/decisions/0022)."""
+COUNTS_LOSSES = {"disk-full", "spool-full"}
+"""In these, what exceeds is lost. It has to be counted."""
+ON_A_SMALL_DISK = {"disk-full"}
+VARIABLES = {
+    "disk-full": {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"},
+    "spool-full": {"SANDSCOPE_SPOOL_SIZE": "524288"},
+}
+"""Environment variables of the programs. The shorter a try is, the sooner memory gives up what cannot be kept."""

@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.faults import _clock
+from benchmarks.faults._disk import Disk
 from benchmarks.faults._killable import Killable
 from benchmarks.faults._load import RUNTIMES
 from benchmarks.faults._lookup import Lookup
+from benchmarks.faults._on_disk import OnDisk
 from benchmarks.faults._program import Program
 from benchmarks.faults._stores import Stores
 from sandscope._collector import CollectorProcess, Composition, Ports
@@ -28,6 +30,7 @@ class Field:
         programs: which send to it.
         lookup: finds executions in the stores.
         clock: of the programs.
+        disk: of the spool, if it can be filled.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class Field:
         collector: CollectorProcess,
         programs: list[Program],
         lookup: Lookup,
+        *,
         clock: _clock.Clock | None,
+        disk: Disk | None,
     ) -> None:
         """Take over what runs."""
         self.stores, self.collector, self.programs = stores, collector, programs
-        self.lookup, self.clock = lookup, clock
+        self.lookup, self.clock, self.disk = lookup, clock, disk
 
     def kill_collector(self) -> None:
         """Kill the Collector, and wait for its end."""
@@ -65,7 +70,15 @@ class Field:
 
 
 @contextmanager
-def field(stores: Stores, folder: Path, service: str, runtimes: list[str]) -> Iterator[Field]:
+def field(
+    stores: Stores,
+    folder: Path,
+    service: str,
+    runtimes: list[str],
+    *,
+    disk: Disk | None,
+    variables: Mapping[str, str],
+) -> Iterator[Field]:
     """Start a Collector and programs for the duration of a `with` block.
 
     Args:
@@ -73,6 +86,8 @@ def field(stores: Stores, folder: Path, service: str, runtimes: list[str]) -> It
         folder: for all files; created.
         service: the name under which the programs send, followed by their runtimes.
         runtimes: of the programs.
+        disk: for the spool; by default, that of the folder.
+        variables: more environment variables of the programs.
     """
     with ExitStack() as ends:
         (folder / "programs").mkdir(parents=True)
@@ -81,16 +96,26 @@ def field(stores: Stores, folder: Path, service: str, runtimes: list[str]) -> It
         ends.callback(collector.stop)
         collector.start()
         clock = _clock.build(folder)
-        variables = {"SANDSCOPE_SPOOL": str(folder / "spool"), **(clock.environment if clock else {})}
+        environment = {
+            "SANDSCOPE_SPOOL": str((disk.path if disk else folder) / "spool"),
+            **(clock.environment if clock else {}),
+            **variables,
+        }
         programs = [
-            Program(name, f"{service}-{name}", folder / "programs", collector.endpoint, **variables)
+            Program(name, f"{service}-{name}", folder / "programs", collector.endpoint, **environment)
             for name in runtimes
         ]
         for program in programs:
             ends.callback(program.stop)
-            program.start()
-        lookup = Lookup(**stores.addresses, data=collector.data)
-        yield Field(stores.processes, collector, programs, lookup, clock)
+            program.begin()
+        for program in programs:
+            program.wait()
+        lookup = Lookup(
+            **stores.addresses,
+            spans=OnDisk(collector.data, "traces", "resourceSpans", "scopeSpans", "spans"),
+            logs=OnDisk(collector.data, "logs", "resourceLogs", "scopeLogs", "logRecords"),
+        )
+        yield Field(stores.processes, collector, programs, lookup, clock=clock, disk=disk)
 
 
 def installed_runtimes() -> list[str]:

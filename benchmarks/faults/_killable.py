@@ -11,6 +11,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+PATIENCE = 300.0
+"""Seconds after which a store hangs."""
+
 
 class Killable:
     """A store: its command and environment are read from the process, so that it starts again on the same data."""
@@ -45,10 +48,12 @@ class Killable:
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self._pid = self._started.pid
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not self._is_ready():
             assert self._started.poll() is None, f"{self.name} has ended; see {self._log}"
-            assert time.monotonic() < deadline, f"{self.name} is not ready after 60 s; see {self._log}"
+            assert time.monotonic() < deadline, (
+                f"{self.name} is not ready after {PATIENCE:.0f} s; see {self._log}"
+            )
             time.sleep(0.1)
 
     def end(self) -> None:

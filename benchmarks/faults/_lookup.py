@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+from benchmarks.faults._on_disk import OnDisk
 
 PAGE = 5000
 """Log records in an answer of Loki."""
@@ -18,37 +19,51 @@ PAGE = 5000
 
 @dataclass(frozen=True)
 class Lookup:
-    """The addresses of the stores.
+    """The addresses of the stores, and the files.
 
     Attributes:
         prometheus: URL.
         jaeger: URL.
         loki: URL.
-        data: the folder of the Collector, with its local files.
+        spans: in the Collector's local files.
+        logs: the same.
     """
 
     prometheus: str
     jaeger: str
     loki: str
-    data: Path
+    spans: OnDisk
+    logs: OnDisk
 
     def by_id(self) -> dict[str, Callable[[str, Iterable[str]], Counter[str]]]:
         """Return, for each store that knows ids, how to count those of a service among the given ones."""
         return {
             "jaeger": self._in_jaeger,
             "loki": self._in_loki,
-            "spans on disk": lambda _service, ids: self._in_files(
-                ids, "traces", "resourceSpans", "scopeSpans", "spans"
-            ),
-            "logs on disk": lambda _service, ids: self._in_files(
-                ids, "logs", "resourceLogs", "scopeLogs", "logRecords"
-            ),
+            "spans on disk": lambda _service, ids: _among(ids, self.spans),
+            "logs on disk": lambda _service, ids: _among(ids, self.logs),
         }
 
     def counted(self, service: str, runtime: str, operation: str) -> int:
         """Return how many executions Prometheus has counted."""
         labels = f'job="{service}",sandbox_runtime="{runtime}",sandbox_operation="{operation}"'
-        query = f"sum(max_over_time(sandbox_executions_total{{{labels}}}[6h]))"
+        return self._last(f"sandbox_executions_total{{{labels}}}")
+
+    def counted_as_lost(self, services: Iterable[str], signal: str) -> int:
+        """Return how many records of a signal (``span`` or ``log``) the programs have counted as lost."""
+        labels = f'job=~"{"|".join(services)}",sandscope_signal="{signal}"'
+        outcomes = "not_identified|queue_full|not_encoded|not_delivered"
+        return sum(
+            self._last(f"{metric}{{{labels},{which}}}")
+            for metric, which in (
+                ("sandscope_recorder_records_total", f'sandscope_outcome=~"{outcomes}"'),
+                ("sandscope_spool_records_total", 'sandscope_spool_outcome="dropped"'),
+            )
+        )
+
+    def _last(self, series: str) -> int:
+        """Return the sum of the last values of counters."""
+        query = f"sum(max_over_time({series}[6h]))"
         result = _get(self.prometheus, "/api/v1/query", query=query)["data"]["result"]
         return round(float(result[0]["value"][1])) if result else 0
 
@@ -94,36 +109,12 @@ class Lookup:
 
     def recovered(self, service: str) -> list[str]:
         """Return the trace ids, on disk, of executions that had ended when their program was killed."""
-        return [
-            span["traceId"]
-            for name, span in self._on_disk("traces", "resourceSpans", "scopeSpans", "spans")
-            if name == service
-            and {"key": "sandscope.recovered", "value": {"stringValue": "ended"}} in span["attributes"]
-        ]
-
-    def _in_files(self, ids: Iterable[str], *where: str) -> Counter[str]:
-        wanted = set(ids)
-        return Counter(
-            record["traceId"] for _, record in self._on_disk(*where) if record.get("traceId") in wanted
-        )
-
-    def _on_disk(self, name: str, groups: str, scopes: str, records: str) -> Iterator[tuple[str, Any]]:
-        """Yield the records in the Collector's local files, each with the service that has sent it."""
-        for file in self.data.glob(f"{name}*.jsonl"):
-            for line in file.read_text(errors="replace").splitlines():
-                try:
-                    request = json.loads(line)
-                except ValueError:
-                    continue  # cut off when the Collector was killed
-                for group in request[groups]:
-                    service = _service(group["resource"])
-                    for scope in group[scopes]:
-                        yield from ((service, record) for record in scope[records])
+        return list(self.spans.read().recovered[service])
 
 
-def _service(resource: Any) -> str:
-    named = [entry["value"] for entry in resource["attributes"] if entry["key"] == "service.name"]
-    return str(named[0]["stringValue"]) if named else ""
+def _among(ids: Iterable[str], files: OnDisk) -> Counter[str]:
+    found = files.read().ids
+    return Counter({name: found[name] for name in ids if name in found})
 
 
 def _connect(url: str) -> HTTPConnection:

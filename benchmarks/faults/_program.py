@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.faults._load import OPERATIONS
 
 RATES = {"wasmtime": 50, "subprocess": 5, "torch": 10}
 """Executions per second."""
+PATIENCE = 300.0
+"""Seconds after which a program hangs: on a busy machine, importing torch takes more than a minute."""
 
 
 class Program:
@@ -38,11 +39,17 @@ class Program:
         self.runtime, self.operation, self.service = runtime, OPERATIONS[runtime], service
         self._folder, self._endpoint, self._variables = folder, endpoint, variables
         self._run: subprocess.Popen[bytes] | None = None
+        self._before = 0
 
     def start(self) -> None:
         """Start it, and wait until it runs executions."""
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Start it."""
         self._pid_file.unlink(missing_ok=True)
-        before = len(self.acknowledged())
+        self._before = len(self.acknowledged())
         load = [sys.executable, "-m", "benchmarks.faults._load", self.runtime, str(RATES[self.runtime])]
         sandscope = Path(sys.executable).with_name("sandscope")
         with self.output.open("ab") as output:
@@ -53,24 +60,32 @@ class Program:
                 stdout=output,
                 stderr=output,
             )
-        deadline = time.monotonic() + 60
-        while len(self.acknowledged()) == before:
+
+    def wait(self) -> None:
+        """Wait until it runs executions."""
+        deadline = time.monotonic() + PATIENCE
+        while len(self.acknowledged()) == self._before:
+            assert self._run is not None
             assert self._run.poll() is None, f"the program has ended; see {self.output}"
-            assert time.monotonic() < deadline, f"no executions after 60 s; see {self.output}"
+            assert time.monotonic() < deadline, f"no executions after {PATIENCE:.0f} s; see {self.output}"
             time.sleep(0.05)
 
     def kill(self) -> None:
         """Kill the program, not `sandscope run`, and wait until that has told of it."""
         assert self._run is not None
         os.kill(int(self._pid_file.read_text()), signal.SIGKILL)
-        self._run.wait(60)
+        self._run.wait(PATIENCE)
 
     def stop(self) -> None:
         """Let the program end as programs do, and wait for it."""
         if self._run is not None and self._run.poll() is None:
-            with suppress(ProcessLookupError):
+            try:
                 os.kill(int(self._pid_file.read_text()), signal.SIGTERM)
-            self._run.wait(60)
+            except FileNotFoundError:  # it has not begun
+                self._run.terminate()
+            except ProcessLookupError:
+                pass
+            self._run.wait(PATIENCE)
 
     def acknowledged(self) -> list[str]:
         """Return the trace ids of the executions that it has seen ending."""

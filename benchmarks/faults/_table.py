@@ -9,16 +9,26 @@ from pathlib import Path
 
 from benchmarks.faults._account import Row
 
-COLUMNS = "{:<22} {:<14} {:>6} {:>6} {:>5} {:>7} {:>6} {:>10}"
-HEAD = COLUMNS.format("fault", "store", "sent", "stored", "lost", "renamed", "twice", "back after")
+COLUMNS = "{:<22} {:<14} {:>6} {:>6} {:>5} {:>7} {:>7} {:>6} {:>10}"
+HEAD = COLUMNS.format("fault", "store", "sent", "stored", "lost", "counted", "renamed", "twice", "back after")
 
 
 def line(row: Row) -> str:
     """Return a row of the table."""
     name = f"{row.fault} {row.round}"
     recovered = "" if row.recovered is None else f"{row.recovered:.1f} s"
-    note = "  documented" if row.lost and row.may_lose else "  LOST" if row.lost else ""
-    cells = (name, row.store, row.sent, row.stored, row.lost, row.renamed, row.duplicated, recovered)
+    note = "  WRONG" if row.unexplained else "  documented" if row.lost and row.may_lose else ""
+    cells = (
+        name,
+        row.store,
+        row.sent,
+        row.stored,
+        row.lost,
+        row.counted,
+        row.renamed,
+        row.duplicated,
+        recovered,
+    )
     return COLUMNS.format(*cells) + note
 
 
