@@ -76,6 +76,7 @@ def test_the_filters_are_in_the_address(store: Store, site: Site) -> None:
         f"since={third}": 2,
         f"until={third}": 2,
         f"since={third}&verdict=OK": 1,
+        f"since={third}&range=all": 4,
     }.items():
         assert site.get(f"/executions?{filters}").rows() == rows, filters
 

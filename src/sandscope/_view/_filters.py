@@ -20,6 +20,7 @@ RANGES: Final = {
     "7d": ("last 7 days", 7 * 86_400),
 }
 """The ranges of time that end now: words and seconds."""
+_ALL = "all"
 LAST_PAGE = 100
 """Of the rows: who looks for one among more has better filters."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -29,7 +30,7 @@ class Filters(NamedTuple):
     """The parameters of an address; those without a value are left out of it. One that is not valid counts as absent.
 
     Attributes:
-        range: one of `RANGES`.
+        range: one of `RANGES`, which counts instead of the other two; ``all`` leaves them out as well.
         since: the beginning, as ISO 8601 without a time zone, UTC.
         until: the end.
         runtime: the only one.
@@ -57,6 +58,8 @@ class Filters(NamedTuple):
         """Return what an address says."""
         given = {name: parameters.get(name, "").strip() for name in cls._fields}
         page = given.pop("page")
+        if given["range"] in {_ALL, *RANGES}:
+            given.update(since="", until="")
         filters = cls(**given, page=min(int(page), LAST_PAGE) if page.isdecimal() and page != "0" else 1)
         return filters._replace(
             range=filters.range if filters.range in RANGES else "",
