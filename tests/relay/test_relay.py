@@ -117,10 +117,10 @@ def relay(outbox: FakeOutbox) -> Iterator[Relay]:
     before = _descriptors()
     relay = Relay(cast(Outbox, outbox))
     yield relay
-    relay.close()
+    relay.close()  # waits for a second only
+    assert wait_until(lambda: "sandscope-relay" not in {thread.name for thread in threading.enumerate()})
     assert relay.children == 0
     assert _descriptors() <= before
-    assert "sandscope-relay" not in {thread.name for thread in threading.enumerate()}
     OUTCOMES.clear()
 
 
