@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import gc
 import inspect
 import os
 import pickle
 import signal
 import subprocess
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
 import pytest
+
+from harness import Telemetry
+from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 
 PLAIN: dict[str, Callable[..., Any]] = {
     name: getattr(os, name)
@@ -79,6 +84,20 @@ def test_wrong_arguments_raise_the_same_error(ended: Any, plain: Any, args: Any,
     with pytest.raises(TypeError) as caught:
         _patched(plain)(*args, **options)
     assert str(caught.value) == str(expected.value)
+
+
+def test_what_was_uninstrumented_is_freed(telemetry: Telemetry) -> None:
+    """Otherwise it would be asked at each fork of the program."""
+    supports_fd, instrumentor = set(os.supports_fd), SubprocessInstrumentor()
+    used = []
+    for _ in range(2):  # the instrumentor keeps what it used last
+        recorder = telemetry.recorder(instrumentor.scope)
+        instrumentor.instrument(recorder=recorder)
+        used.append((weakref.ref(instrumentor._registry), weakref.ref(recorder)))
+        instrumentor.uninstrument()
+    gc.collect()
+    assert [reference() for reference in used[0]] == [None, None]
+    assert os.supports_fd == supports_fd
 
 
 def test_it_is_no_method_of_a_class_that_refers_to_it(ended: Any) -> None:

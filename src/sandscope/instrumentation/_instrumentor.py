@@ -41,6 +41,7 @@ class RuntimeInstrumentor(ABC):
     is_instrumented_by_opentelemetry = False
     _instance: ClassVar[Any] = None
     _patches: Patches
+    _recorder: Recorder | None = None
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
         """Return the instance."""
@@ -106,7 +107,7 @@ class RuntimeInstrumentor(ABC):
         patches = self._patches = Patches()
         if _settings.sdk_disabled():
             return
-        recorder: Recorder = kwargs.get("recorder") or get_recorder(
+        self._recorder = kwargs.get("recorder") or get_recorder(
             self.scope,
             tracer_provider=kwargs.get("tracer_provider"),
             meter_provider=kwargs.get("meter_provider"),
@@ -114,7 +115,9 @@ class RuntimeInstrumentor(ABC):
         )
 
         def imported(module: ModuleType) -> None:
-            if self._patches is not patches:
+            # Not of the closure, which stays registered: nothing is kept of an instrumentation that has ended.
+            recorder = self._recorder
+            if recorder is None or self._patches is not patches:
                 return  # uninstrumented before the runtime was imported
             try:
                 self._patch(module, patches, recorder)
@@ -126,5 +129,5 @@ class RuntimeInstrumentor(ABC):
             _first_use.after_import(name, imported)
 
     def _uninstrument(self, **_kwargs: Any) -> None:
-        patches, self._patches = self._patches, Patches()
+        patches, self._patches, self._recorder = self._patches, Patches(), None
         patches.undo()

@@ -82,3 +82,4 @@ def replace_builtin(
         patches.replace(home, name, lambda _: replacement)
     if original in os.supports_fd:
         os.supports_fd.add(replacement)
+        patches.on_undo(lambda: os.supports_fd.discard(replacement))
