@@ -10,7 +10,7 @@ INPUTS := Makefile pyproject.toml requirements.lock $(wildcard instrumentations/
 	collector-config/pyproject.toml $(wildcard collector-config/*.py collector-config/distribution/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup torch demo test test-pythons test-faults check bench fuzz audit wheels collector browser stores docs pictures lock clean
+.PHONY: help setup torch demo test test-pythons test-faults check bench fuzz audit wheels release collector browser stores docs pictures lock clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -65,6 +65,11 @@ wheels: setup ## build the wheels of every platform into dist/, and inspect them
 	@$(BIN)/python -c 'import ziglang' 2>/dev/null || $(UV) install --quiet --group wheels
 	$(BIN)/python -m release.build $(ARGS)
 	$(BIN)/python -m release.inspection
+
+release: setup ## build and inspect all that a release publishes, with a Python of each version (TAG=v1.2.3)
+	$(BIN)/uv python install --quiet 3.10 3.11 3.12 3.13 3.14
+	$(MAKE) --no-print-directory wheels
+	$(BIN)/python -m release.inspection --complete --tag "$(TAG)"
 
 collector: setup ## build the sandscope-collector wheel into dist/
 	$(BIN)/uv build --quiet --wheel --out-dir dist collector-config

@@ -50,10 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist")
     parser.add_argument("--complete", action="store_true", help="every platform and Python must be there")
+    parser.add_argument("--tag", default="", help="such as v1.2.3: the version must be this one")
     chosen = parser.parse_args(arguments)
     wheels = sorted(chosen.folder.glob("*.whl"))
     problems = [f"{wheel.name}: {problem}" for wheel in wheels for problem in inspect_wheel(wheel)]
-    problems += different_versions(chosen.folder)
+    problems += different_versions(chosen.folder, chosen.tag)
     if chosen.complete:
         problems += [f"{name} is missing" for name in missing(chosen.folder)]
     if not wheels:
@@ -82,10 +83,11 @@ def inspect_wheel(wheel: Path) -> Iterator[str]:
             yield from (f"{binary} {problem}" for problem in check(found, platforms[0]))
 
 
-def different_versions(folder: Path) -> list[str]:
-    """Return a line if the files of a folder are not all of one version."""
+def different_versions(folder: Path, tag: str = "") -> list[str]:
+    """Return a line if the files of a folder are not all of one version, or not of that of a tag."""
     versions = {parse_wheel_filename(path.name)[1] for path in folder.glob("*.whl")}
     versions |= {parse_sdist_filename(path.name)[1] for path in folder.glob("*.tar.gz")}
+    versions |= {Version(tag)} if tag else set()
     return [f"versions differ: {', '.join(map(str, sorted(versions)))}"] if len(versions) > 1 else []
 
 

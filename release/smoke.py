@@ -1,6 +1,7 @@
 """Run what is installed: a child and a guest, recorded by the extension, through the Collector, to files.
 
-It needs `sandscope[collector,subprocess,wasmtime]`, and nothing of this repository.
+It needs `sandscope[collector,subprocess,wasmtime]`, and nothing of this repository. With a folder of wheels as its
+argument, it installs these first, into the Python that runs it.
 """
 
 import json
@@ -24,6 +25,8 @@ EXPECTED = {"sandscope_instrumentation_subprocess", "sandscope_instrumentation_w
 
 def main() -> None:
     """Exit with status 1, and what the programs said, if an execution did not arrive."""
+    if sys.argv[1:]:
+        install(Path(sys.argv[1]))
     print(subprocess.check_output([sys.executable, "-c", EXTENSION], text=True).strip())
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "sandscope", "run", "--data", folder, "--"]
@@ -37,6 +40,15 @@ def main() -> None:
         sys.exit(
             f"status {run.returncode}; executions of {sorted(scopes)} arrived, not of {sorted(EXPECTED)}"
         )
+
+
+def install(wheels: Path) -> None:
+    """Install the version in a folder, whatever else is published."""
+    [sdist] = wheels.glob("sandscope-*.tar.gz")
+    version = sdist.name.removeprefix("sandscope-").removesuffix(".tar.gz")
+    wanted = [f"sandscope[collector,subprocess,wasmtime]=={version}", "wasmtime"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--find-links", str(wheels)]
+    subprocess.run([*pip, *wanted], check=True)
 
 
 def scopes_in(text: str) -> list[str]:

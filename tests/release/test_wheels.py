@@ -133,6 +133,9 @@ def test_what_is_missing_and_what_differs_is_named(built: dict[Platform, Path], 
         shutil.copy(wheel, tmp_path)
     shutil.copy(built[HERE], tmp_path / built[HERE].name.replace("0.1.0", "0.2.0", 1))
     assert different_versions(tmp_path) == ["versions differ: 0.1.0, 0.2.0"]
+    (tmp_path / built[HERE].name.replace("0.1.0", "0.2.0", 1)).unlink()
+    assert different_versions(tmp_path, tag="v0.1.0") == []
+    assert different_versions(tmp_path, tag="v0.2.0") == ["versions differ: 0.1.0, 0.2.0"]
     python = f"cp{VERSION.replace('.', '')}"
     gone = missing(tmp_path)
     assert f"sandscope-{python}-{python}-{HERE.tag}.whl" not in gone

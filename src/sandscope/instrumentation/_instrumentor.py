@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from types import ModuleType
@@ -23,8 +24,8 @@ class RuntimeInstrumentor(ABC):
 
     Patches nothing if ``OTEL_SDK_DISABLED`` is ``true``.
 
-    Has the methods of OpenTelemetry's ``BaseInstrumentor``, and one instance. It is no subclass: importing that class
-    takes longer than the rest of the SDK (`docs/decisions/0034`).
+    Has the methods of OpenTelemetry's ``BaseInstrumentor``, and one instance. In a program that has imported that class,
+    it counts as its subclass; it imports it in no other, as that takes long (`docs/decisions/0034`).
 
     Attributes:
         runtime: the name of the module to patch.
@@ -47,6 +48,9 @@ class RuntimeInstrumentor(ABC):
         """Return the instance."""
         if cls._instance is None:
             cls._instance = super().__new__(cls)
+        imported = sys.modules.get("opentelemetry.instrumentation.instrumentor")
+        if imported is not None:
+            imported.BaseInstrumentor.register(RuntimeInstrumentor)
         return cls._instance
 
     def instrumentation_dependencies(self) -> Collection[str]:
