@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -69,6 +70,15 @@ wasmtime.Instance(store, module, []).exports(store)["run"](store)
         run = run_program(program, way=(), environment=environment)
     assert (run.returncode, run.stderr) == (0, "")
     assert sink.names() == ["wasm run"]
+
+
+def test_an_instrumentor_counts_as_one_of_opentelemetry() -> None:
+    code = (
+        "from opentelemetry.instrumentation.instrumentor import BaseInstrumentor\n"
+        "from sandscope_instrumentation_subprocess import SubprocessInstrumentor\n"
+        "print(isinstance(SubprocessInstrumentor(), BaseInstrumentor))\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"
 
 
 def test_auto_under_the_stock_wrapper_sets_up_once() -> None:

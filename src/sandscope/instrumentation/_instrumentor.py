@@ -24,8 +24,8 @@ class RuntimeInstrumentor(ABC):
 
     Patches nothing if ``OTEL_SDK_DISABLED`` is ``true``.
 
-    Has the methods of OpenTelemetry's ``BaseInstrumentor``, and one instance. In a program that has imported that class,
-    it counts as its subclass; it imports it in no other, as that takes long (`docs/decisions/0034`).
+    Has the methods of OpenTelemetry's ``BaseInstrumentor``, and one instance. Where a program has imported that
+    class, it counts as its subclass; it does not import it itself, as that takes long (`docs/decisions/0034`).
 
     Attributes:
         runtime: the name of the module to patch.
