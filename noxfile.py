@@ -128,6 +128,16 @@ def stdlib(session: nox.Session) -> None:
     run_tests(session, "tests/ways/test_stdlib_suite.py", SANDSCOPE_TEST_STDLIB="1")
 
 
+@nox.session(python=HERE[0], default=False)
+def oldest_torch(session: nox.Session) -> None:
+    """Run the tests of torch with the oldest torch that is supported: an installation of 5 GB."""
+    install(session)
+    torch = nox.project.load_toml("instrumentations/torch/pyproject.toml")
+    (oldest,) = torch["project"]["optional-dependencies"]["instruments"]
+    session.install("--quiet", f"torch=={re.search(r'>= ([0-9.]+)', oldest)[1]}.*")
+    run_tests(session, "instrumentations/torch", "-m", "not slow")
+
+
 @nox.session(venv_backend="none")
 def uncompiled(session: nox.Session) -> None:
     """Run the deferred recorder's tests in `.venv` with the Python code in place of the compiled code."""

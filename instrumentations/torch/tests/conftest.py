@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import Telemetry, lacking
 from sandscope_instrumentation_torch import TorchInstrumentor
+
+OLD = (
+    "ignore:You are using .torch.load. with .weights_only=False.:FutureWarning",
+    "ignore:.torch.cpu.amp.autocast.args..... is deprecated:FutureWarning",
+)
+"""What torch before 2.6 warns of, whoever calls it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let an old torch say what it says to every program, and skip what it does not have."""
+    try:
+        installed = version_of("torch")
+    except PackageNotFoundError:
+        return
+    for item in items:
+        if not item.path.is_relative_to(Path(__file__).parent):
+            continue
+        for each in OLD if installed < (2, 6) else ():
+            item.add_marker(pytest.mark.filterwarnings(each))
+        needed = item.get_closest_marker("since_torch")
+        if needed and installed < tuple(map(int, needed.args[0].split("."))):
+            item.add_marker(pytest.mark.skip(f"since torch {needed.args[0]}: {needed.args[1]}"))
+
+
+def version_of(package: str) -> tuple[int, int]:
+    """Return the major and minor version of a package."""
+    major, minor = version(package).split(".")[:2]
+    return int(major), int(minor)
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,7 @@ def test_a_wrapped_model_is_one_execution_with_the_models_name(
 
 
 @pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.since_torch("2.6", "export is recorded as a call before")
 def test_export_gives_the_same_graph(
     torch: Any, telemetry: Telemetry, instrument: Any, net: Any, strict: bool
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_compiled_model_is_one_graph_and_one_execution_a_call(
     assert CONTRACT.violations(instrumented) == []
 
 
+@pytest.mark.since_torch("2.6", "a compiled layer of a model is compiled")
 def test_a_compiled_layer_of_a_model_is_called_compiled(
     instrumented: Telemetry, torch: Any, net: Any, compiled: Any
 ) -> None:
@@ -223,6 +225,7 @@ def test_a_model_with_graph_breaks_and_many_classes_compiles_as_without_instrume
     assert "sandscope" not in instrumented.stderr
 
 
+@pytest.mark.since_torch("2.6", "it names what breaks the graph")
 def test_a_load_in_a_compiled_function_breaks_the_graph_where_it_did(
     instrumented: Telemetry, torch: Any, tmp_path: Path, compiled: Any
 ) -> None:

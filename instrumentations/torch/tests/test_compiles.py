@@ -28,6 +28,7 @@ def _compilations(telemetry: Telemetry) -> dict[tuple[Any, Any], float]:
 
 
 @pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
+@pytest.mark.since_torch("2.6", "compilations are not recorded before")
 def test_first_and_further_compilations_of_a_model(instrumented: Telemetry, torch: Any, net: Any) -> None:
     model = torch.compile(net, backend="eager", dynamic=False)
     for size in (1, 1, 2):
@@ -43,6 +44,7 @@ def test_first_and_further_compilations_of_a_model(instrumented: Telemetry, torc
     assert CONTRACT.violations(instrumented) == []
 
 
+@pytest.mark.since_torch("2.6", "compilations are not recorded before")
 def test_compilations_are_seen_after_the_compiler_is_reset(
     instrumented: Telemetry, torch: Any, net: Any, compiler: Any
 ) -> None:
@@ -52,6 +54,7 @@ def test_compilations_are_seen_after_the_compiler_is_reset(
     assert _compilations(instrumented) == {("call", False): 1.0}
 
 
+@pytest.mark.since_torch("2.6", "its callbacks have arguments")
 def test_callbacks_of_the_program_are_called_once(
     instrumented: Telemetry, torch: Any, net: Any, compiler: Any
 ) -> None:
@@ -62,6 +65,7 @@ def test_callbacks_of_the_program_are_called_once(
     assert called == ["start", "end"]
 
 
+@pytest.mark.since_torch("2.6", "compilations are not recorded before")
 def test_a_compilation_that_fails_raises_as_before(instrumented: Telemetry, torch: Any) -> None:
     def broken(_graph: Any, _inputs: Any) -> Any:
         raise ValueError("no such backend")

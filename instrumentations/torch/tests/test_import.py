@@ -87,6 +87,7 @@ for model in (Unready(), Net(Unready())):
 """
 
 
+@pytest.mark.since_torch("2.6", "the profiler names modules")
 def test_layers_are_called_as_without_instrumentation_if_it_came_before_torch(torch: Any) -> None:
     """Then the wrapper stands in the place of torch's own call."""
     plain, instrumented = (
@@ -105,6 +106,7 @@ def test_layers_are_called_as_without_instrumentation_if_it_came_before_torch(to
     assert instrumented.stdout == plain.stdout, instrumented.stderr
 
 
+@pytest.mark.since_torch("2.6", "the profiler names modules")
 def test_instrumented_before_the_program_imports_torch(torch: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
@@ -150,6 +152,7 @@ for step in steps:
     ],
     ids=" ".join,
 )
+@pytest.mark.since_torch("2.6", "the profiler names modules")
 def test_the_profiler_names_modules_in_any_order(torch: Any, steps: list[str]) -> None:
     """It looks for the frames of the code that `Module.__call__` had when the program first profiled."""
     done = subprocess.run(

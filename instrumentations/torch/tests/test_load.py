@@ -54,6 +54,7 @@ def one(instrumented: Telemetry) -> Any:
 
 
 @pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])
+@pytest.mark.since_torch("2.6", "only weights are allowed by default")
 def test_load_from_a_path(torch: Any, saved: Path, one: Any) -> None:
     state = torch.load(saved)
     assert list(state) == ["layers.0.weight", "layers.0.bias", "layers.2.weight", "layers.2.bias"]
@@ -97,6 +98,7 @@ def test_load_from_memory_has_no_file(torch: Any, saved: Path, one: Any) -> None
     ],
 )
 @pytest.mark.filterwarnings("ignore:Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD:UserWarning")
+@pytest.mark.since_torch("2.6", "only weights are allowed by default")
 def test_weights_only_is_what_torch_decided(
     torch: Any, tmp_path: Path, one: Any, monkeypatch: pytest.MonkeyPatch, case: Any
 ) -> None:
@@ -128,6 +130,7 @@ def test_torchscript_through_torch_load_counts_once(torch: Any, script: Path, on
     assert one()["api"] == "torch"
 
 
+@pytest.mark.since_torch("2.6", "export is recorded as a call before")
 def test_load_of_an_exported_program(
     torch: Any, net: Any, tmp_path: Path, instrumented: Telemetry, one: Any
 ) -> None:
@@ -142,6 +145,7 @@ def test_load_of_an_exported_program(
 
 
 @pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.since_torch("2.6", "only weights are allowed by default")
 def test_an_object_that_weights_only_refuses_is_a_security_violation(
     torch: Any, tmp_path: Path, instrumented: Telemetry, one: Any, zipped: bool
 ) -> None:
@@ -155,6 +159,7 @@ def test_an_object_that_weights_only_refuses_is_a_security_violation(
 
 
 @pytest.mark.parametrize("kind", ["class", "module"])
+@pytest.mark.since_torch("2.6", "only weights are allowed by default")
 def test_a_class_or_a_whole_module_is_refused_too(torch: Any, tmp_path: Path, one: Any, kind: str) -> None:
     torch.save(pickle.Pickler if kind == "class" else torch.nn.Linear(1, 1), tmp_path / "object.pt")
     with pytest.raises(pickle.UnpicklingError):
@@ -163,6 +168,7 @@ def test_a_class_or_a_whole_module_is_refused_too(torch: Any, tmp_path: Path, on
 
 
 @pytest.mark.filterwarnings("ignore:'torch.load' received a zip file:UserWarning")
+@pytest.mark.since_torch("2.6", "only weights are allowed by default")
 def test_torchscript_where_only_weights_are_allowed_is_a_security_violation(
     torch: Any, script: Path, one: Any
 ) -> None:

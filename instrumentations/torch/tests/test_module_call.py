@@ -79,6 +79,7 @@ def test_a_copy_of_a_parametrised_module_is_called_as_without_instrumentation(
         assert len(telemetry.spans()) == 1
 
 
+@pytest.mark.since_torch("2.6", "the profiler names modules")
 def test_the_profiler_names_the_modules_as_without_instrumentation(
     torch: Any, instrument: Instrument, net: Any
 ) -> None:

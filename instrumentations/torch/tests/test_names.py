@@ -46,6 +46,7 @@ def test_parametrised_and_weight_normed_modules_keep_their_name(instrumented: Te
     assert _names(instrumented) == ["training Linear", "training ParametrizedLinear"]
 
 
+@pytest.mark.since_torch("2.6", "FSDPModule")
 def test_a_sharded_model_keeps_its_name(instrumented: Telemetry, torch: Any) -> None:
     """``fully_shard`` changes the class of a model to one that it derives from FSDPModule and the model's class."""
     from torch.distributed.fsdp import FSDPModule

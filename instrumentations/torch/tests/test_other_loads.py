@@ -100,6 +100,7 @@ def test_loads_by_safetensors(torch: Any, tmp_path: Path) -> None:
     assert spans[0]["torch.model.size"] == (tmp_path / "net.safetensors").stat().st_size
 
 
+@pytest.mark.since_torch("2.6", "transformers needs it")
 def test_a_load_by_transformers_is_one_execution_with_its_files(torch: Any, tmp_path: Path) -> None:
     loads, calls = _run(_TRANSFORMERS, tmp_path)
     (load,) = loads

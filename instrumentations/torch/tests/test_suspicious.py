@@ -133,6 +133,7 @@ def test_weights_are_no_event(
     assert _counts(instrumented) == []
 
 
+@pytest.mark.since_torch("2.5", "safe_globals")
 def test_what_the_program_allows_is_no_event(instrumented: Telemetry, torch: Any, tmp_path: Path) -> None:
     file = _save(torch, Honest(), tmp_path / "net.pt", "zip")
     with torch.serialization.safe_globals([Honest]):

@@ -14,7 +14,7 @@ from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder
 from sandscope_instrumentation_torch._call_memory import CallMemory
-from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
+from sandscope_instrumentation_torch._dynamo import compiler_getter, skip_frames, uncompiled
 from sandscope_instrumentation_torch._followed import follow
 from sandscope_instrumentation_torch._messages import message_without_folders
 from sandscope_instrumentation_torch._operators import operator_timer
@@ -102,11 +102,7 @@ def _recording_call(
         uncompiled(torch),
     )
     # None unless the call is made by a function that torch.compile has compiled in part.
-    compiler: Callable[[], Any] = getattr(
-        torch._C._dynamo.eval_frame,
-        "get_eval_frame_callback",
-        lambda: None,  # torch before 2.6
-    )
+    compiler = compiler_getter(torch)
 
     def close(execution: Execution, error: BaseException) -> None:
         execution.fail(error, message=message_without_folders(error))

@@ -26,6 +26,27 @@ def skip_frames(torch: Any, *functions: Callable[..., Any]) -> None:
             frames.set_code_exec_strategy(function.__code__, strategy)
 
 
+def compiler_getter(torch: Any) -> Callable[[], Any]:
+    """Return a function that returns what compiles the calls of this thread, or None if nothing does.
+
+    Args:
+        torch: the module.
+    """
+    frames = torch._C._dynamo.eval_frame
+    if hasattr(frames, "get_eval_frame_callback"):
+        get: Callable[[], Any] = frames.get_eval_frame_callback
+        return get
+    set_eval_frame = frames.set_eval_frame
+
+    def exchange() -> Any:  # torch before 2.6 tells it only to who replaces it
+        callback = set_eval_frame(None)
+        set_eval_frame(callback)
+        return callback
+
+    skip_frames(torch, exchange)
+    return exchange
+
+
 def uncompiled(torch: Any) -> Callable[..., Any]:
     """Return a function that calls another one with arguments, and compiles neither it nor what it calls.
 
