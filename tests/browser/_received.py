@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness import complete_lines
+
 
 class Received:
     """The spans, log records and metrics in a data folder.
@@ -66,10 +68,8 @@ class Received:
                 yield {**record, "attributes": plain(record.get("attributes", []))}
 
     def _lines(self, name: str) -> Iterator[dict[str, Any]]:
-        file = self._data / f"{name}.jsonl"
-        if file.is_file():
-            for line in file.read_text().splitlines():
-                yield json.loads(line)
+        for line in complete_lines(self._data / f"{name}.jsonl"):
+            yield json.loads(line)
 
 
 def plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from harness import PATIENCE
+from harness import PATIENCE, complete_lines
 
 
 def body_of(*names: str, event: str = "security.event", **attributes: str) -> bytes:
@@ -32,7 +32,7 @@ def send(port: int, body: bytes) -> int:
 
 def records_in(*files: Path) -> list[dict[str, Any]]:
     """Return the records in files of the Collector."""
-    lines = [line for file in files if file.exists() for line in file.read_text().splitlines() if line]
+    lines = [line for file in files for line in complete_lines(file) if line]
     scopes = [
         scope for line in lines for group in json.loads(line)["resourceLogs"] for scope in group["scopeLogs"]
     ]

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from harness import PATIENCE
+from harness import PATIENCE, complete_lines
 
 BEGIN = 1_764_324_000_000_000_000
 """When the spans begin, in ns."""
@@ -67,13 +67,8 @@ def send_spans(port: int, *spans: dict[str, Any], service: str = "judge") -> int
 
 
 def spans_in(file: Path) -> list[dict[str, Any]]:
-    """Return the spans in a file of overlay `local`; the last line may be being written."""
-    text = file.read_text() if file.exists() else ""
-    groups = [
-        group
-        for line in text[: text.rfind("\n") + 1].splitlines()
-        for group in json.loads(line)["resourceSpans"]
-    ]
+    """Return the spans in a file of overlay `local`."""
+    groups = [group for line in complete_lines(file) for group in json.loads(line)["resourceSpans"]]
     return [each for group in groups for scope in group["scopeSpans"] for each in scope["spans"]]
 
 

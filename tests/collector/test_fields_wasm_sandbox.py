@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness import ROOT, clean_environment, run_program, wait_until
+from harness import ROOT, clean_environment, complete_lines, run_program, wait_until
 from sandscope._collector import CollectorProcess
 
 pytestmark = pytest.mark.collector
@@ -43,7 +43,7 @@ def attributes_of(holder: Any) -> dict[str, Any]:
 
 def records(file: Path) -> Iterator[dict[str, Any]]:
     """Yield the log records in a file, each with its resource's attributes."""
-    for line in file.read_text().splitlines():
+    for line in complete_lines(file):
         for resource in json.loads(line)["resourceLogs"]:
             for scope in resource["scopeLogs"]:
                 for record in scope["logRecords"]:

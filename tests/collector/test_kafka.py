@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from collector._spans import execution, send_spans, spans_in
 from collector.test_signals import send_all, values
-from harness import collector_ports, wait_until
+from harness import collector_ports, complete_lines, wait_until
 from harness._kafka import Broker
 from sandscope._collector import CollectorProcess, Composition
 
@@ -52,9 +52,7 @@ class Chain:
         found = []
         for name in gateways:
             file = self._folder / name / "traces.jsonl"
-            text = file.read_text() if file.is_file() else ""
-            complete = text[: text.rfind("\n") + 1]  # the last line may be being written, or torn by a kill
-            for line in complete.splitlines():
+            for line in complete_lines(file):
                 for group in values(json.loads(line), "spans"):
                     found += [(span["traceId"], span["spanId"]) for span in group]
         return found

@@ -14,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 
 from collector.test_signals import send_all
 from deferred._programs import Program
-from harness import collector_ports, wait_until
+from harness import collector_ports, complete_lines, wait_until
 from sandscope._collector import CollectorProcess, Composition
 from sandscope._deferred import _outlet
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("otelcol")]
 
 
 def _span_ids(folder: Path) -> list[str]:
-    lines = (folder / "traces.jsonl").read_text().splitlines()
+    lines = complete_lines(folder / "traces.jsonl")
     scopes = [
         scope
         for line in lines

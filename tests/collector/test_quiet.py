@@ -12,7 +12,7 @@ import pytest
 
 from collector._log_records import records_in
 from collector._spans import attributes_for, event, execution, names_in, send_spans, span
-from harness import PATIENCE, clean_environment, run_program, wait_until
+from harness import PATIENCE, clean_environment, complete_lines, run_program, wait_until
 from sandscope import SandscopeError
 from sandscope._collector import CollectorProcess, Composition, validate
 
@@ -92,7 +92,7 @@ subprocess.run(['/bin/false'])
     assert len(executions) == 1
     points = [
         point
-        for line in (collector.data / "metrics.jsonl").read_text().splitlines()
+        for line in complete_lines(collector.data / "metrics.jsonl")
         for group in json.loads(line)["resourceMetrics"]
         for scope in group["scopeMetrics"]
         for metric in scope["metrics"]

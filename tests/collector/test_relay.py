@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from collector._prometheus_page import samples, total, wait_for_page
-from harness import clean_environment, collector_ports, run_program, wait_until
+from harness import clean_environment, collector_ports, complete_lines, run_program, wait_until
 from sandscope._collector import CollectorProcess, Composition
 from ways.test_relay import GUEST, parent, sandbox
 
@@ -21,8 +21,7 @@ pytestmark = pytest.mark.collector
 
 def spans(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     """Yield what is in the Collector's file of spans, with the attributes of the resource."""
-    path = folder / "traces.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in complete_lines(folder / "traces.jsonl"):
         for group in json.loads(line)["resourceSpans"]:
             resource = {
                 each["key"]: each["value"].get("stringValue") for each in group["resource"]["attributes"]
@@ -48,9 +47,13 @@ def test_one_trace(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len({span["traceId"] for span, _ in found.values()}) == 1
     assert len({resource["service.instance.id"] for _, resource in found.values()}) == 1
     assert found["in the sandbox"][0]["parentSpanId"] == found["bwrap"][0]["spanId"]
-    page = samples(wait_for_page(collector.ports.prometheus, "span_calls_total"))
-    assert total(page, "span_calls_total", span_name="parent") == 1
-    assert total(page, "span_calls_total", span_name="in the sandbox") == 0
+
+    def calls(name: str) -> float:
+        page = samples(wait_for_page(collector.ports.prometheus, "span_calls_total"))
+        return total(page, "span_calls_total", span_name=name)
+
+    assert wait_until(lambda: calls("parent") == 1)
+    assert calls("in the sandbox") == 0
     page = samples(wait_for_page(collector.ports.prometheus, "sandscope_relay_records_total"))
     relayed = {"sandscope_signal": "span", "sandscope_relay_outcome": "relayed"}
     assert total(page, "sandscope_relay_records_total", **relayed) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import collector_ports, wait_until
+from harness import collector_ports, complete_lines, wait_until
 from sandscope._collector import CollectorProcess, Composition
 from ways.test_spool import Running, environment_of, files, recover
 
@@ -26,11 +26,9 @@ BUSY = "run(20); time.sleep(0.05)"
 
 
 def _span_ids(folder: Path) -> Counter[str]:
-    path = folder / "traces.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
     return Counter(
         span["spanId"]
-        for line in lines
+        for line in complete_lines(folder / "traces.jsonl")
         for group in json.loads(line)["resourceSpans"]
         for scope in group["scopeSpans"]
         for span in scope["spans"]
@@ -40,7 +38,7 @@ def _span_ids(folder: Path) -> Counter[str]:
 def _executions(folder: Path) -> int:
     """Return the last value of the counter of executions, summed over its time series."""
     last: dict[str, int] = {}
-    for line in (folder / "metrics.jsonl").read_text().splitlines():
+    for line in complete_lines(folder / "metrics.jsonl"):
         for group in json.loads(line)["resourceMetrics"]:
             for scope in group["scopeMetrics"]:
                 for metric in scope["metrics"]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from collector._log_records import body_of, send
-from harness import PATIENCE, free_ports, lacking, wait_until
+from harness import PATIENCE, complete_lines, free_ports, lacking, wait_until
 from sandscope._collector import CollectorProcess, _certificates
 
 Start = Callable[..., CollectorProcess]
@@ -73,9 +73,8 @@ def _listens(port: int) -> bool:
 
 
 def _received(file: Path) -> list[dict[str, Any]]:
-    lines = file.read_text().splitlines() if file.exists() else []
     found = []
-    for line in lines:
+    for line in complete_lines(file):
         message = json.loads(line)
         message["content"] = json.loads(message["msg"])
         found.append(message)
@@ -113,8 +112,8 @@ def test_what_is_hostile_arrives_as_it_is(
         assert wait_until(lambda: len(_received(file)) >= len(HOSTILE))
         huge = body_of("x" * 1_000_000, **{TYPE: "a type that is no name\n", "case": "huge"})
         assert send(collector.ports.otlp_http, huge) == 200
-        assert wait_until(lambda: len(file.read_text().splitlines()) > len(HOSTILE))
-        *lines, last = file.read_text().splitlines()
+        assert wait_until(lambda: len(complete_lines(file)) > len(HOSTILE))
+        *lines, last = complete_lines(file)
     found = [json.loads(line) for line in lines]
     by_case = {message["case"]: message for message in (json.loads(each["msg"]) for each in found)}
     assert {name: message["body"] for name, message in by_case.items()} == HOSTILE

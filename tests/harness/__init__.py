@@ -2,6 +2,7 @@
 
 from harness._cgroups import entering, limited_memory, limited_processes
 from harness._contract import ROOT, Contract
+from harness._lines import complete_lines
 from harness._ports import collector_ports, free_ports
 from harness._programs import BIN, SANDSCOPE_RUN, STOCK, clean_environment, run_program
 from harness._requires import lacking, requires_otelcol
@@ -19,6 +20,7 @@ __all__ = [
     "Telemetry",
     "clean_environment",
     "collector_ports",
+    "complete_lines",
     "entering",
     "free_ports",
     "lacking",
