@@ -213,7 +213,10 @@ def _around_import(
     loader: Any = getattr(spec, "loader", None)
 
     def exec_module(module: ModuleType) -> None:
-        del loader.exec_module
+        if spec.loader is loader:
+            del loader.exec_module
+        else:
+            spec.loader = module.__loader__ = loader
         before()
         try:
             loader.exec_module(module)
@@ -221,9 +224,19 @@ def _around_import(
         finally:
             finally_()
 
-    if hasattr(loader, "__dict__") and not isinstance(loader, type):  # otherwise a loader of built-in modules
+    if isinstance(loader, type):
+        spec.loader = _LoaderOfOne(loader, exec_module)
+    elif hasattr(loader, "__dict__"):
         loader.exec_module = exec_module
     return spec
+
+
+class _LoaderOfOne:
+    """Stands, for one import, for a loader that all modules of its kind share: those of built-in and frozen modules."""
+
+    def __init__(self, loader: Any, exec_module: Callable[[ModuleType], None]) -> None:
+        self.create_module = loader.create_module
+        self.exec_module = exec_module
 
 
 def _begin_import() -> None:

@@ -18,7 +18,7 @@ PROGRAM = """if True:
     def database():
         return health.unhealthy("no answer")
 
-    monitor = health.start(health.disk(limit=100.1), interval=0.1, port=0)
+    monitor = health.start(health.disk(warn=100.1, limit=100.1), interval=0.1, port=0)
     while monitor.status != "unhealthy":
         time.sleep(0.01)
     try:

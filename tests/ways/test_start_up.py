@@ -319,6 +319,23 @@ print(seen)
     assert (run.returncode, run.stdout) == (0, "[True]\n"), run.stderr
 
 
+@pytest.mark.parametrize("name", ["__hello__", "_ast"], ids=["frozen", "built in"])
+def test_what_is_to_be_done_after_the_import_of_a_module_without_a_file_is_done(name: str) -> None:
+    code = f"""if True:
+        import sys
+        from sandscope import _first_use
+        sys.modules.pop({name!r}, None)
+        seen = []
+        _first_use.after_import({name!r}, seen.append)
+        import {name} as module
+        assert seen == [module]
+        assert isinstance(module.__loader__, type)
+        assert module.__spec__.loader is module.__loader__
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_failed_import_is_raised_as_before() -> None:
     program = "import opentelemetry.nothing"
     plain = run_program(program, way=(), environment=clean_environment())
