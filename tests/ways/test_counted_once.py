@@ -76,6 +76,24 @@ with sandscope.execution("docker", "run", name="outer"):
 if child:
     wait(child)
 """
+AT_ONCE = """
+from sandscope._deferred._pipeline import Pipeline
+from sandscope._recording._choice import get_recorder
+from sandscope._scope import Scope
+create = Pipeline.__init__
+def create_slowly(*args, **kwargs):
+    time.sleep(0.2)
+    create(*args, **kwargs)
+Pipeline.__init__ = create_slowly
+threads = [threading.Timer(0.1, get_recorder, [Scope(str(number), "1")]) for number in range(3)]
+for thread in threads: thread.start()
+run(2)
+for thread in threads: thread.join()
+child = os.fork()
+run(3)
+if child:
+    wait(child)
+"""
 
 
 def run(program: str, sink: OtlpSink, *arguments: str, **variables: str) -> str:
@@ -142,6 +160,12 @@ def test_forks_under_load_from_threads(recorder: str) -> None:
     with OtlpSink() as sink:
         total = int(run(THREADS, sink, SANDSCOPE_RECORDER=recorder))
     check(sink, total, processes=17)
+
+
+def test_recorders_that_are_created_at_the_same_time() -> None:
+    with OtlpSink() as sink:
+        run(AT_ONCE, sink)
+    check(sink, 8, processes=2)
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)

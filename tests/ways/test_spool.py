@@ -118,9 +118,9 @@ def files(spool: Path) -> list[Path]:
 
 def requests(spool: Path, kind: str) -> Iterator[bytes]:
     for path in files(spool):
-        found = _batch_file.read(path)
-        assert found is not None
         if f"-{kind}" in path.name:
+            found = _batch_file.read(path)
+            assert found is not None
             yield found[0]
 
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from sandscope import _internals, _settings
 from sandscope._deferred._flush_hooks import LogHook, SpanHook
+from sandscope._locks import new_lock
 from sandscope._recording._choice import prefer
 from sandscope._setup._predecessors import recover_predecessors
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sandscope._deferred._pipeline import Pipeline
     from sandscope._scope import Scope
 
+_lock = new_lock()
 _active: Pipeline | None = None
 _create: Callable[[], Pipeline] | None = None
 _pipeline: Pipeline | None = None
@@ -105,9 +107,10 @@ class RecorderSetup:
 def new_recorder(scope: Scope) -> DeferredRecorder | None:
     """Return a deferred recorder for the global providers, or None to use a direct recorder."""
     global _active, _create, _pipeline  # noqa: PLW0603 -- one global SDK
-    if _create is not None:
-        _active, _create = _create(), None
-        _pipeline = _active
+    with _lock:  # instrumentations and the program's threads may need their first recorders at the same time
+        if _create is not None:
+            _active, _create = _create(), None
+            _pipeline = _active
     if _active is None:
         return None
     from sandscope._deferred._deferred_recorder import DeferredRecorder
