@@ -50,9 +50,9 @@ class CollectorBuildHook(BuildHookInterface):  # type: ignore[type-arg] # for an
 
 
 def configuration_files(root: Path) -> list[str]:
-    """Return the names of the files that the wheel carries: all but the tests of the rules."""
+    """Return the names of the files that the wheel carries: no tests of rules, no programs that make files."""
     found = [path for name in FOLDERS for path in sorted((root / name).rglob("*")) if path.is_file()]
-    names = [str(path.relative_to(root)) for path in found]
+    names = [str(path.relative_to(root)) for path in found if path.suffix not in {".py", ".pyc"}]
     return [*FILES, *(name for name in names if not name.startswith("prometheus/tests/"))]
 
 
