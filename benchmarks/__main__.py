@@ -134,7 +134,15 @@ def main() -> int:
         browser,
     ):
         print(f"\n{(benchmark.__doc__ or '').strip()}", flush=True)
-        for name, value in benchmark.run(short=short).items():
+        figures = benchmark.run(short=short)
+        failed = [name for name, value in figures.items() if not _judge(name, value)[2]]
+        if failed:  # by noise, or by a regression, which fails again
+            print(
+                f"once more, because of {', '.join(f'{name} {figures[name]:.5g}' for name in failed)}",
+                flush=True,
+            )
+            figures = benchmark.run(short=short)
+        for name, value in figures.items():
             mark, goal, passes = _judge(name, value)
             beyond += not passes
             print(f"{mark:5}{name:38}{value:12.5g}  {goal}", flush=True)
