@@ -14,6 +14,7 @@ from opentelemetry import context
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 from harness import Telemetry
+from harness._second_try import SecondTry
 from harness._stores import stores
 from sandscope import _guard
 from sandscope.instrumentation import _instrumentor
@@ -22,8 +23,9 @@ __all__ = ["stores"]
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Set what tests expect of the shell that has started them."""
+    SecondTry.register(config)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
     # Bytecode is cached, as on a user's machine: interpreters are started thousands of times.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
