@@ -14,8 +14,6 @@ PATIENCE = 90.0
 """Seconds to wait for what has not arrived yet."""
 SIGNALS = {"jaeger": "span", "spans on disk": "span", "loki": "log", "logs on disk": "log"}
 """The signal that a store has."""
-REQUEST = 512
-"""The most records of a request: one that is dropped while it is being sent is counted, and arrives."""
 SAMPLE = 30
 """Executions of each program that are looked up again and again until they are there, twice as many in all."""
 
@@ -57,11 +55,8 @@ class Row:
 
     @property
     def unexplained(self) -> int:
-        """How many are lost and neither documented nor counted, or counted wrongly."""
-        if self.may_lose:
-            return 0
-        surplus = self.counted - self.lost
-        return max(0, -surplus, surplus - REQUEST if self.fault in COUNTS_LOSSES else 0)
+        """How many are lost and neither documented nor counted, or counted and not lost."""
+        return 0 if self.may_lose else abs(self.counted - self.lost)
 
 
 def recovery(field: Field, fault: str) -> dict[str, float | None]:
@@ -107,7 +102,7 @@ def account(field: Field, fault: str, number: int, recovered: dict[str, float | 
             found = sum((find(service, entry.ids) for service, entry in sent.items()), Counter[str]())
             lost = [name for entry in sent.values() for name in entry.ids if name not in found]
             counted = field.lookup.counted_as_lost(services, SIGNALS[store])
-            if len(lost) <= counted or time.monotonic() > deadline:
+            if len(lost) == counted or time.monotonic() > deadline:
                 break
             time.sleep(1)
         total, renamed = (

@@ -207,6 +207,26 @@ def test_the_oldest_are_dropped_and_counted_if_there_is_no_room(folder: Path) ->
         room.make(5 * size + 1)
 
 
+@pytest.mark.parametrize("answer", [TAKEN, AWAY])
+def test_what_is_being_sent_is_not_dropped(answer: Answer, folder: Path) -> None:
+    request, size = os.urandom(3000), 4096  # a block
+    first, second, third = (keep(folder, request, records) for records in (1, 10, 100))
+    room, endpoint = Room(folder.parent, 3 * size), Endpoint(answer)
+
+    def post(request: bytes) -> Answer:
+        room.make(size)
+        return endpoint.post(request)
+
+    end = replay(folder, "span", post, lambda _seconds: True)
+    assert end is (End.AWAY if answer is AWAY else End.STOPPED)
+    assert (first.exists(), second.exists(), third.exists()) == (answer is AWAY, False, True)
+    delivered = {("span", "delivered"): 1} if answer is TAKEN else {}
+    assert _counts.counts() == {("span", "dropped"): 10, **delivered}
+    if answer is AWAY:  # and nobody holds it afterwards
+        room.make(3 * size)
+        assert not first.exists()
+
+
 def test_what_is_too_old_is_dropped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = keep(folder, b"old")
     left = folder / f".{path.name}.new"

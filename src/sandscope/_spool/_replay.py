@@ -14,6 +14,7 @@ from sandscope._internals import Answer
 from sandscope._spool import _batch_file, _counts
 from sandscope._spool._batch_file import Waiting
 from sandscope._spool._counts import Signal
+from sandscope._spool._taken import taken
 
 _LOCK = ".lock"
 
@@ -57,13 +58,14 @@ def replay(
         post: sends a request once.
         has_to_stop: called with the seconds that a request has taken, after each.
     """
-    with _claimed(folder) as is_mine:
-        if not is_mine:
+    with _claimed(folder) as is_claimed:
+        if not is_claimed:
             return End.TAKEN
         for file in waiting_in(folder):
             begun = time.monotonic()
-            if not _send(file.path, signal, post):
-                return End.AWAY
+            with taken(file.path) as is_mine:  # if not, it has been dropped
+                if is_mine and not _send(file.path, signal, post):
+                    return End.AWAY
             if has_to_stop(time.monotonic() - begun):
                 return End.STOPPED
         _remove_if_empty(folder)
@@ -74,7 +76,7 @@ def _send(path: Path, signal: Signal, post: Callable[[bytes], Answer]) -> bool:
     """Send a file, and remove it. Return False if the endpoint does not take it now."""
     try:
         found = _batch_file.read(path)
-    except FileNotFoundError:  # dropped in the meantime
+    except FileNotFoundError:  # of a process that has replaced it
         return True
     except OSError:
         found = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from sandscope._spool import _counts
 from sandscope._spool._batch_file import Waiting, files_in, on_disk, records_in
 from sandscope._spool._place import is_private
+from sandscope._spool._taken import taken
 
 MOST_AGE = 72 * 3600
 """Seconds after which nobody wants to know any more."""
@@ -61,13 +62,20 @@ class Room:
             age = now - file.name.written / 1e9
             if used <= limit and age <= (MOST_AGE if file.name.is_ready else _TORN_AGE):
                 continue
-            records = records_in(file.path)
-            with suppress(OSError):  # another process has sent or dropped it
-                file.path.unlink()
-                if file.name.is_ready:
-                    _counts.add(file.name.signal, "dropped", records)
-            used -= file.size
+            with taken(file.path) as is_mine:
+                if is_mine:
+                    _remove(file)
+                if is_mine or not file.path.exists():
+                    used -= file.size
         self._used = used
+
+
+def _remove(file: Waiting) -> None:
+    records = records_in(file.path)
+    with suppress(OSError):  # another process has replaced it
+        file.path.unlink()
+        if file.name.is_ready:
+            _counts.add(file.name.signal, "dropped", records)
 
 
 def all_files(base: Path) -> list[Waiting]:
