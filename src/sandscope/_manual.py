@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sandscope import _guard, _settings
-from sandscope._execution import Execution, Site, Value
+from sandscope._details import Value
+from sandscope._execution import Execution, Site
 from sandscope._locks import new_lock
 from sandscope._not_recorded import NotRecorded
 from sandscope._scope import Scope

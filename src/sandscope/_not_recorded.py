@@ -9,7 +9,8 @@ from typing import Any
 from opentelemetry import context
 from opentelemetry.context import Context
 
-from sandscope._execution import Execution, OnEnd, Severity, Site, Value
+from sandscope._details import OnEnd, Value
+from sandscope._execution import Execution, Severity, Site
 from sandscope._metric import Metric
 from sandscope._verdict import OK, Verdict
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 from sandscope import _guard, _settings
-from sandscope._execution import Severity, Value
+from sandscope._details import Value
+from sandscope._execution import Severity
 from sandscope._locks import new_lock
 from sandscope._manual import OTHER, get_recorder
 from sandscope._metric import SECURITY_EVENTS

@@ -22,7 +22,7 @@ from opentelemetry.trace import (
 from sandscope import OK, Verdict
 from sandscope._deferred import _clock
 from sandscope._deferred._deferred_execution import DeferredExecution
-from sandscope._execution import Details, Event
+from sandscope._details import Details, Event
 from sandscope.instrumentation import MISSING_EVIDENCE, Site
 
 

@@ -20,7 +20,7 @@ from sandscope import _guard
 from sandscope._deferred import _encode
 from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
 from sandscope._deferred._encode import Encoder
-from sandscope._execution import Details, Event
+from sandscope._details import Details, Event
 from sandscope.instrumentation import Site
 
 SITE = Site("wasmtime", "call", "wasm add", attributes={"wasm.function.name": "add"})

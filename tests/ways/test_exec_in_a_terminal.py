@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import sys
 import time
 from collections.abc import Mapping
 
+import psutil
 import pytest
 
-from harness import BIN, PATIENCE, OtlpSink, clean_environment
+from harness import BIN, PATIENCE, OtlpSink, clean_environment, wait_until
 
 PROGRAM = """
-import signal, sys
+import os, signal, sys
 signal.signal(signal.SIGINT, lambda *_: print("INT" + "ERRUPT", flush=True))
-print("rea" + "dy", flush=True)
+print(f"process {os.getpid()} is rea" + "dy", flush=True)
 while line := sys.stdin.readline():
     print("<" + line.strip() + ">", flush=True)
 sys.exit(7)
@@ -66,19 +68,22 @@ def test_job_control(wall: str, default_signals: None) -> None:
 
 
 def _use(terminal: Terminal, command: str) -> None:
-    for typed, shown in (
-        (f"{command}\n", "ready"),
-        ("one\n", "<one>"),
-        ("\x1a", "Stopped"),
-        ("fg\n", command[-10:]),
-        ("two\n", "<two>"),
-        ("\x03", "INTERRUPT"),
-        ("three\n", "<three>"),
-    ):
-        terminal.type(typed)
-        assert terminal.shows(shown), (typed, terminal.output)
-    assert "INTERRUPT" not in terminal.output, "a second one"
-    terminal.type("\x04")
-    assert terminal.shows("exit code 7"), terminal.output
-    terminal.type("echo code=$?\n")
-    assert terminal.shows("code=7"), terminal.output
+    started = _exchange(terminal, f"{command}\n", "ready")
+    program = psutil.Process(int(re.findall(r"process (\d+) is ready", started)[0]))
+    _exchange(terminal, "one\n", "<one>")
+    _exchange(terminal, "\x1a", "Stopped")
+    # The shell has seen `sandscope` stop. Until the program itself has stopped, it would read what is typed.
+    assert wait_until(lambda: program.status() == psutil.STATUS_STOPPED)
+    _exchange(terminal, "fg\n", command[-10:])
+    _exchange(terminal, "two\n", "<two>")
+    _exchange(terminal, "\x03", "INTERRUPT")
+    assert "INTERRUPT" not in _exchange(terminal, "three\n", "<three>"), "a second one"
+    _exchange(terminal, "\x04", "exit code 7")
+    _exchange(terminal, "echo code=$?\n", "code=7")
+
+
+def _exchange(terminal: Terminal, typed: str, shown: str) -> str:
+    """Type, wait until the terminal shows a text, and return what it shows."""
+    terminal.type(typed)
+    assert terminal.shows(shown), (typed, terminal.output)
+    return terminal.output

@@ -15,7 +15,8 @@ from sandscope._deferred._compiled import HotPath
 from sandscope._deferred._deferred_execution import DeferredExecution, recorded_by
 from sandscope._deferred._encode import Encoder
 from sandscope._deferred._pipeline import Pipeline
-from sandscope._execution import Execution, Measurement, Site, Value
+from sandscope._details import Measurement, Value
+from sandscope._execution import Execution, Site
 from sandscope._metric import Metric
 from sandscope._recording._direct_recorder import DirectRecorder
 from sandscope._recording._emitter import MAX_PENDING, Emitter

@@ -16,7 +16,8 @@ from sandscope._deferred._compiled import encode_logs, encode_spans
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._readable import readable_log, readable_span
 from sandscope._deferred._template import LogTemplate, SpanTemplate
-from sandscope._execution import Details, Site
+from sandscope._details import Details
+from sandscope._execution import Site
 from sandscope._verdict import MISSING_EVIDENCE, Verdict
 
 _MAX_TEMPLATES = 1024

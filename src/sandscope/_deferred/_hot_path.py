@@ -19,7 +19,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
 from sandscope._deferred import _clock
-from sandscope._execution import Details, Execution, Logs, Site
+from sandscope._details import Details
+from sandscope._execution import Execution, Logs, Site
 from sandscope._internals import SPAN_KEY
 from sandscope._locks import new_lock
 from sandscope._recording._recorder import (

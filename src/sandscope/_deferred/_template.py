@@ -13,7 +13,8 @@ from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
 from sandscope._deferred import _clock, _messages, _readable, _wire
 from sandscope._deferred._deferred_execution import DeferredExecution
-from sandscope._execution import Details, Site
+from sandscope._details import Details
+from sandscope._execution import Site
 from sandscope._recording import _mapping
 from sandscope._verdict import Verdict
 

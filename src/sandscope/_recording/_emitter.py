@@ -13,7 +13,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from sandscope import _guard, _internals
-from sandscope._execution import Execution, Measurement, Severity, Value
+from sandscope._details import Measurement, Value
+from sandscope._execution import Execution, Severity
 from sandscope._forking import watch_forks
 from sandscope._locks import new_lock
 from sandscope._metric import Metric

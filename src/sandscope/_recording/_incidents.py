@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandscope._execution import Execution, Severity, Value
+from sandscope._details import Value
+from sandscope._execution import Execution, Severity
 from sandscope._recording._mapping import LIMIT, RUNTIME
 
 SECURITY = "sandbox.security"

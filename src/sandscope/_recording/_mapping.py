@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from opentelemetry._logs import SeverityNumber
 
-from sandscope._execution import NO_ATTRIBUTES, Details, Execution, Site, Value
+from sandscope._details import Details, Value
+from sandscope._execution import NO_ATTRIBUTES, Execution, Site
 from sandscope._metric import DURATION, EXECUTIONS, LIMIT_VIOLATIONS, SECURITY_VIOLATIONS, Metric
 from sandscope._recording._metric_attributes import allowed_attributes
 from sandscope._verdict import MISSING_EVIDENCE, Verdict

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from sandscope._execution import Execution, Logs, Measurement, SharedDetails, Site, Value
+from sandscope._details import Measurement, SharedDetails, Value
+from sandscope._execution import Execution, Logs, Site
 from sandscope._metric import Metric
 from sandscope._scope import Scope
 

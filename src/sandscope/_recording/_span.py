@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from opentelemetry.trace import Span, Status, StatusCode
 
-from sandscope._execution import Details, Execution
+from sandscope._details import Details
+from sandscope._execution import Execution
 from sandscope._recording import _mapping
 
 

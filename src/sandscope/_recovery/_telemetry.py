@@ -15,7 +15,7 @@ from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 from sandscope._deferred import _clock
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._readable import readable_log, readable_span
-from sandscope._execution import Details
+from sandscope._details import Details
 from sandscope._metric import DURATION, RECOVERED, Metric
 from sandscope._recording import _instruments, _mapping
 from sandscope._recovery._contents import HOST_KILLED, Contents, Found

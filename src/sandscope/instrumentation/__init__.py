@@ -35,16 +35,9 @@ from sandscope._children import (
     instruments_python,
     python_path_of_child,
 )
+from sandscope._details import Measurement, SharedDetails, Value
 from sandscope._errors import SandscopeError
-from sandscope._execution import (
-    Execution,
-    Measurement,
-    Severity,
-    SharedDetails,
-    Site,
-    Value,
-    current_execution,
-)
+from sandscope._execution import Execution, Severity, Site, current_execution
 from sandscope._forking import observe_forks, watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal

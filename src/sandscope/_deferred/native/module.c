@@ -63,7 +63,7 @@ look_up_known(void)
     known.report = import_attribute("sandscope._guard", "report");
     known.missing_evidence = import_attribute("sandscope._verdict", "MISSING_EVIDENCE");
     known.clock = import_attribute("sandscope._deferred._clock", NULL);
-    known.shared_details = import_attribute("sandscope._execution", "SharedDetails");
+    known.shared_details = import_attribute("sandscope._details", "SharedDetails");
     if (PyErr_Occurred()) {
         return -1;
     }
