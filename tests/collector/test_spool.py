@@ -64,11 +64,21 @@ def _report(what: str, sent: int, ids: Counter[str], seconds: float) -> None:
     )
 
 
-def test_a_collector_that_is_killed(otelcol: Path, tmp_path: Path) -> None:
+@pytest.fixture(params=["http/protobuf", "grpc"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def _environment(collector: CollectorProcess, protocol: str, spool: Path, **variables: str) -> dict[str, str]:
+    endpoint = collector.address(collector.ports.otlp_grpc) if protocol == "grpc" else collector.endpoint
+    return environment_of(endpoint, spool, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, **variables)
+
+
+def test_a_collector_that_is_killed(protocol: str, otelcol: Path, tmp_path: Path) -> None:
     ports, spool, data = collector_ports(), tmp_path / "spool", tmp_path / "data"
     start = lambda: CollectorProcess(Composition.of("local"), data=data, ports=ports, otelcol=otelcol)  # noqa: E731
     with start() as collector:
-        environment = environment_of(collector.endpoint, spool)
+        environment = _environment(collector, protocol, spool)
         with Running(environment) as program:
             sent = _busy(program, 1)
             assert wait_until(lambda: _span_ids(data))
@@ -90,10 +100,10 @@ def test_a_collector_that_is_killed(otelcol: Path, tmp_path: Path) -> None:
     assert _executions(data) == sent
 
 
-def test_a_collector_that_is_stopped(start: Start, tmp_path: Path) -> None:
+def test_a_collector_that_is_stopped(protocol: str, start: Start, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     collector = start("local")
-    environment = environment_of(collector.endpoint, spool, OTEL_EXPORTER_OTLP_TIMEOUT="1")
+    environment = _environment(collector, protocol, spool, OTEL_EXPORTER_OTLP_TIMEOUT="1")
     assert collector.pid is not None
     with Running(environment) as program:
         sent = _busy(program, 1)
@@ -117,10 +127,10 @@ def test_a_collector_that_is_stopped(start: Start, tmp_path: Path) -> None:
     assert _executions(collector.data) == sent
 
 
-def test_a_program_that_ends_while_the_collector_is_away(start: Start, tmp_path: Path) -> None:
+def test_a_program_that_ends_while_the_collector_is_away(protocol: str, start: Start, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     collector = start("local")
-    environment = environment_of(collector.endpoint, spool, SANDSCOPE_EXIT_TIMEOUT="1")
+    environment = _environment(collector, protocol, spool, SANDSCOPE_EXIT_TIMEOUT="1")
     assert collector.pid is not None
     os.kill(collector.pid, signal.SIGSTOP)
     try:

@@ -6,15 +6,29 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 
 class GrpcSink:
-    """Receives on a free loopback port while a ``with`` block lasts."""
+    """Receives on a free loopback port while a ``with`` block lasts.
+
+    Attributes:
+        spans: the spans that arrived.
+        logs: the log records that arrived.
+        metrics: the metrics that arrived.
+        refuses: the status of all answers; None if requests are taken.
+        retry_after: the seconds after which a refusal asks for the next try; None if it does not.
+        requests: the number of requests that were refused.
+    """
 
     def __init__(self) -> None:
+        self.refuses: grpc.StatusCode | None = None
+        self.retry_after: int | None = None
+        self.requests = 0
         self.spans: list[Any] = []
         self.logs: list[Any] = []
         self.metrics: list[Any] = []
@@ -40,7 +54,15 @@ class GrpcSink:
         sink = self
 
         class Servicer:
-            def Export(self, request: Any, _context: Any) -> Any:  # noqa: N802 -- the protocol's name
+            def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 -- the protocol's name
+                if sink.refuses is not None:
+                    sink.requests += 1
+                    if sink.retry_after is not None:
+                        hint = RetryInfo(retry_delay=Duration(seconds=sink.retry_after))
+                        context.set_trailing_metadata(
+                            [("google.rpc.retryinfo-bin", hint.SerializeToString())]
+                        )
+                    context.abort(sink.refuses, "not now")
                 if signal == "spans":
                     sink.spans += [s for r in request.resource_spans for g in r.scope_spans for s in g.spans]
                     return trace_service_pb2.ExportTraceServiceResponse()

@@ -193,7 +193,7 @@ def test_what_is_unsent_at_the_end_is_sent_by_the_next_process(
             program.do("run(3)")
         assert program.said.count("\n") == 1
         assert f"kept in {spool}" in program.said
-        assert _kinds(spool) == {"span.otlp", "log.otlp", "metric"}
+        assert kinds(spool) == {"span.otlp", "log.otlp", "metric"}
         sink._status = 200
         with Running(environment, way) as program:
             program.do("run(2)")
@@ -300,7 +300,7 @@ def test_sandscope_run_sends_at_its_end_what_its_program_has_kept(spool: Path) -
         with Running(environment, SANDSCOPE_RUN) as program:
             program.do("run(3)")
             program.do(f"open({str(written)!r}, 'w').write(str(os.getpid()))")
-            assert wait_until(lambda: _kinds(spool) == {"span.otlp", "log.otlp", "metric"})
+            assert wait_until(lambda: kinds(spool) == {"span.otlp", "log.otlp", "metric"})
             with program.stopped():  # nobody else can send it: the program is dead when the Collector is back
                 os.kill(int(written.read_text()), signal.SIGKILL)
                 sink._status = 200
@@ -309,7 +309,7 @@ def test_sandscope_run_sends_at_its_end_what_its_program_has_kept(spool: Path) -
     assert files(spool) == []
 
 
-def _kinds(spool: Path) -> set[str]:
+def kinds(spool: Path) -> set[str]:
     return {each.name.split("-")[2] for each in files(spool)}
 
 

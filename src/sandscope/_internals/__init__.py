@@ -3,6 +3,7 @@
 Every caller has a fallback that uses only the public API, in case an internal changes.
 """
 
+from sandscope._internals._answer import Answer, OtlpClient
 from sandscope._internals._connections import abandon_connections
 from sandscope._internals._context_variable import (
     SPAN_KEY,
@@ -16,15 +17,13 @@ from sandscope._internals._exporter_arguments import ExporterArguments
 from sandscope._internals._forked_providers import exporters_of, reset_in_children
 from sandscope._internals._metric_readers import export_metrics
 from sandscope._internals._otlp_client import (
-    Answer,
     Keeper,
     is_keeping,
     keeper_of,
     keeping,
     note_kept,
     otlp_client,
-    post,
-    replace_export,
+    set_keeper,
     was_kept,
 )
 from sandscope._internals._propagators import injects_w3c
@@ -39,6 +38,7 @@ __all__ = [
     "Encoded",
     "ExporterArguments",
     "Keeper",
+    "OtlpClient",
     "abandon_connections",
     "accept_encoded",
     "context_variable",
@@ -55,11 +55,10 @@ __all__ = [
     "message_of",
     "note_kept",
     "otlp_client",
-    "post",
     "records_in",
-    "replace_export",
     "reset_in_children",
     "set_default_context",
+    "set_keeper",
     "was_kept",
     "watch_rejections",
 ]

@@ -48,9 +48,10 @@ def keeping_exporter_of(signal: Signal, service: str) -> Any:
         service: the ``service.name`` of the process that is dead.
     """
     exporter, base = exporter_of(signal), _settings.spool_folder()
-    if base is not None and _internals.otlp_client(exporter) is not None:
+    client = _internals.otlp_client(exporter)
+    if base is not None and client is not None:
         spool = Spool(base, _settings.spool_size(), service, _settings.spool_is_expected())
-        Sender(exporter, spool, sends_once=True)
+        Sender(exporter, client, spool, sends_once=True)
     return exporter
 
 

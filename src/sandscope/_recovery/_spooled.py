@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,8 +66,8 @@ def _send(base: Path, signal: ExporterSignal, kept_as: Signal) -> int:
         return 0
     left = 0
     try:
-        for folder in folders_for(base, client._endpoint):
-            if replay(folder, kept_as, partial(_internals.post, client)) is not End.ALL_SENT:
+        for folder in folders_for(base, client.endpoint):
+            if replay(folder, kept_as, client.post) is not End.ALL_SENT:
                 left += len(waiting_in(folder))
     finally:
         exporter.shutdown()

@@ -20,7 +20,7 @@ _senders: list[Sender] = []
 
 
 def keep_what_cannot_be_sent(providers: Sequence[Any]) -> None:
-    """Keep the requests of the exporters of providers that use OTLP over HTTP, and send what was kept before.
+    """Keep the requests of the exporters of providers that use OTLP, and send what was kept before.
 
     Args:
         providers: of the SDK.
@@ -36,8 +36,9 @@ def keep_what_cannot_be_sent(providers: Sequence[Any]) -> None:
             service = str(_resource_of(provider).get("service.name", ""))
             spool = Spool(base, _settings.spool_size(), service, _settings.spool_is_expected())
             for exporter in _internals.exporters_of(provider):
-                if _internals.otlp_client(exporter) is not None:
-                    _senders.append(Sender(exporter, spool))
+                client = _internals.otlp_client(exporter)
+                if client is not None:
+                    _senders.append(Sender(exporter, client, spool))
         if _senders and base.is_dir():
             threading.Thread(target=send_waiting, name="sandscope-spool-start", daemon=True).start()
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

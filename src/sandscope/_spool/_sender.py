@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandscope import _forking, _guard, _internals
-from sandscope._internals import Answer
+from sandscope._internals import Answer, OtlpClient
 from sandscope._locks import new_lock
 from sandscope._spool._place import Spool
 
 if TYPE_CHECKING:
     from sandscope._spool._backlog import Backlog
     from sandscope._spool._counts import Signal
-
-SIGNALS: dict[str, Signal] = {"spans": "span", "logs": "log", "metrics": "metric"}
-"""The signals, by the name that an exporter's client has for them."""
 
 
 class _Flight:
@@ -38,24 +35,25 @@ class Sender:
         is_away: whether the endpoint has not answered lately. Requests are kept at once then.
     """
 
-    def __init__(self, exporter: Any, spool: Spool, *, sends_once: bool = False) -> None:
+    def __init__(self, exporter: Any, client: OtlpClient, spool: Spool, *, sends_once: bool = False) -> None:
         """Replace the exporter's sending.
 
         Args:
-            exporter: one with an OTLP client.
+            exporter: an OTLP exporter.
+            client: its `otlp_client`.
             spool: where requests are kept.
             sends_once: whether the exporter sends only what a dead process has left.
         """
-        client = _internals.otlp_client(exporter)
-        self.endpoint: str = client._endpoint
-        self.signal: Signal = SIGNALS[client._kind]
+        self.endpoint = client.endpoint
+        self.signal: Signal = client.signal
         self.is_away, self.is_ending, self.is_repeating = False, sends_once, not sends_once
         self._spool, self._has_answered = spool, False
-        self._client, self._original = client, client.export
+        self._client = client
         self._backlog: Backlog | None = None
         self._flights: set[_Flight] = set()
         self._lock = new_lock()
-        _internals.replace_export(exporter, self.export, self)
+        client.replace_export(self.export)
+        _internals.set_keeper(exporter, self)
         _forking.watch_forks(self)
 
     def export(self, request: bytes) -> tuple[bool, Answer]:
@@ -78,20 +76,20 @@ class Sender:
         self.is_away = True
         if flight.kept is None and self._keep(request) is None:
             self.is_away = False
-            return self._export_as_before(request)
+            return self._client.export_as_before(request, answer)  # for some seconds: nothing can be kept
         _internals.note_kept(kept=True)
-        self._log(answer, f", kept in {self._spool.base}")
+        self._client.log_failure(answer, f", kept in {self._spool.base}")
         return True, answer
 
     def post(self, request: bytes) -> Answer:
         """Send a request once."""
-        return _internals.post(self._client, request)
+        return self._client.post(request)
 
     def post_again(self, request: bytes) -> Answer:
         """Send a request that was kept. A rejection is logged."""
         answer = self.post(request)
         if answer.status is not None and answer.is_final and not answer.is_success:
-            self._log(answer)
+            self._client.log_failure(answer)
         return answer
 
     def keep_in_flight(self) -> bool:
@@ -144,23 +142,9 @@ class Sender:
         for path in flight.kept or ():
             path.unlink(missing_ok=True)
         if not answer.is_success:
-            self._log(answer)
+            self._client.log_failure(answer)
             return answer.status is not None and 300 <= answer.status < 400, answer  # as the client has it
         self._has_answered, self.is_away = True, False
         if self._backlog is not None:
             self._backlog.on_delivery()
         return True, answer
-
-    def _export_as_before(self, request: bytes) -> tuple[bool, Answer]:
-        """Let the client try again for some seconds: nothing can be kept."""
-        result = self._original(request)
-        return result.success, Answer(result.status_code, str(result.reason))
-
-    def _log(self, answer: Answer, more: str = "") -> None:
-        self._client._logger.error(
-            "Failed to export %s batch code: %s, reason: %s%s",
-            self._client._kind,
-            answer.status,
-            answer.reason,
-            more,
-        )
