@@ -13,7 +13,7 @@ import pytest
 from collector._prometheus_page import samples, total, wait_for_page
 from harness import clean_environment, collector_ports, complete_lines, run_program, wait_until
 from sandscope._collector import CollectorProcess, Composition
-from ways.test_relay import GUEST, parent, sandbox
+from ways.relay._sandboxes import GUEST, parent, sandbox
 
 Start = Callable[..., CollectorProcess]
 pytestmark = pytest.mark.collector
