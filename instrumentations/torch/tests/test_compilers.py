@@ -93,6 +93,7 @@ def compiled(torch: Any) -> Iterator[Any]:
     import torch._dynamo.testing
 
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     yield torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
     torch._dynamo.reset()
 

@@ -27,8 +27,10 @@ from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
 from sandscope_instrumentation_torch._call import ThreadState, record_calls
+from sandscope_instrumentation_torch._compiled_functions import CompiledFunctions
 from sandscope_instrumentation_torch._loads import Loads
 from sandscope_instrumentation_torch._patch import (
+    patch_compiled_functions,
     patch_compiler,
     patch_generation,
     patch_loads,
@@ -52,6 +54,7 @@ class TorchInstrumentor(RuntimeInstrumentor):
 
     submodules = (
         "torch._dynamo.callback",
+        "torch._dynamo.eval_frame",
         "safetensors",
         "safetensors.torch",
         "transformers.modeling_utils",
@@ -59,11 +62,12 @@ class TorchInstrumentor(RuntimeInstrumentor):
     )
     _settings = TorchSettings()
     _loads: Loads | None = None
+    _functions: CompiledFunctions | None = None
     _state = ThreadState()
 
     def _instrument(self, **kwargs: Any) -> None:
         self._settings = TorchSettings.read(kwargs)
-        self._loads, self._state = None, ThreadState()
+        self._loads, self._functions, self._state = None, None, ThreadState()
         super()._instrument(**kwargs)
 
     def _patch(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
@@ -72,10 +76,14 @@ class TorchInstrumentor(RuntimeInstrumentor):
         if module.__name__ == self.runtime:
             training = Training(recorder, spans=self._settings.training_spans)
             calls = record_calls(module, recorder, self._state, training, self._settings)
+            self._functions = CompiledFunctions(module, patches, self._state, calls.record, training)
             patch_torch(module, patches, calls, training)
             patch_own_loads(module, patches, self._loads)
         elif module.__name__ == "torch._dynamo.callback":
             patch_compiler(module, patches, recorder)
+        elif module.__name__ == "torch._dynamo.eval_frame":
+            if self._functions is not None:
+                patch_compiled_functions(module, patches, self._functions)
         elif module.__name__ == "transformers.generation.utils":
             patch_generation(module, patches, recorder, self._state)
         else:

@@ -10,10 +10,10 @@ import sys
 import threading
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
-from sandscope.instrumentation import Execution, Recorder
-from sandscope_instrumentation_torch._call_memory import CallMemory
+from sandscope.instrumentation import Execution, Recorder, Value
+from sandscope_instrumentation_torch._call_memory import call_measurer
 from sandscope_instrumentation_torch._dynamo import compiler_getter, skip_frames, uncompiled
 from sandscope_instrumentation_torch._followed import follow
 from sandscope_instrumentation_torch._messages import message_without_folders
@@ -24,6 +24,11 @@ from sandscope_instrumentation_torch._training import Training
 
 COMPILED = "_compiled_call_impl"
 """The attribute of `Module` that torch's call reads: None by default, and set on modules by ``Module.compile``."""
+
+
+Record: TypeAlias = (
+    "Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any], dict[str, Value]], Any]"
+)
 
 
 class ThreadState(threading.local):
@@ -38,10 +43,23 @@ class ThreadState(threading.local):
     progress: Any = None
 
 
+class Calls(NamedTuple):
+    """What records calls.
+
+    Attributes:
+        attribute: returns what replaces ``torch.nn.Module._compiled_call_impl``.
+        record: calls a function for a model, with the given arguments, as an execution with additional attributes,
+            and returns its result.
+    """
+
+    attribute: Callable[[Any], Any]
+    record: Record
+
+
 def record_calls(
     torch: Any, recorder: Recorder, state: ThreadState, training: Training, options: TorchSettings
-) -> Callable[[Any], Any]:
-    """Return what replaces ``torch.nn.Module._compiled_call_impl``.
+) -> Calls:
+    """Return what records the calls of models.
 
     Args:
         torch: the package.
@@ -50,7 +68,7 @@ def record_calls(
         training: is told of the calls that train.
         options: what is measured of each call.
     """
-    call = _recording_call(torch, recorder, state, training, options)
+    call, record = _recording_call(torch, recorder, state, training, options)
     # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
     is_compiled = torch.compiler.is_dynamo_compiling
     frame_of, torchs_call = sys._getframe, torch.nn.Module._wrapped_call_impl.__code__
@@ -75,27 +93,19 @@ def record_calls(
                 raise AttributeError(COMPILED) from None
 
     skip_frames(torch, call, *(vars(CompiledCall)[name] for name in ("__get__", "__set__", "__delete__")))
-    return lambda _default: CompiledCall()
+    return Calls(lambda _default: CompiledCall(), record)
 
 
-def _measured(memory: CallMemory, execution: Execution, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what calls the model and measures its peak of memory."""
-
-    def measured(*args: Any, **kwargs: Any) -> Any:
-        window = memory.begin()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            memory.end(execution, window)
-
-    return measured
+def _close(training: Training, execution: Execution, error: BaseException) -> None:
+    execution.fail(error, message=message_without_folders(error))
+    training.forget_forward()
 
 
 def _recording_call(
     torch: Any, recorder: Recorder, state: ThreadState, training: Training, options: TorchSettings
-) -> Callable[..., Any]:
+) -> tuple[Callable[..., Any], Record]:
     time_operators = operator_timer(torch, options.operators)
-    memory = CallMemory(torch, recorder) if options.peak_memory else None
+    measured = call_measurer(torch, recorder) if options.peak_memory else None
     find, begin, outside_of_compilers = (
         site_finder(torch, training.forward),
         recorder.begin,
@@ -104,11 +114,13 @@ def _recording_call(
     # None unless the call is made by a function that torch.compile has compiled in part.
     compiler = compiler_getter(torch)
 
-    def close(execution: Execution, error: BaseException) -> None:
-        execution.fail(error, message=message_without_folders(error))
-        training.forget_forward()
-
-    def partly_compiled(module: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def partly_compiled(
+        module: Any,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        more: dict[str, Value] = {},  # noqa: B006 -- it is not changed
+    ) -> Any:
         found = outside_of_compilers(find, module, args, kwargs)
         if found is None:
             return function(*args, **kwargs)
@@ -117,13 +129,15 @@ def _recording_call(
         execution = outside_of_compilers(begin, found[0])
         if execution is None:
             return function(*args, **kwargs)
-        outside_of_compilers(execution.set_attributes, found[1] or {})
+        outside_of_compilers(execution.set_attributes, {**(found[1] or {}), **more})
+        if measured is not None:
+            function = measured(execution, function)
         state.inside = True
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
             state.inside = False
-            outside_of_compilers(close, execution, error)
+            outside_of_compilers(_close, training, execution, error)
             raise
         state.inside = False
         outside_of_compilers(execution.finish)
@@ -146,8 +160,8 @@ def _recording_call(
             return function(*args, **kwargs)
         if attributes is not None:
             execution.set_attributes(attributes)
-        if memory is not None:
-            function = _measured(memory, execution, function)
+        if measured is not None:
+            function = measured(execution, function)
         if time_operators is not None:
             function = time_operators(self, execution, function)
         state.inside = True
@@ -155,11 +169,11 @@ def _recording_call(
             result = function(*args, **kwargs)
         except BaseException as error:
             state.inside = False
-            close(execution, error)
+            _close(training, execution, error)
             raise
         state.inside = False
         execution.finish()
         return result
 
-    skip_frames(torch, close, partly_compiled)
-    return call
+    skip_frames(torch, _close, partly_compiled)
+    return call, partly_compiled

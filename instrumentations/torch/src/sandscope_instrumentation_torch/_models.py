@@ -162,6 +162,11 @@ def parameters(module: Any) -> Iterator[tuple[Any, str, Any]]:
             yield from parameters(child)
 
 
+def is_model(torch: Any, module: Any) -> bool:
+    """Return whether a module is a model: whether it has weights."""
+    return next(parameters(module), None) is not None or _has_weights(torch, module)
+
+
 def _has_weights(torch: Any, module: Any) -> bool:
     """Return whether a module without parameters has other tensors: packed, as buffers, or in compiled code.
 

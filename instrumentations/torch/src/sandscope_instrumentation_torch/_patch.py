@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
-from sandscope_instrumentation_torch._call import COMPILED, ThreadState
+from sandscope_instrumentation_torch._call import COMPILED, Calls, ThreadState
+from sandscope_instrumentation_torch._compiled_functions import CompiledFunctions
 from sandscope_instrumentation_torch._compiles import observe_cache, record_compiles
 from sandscope_instrumentation_torch._generation import Generations
 from sandscope_instrumentation_torch._gpu import observe_gpus
@@ -22,11 +22,11 @@ from sandscope_instrumentation_torch._training_hooks import (
 )
 
 
-def patch_torch(torch: Any, patches: Patches, calls: Callable[[Any], Any], training: Training) -> None:
+def patch_torch(torch: Any, patches: Patches, calls: Calls, training: Training) -> None:
     """Record the calls of modules; report the memory and the steps of a training."""
     observe_memory(patches)
     observe_gpus(patches)
-    patches.replace(torch.nn.Module, COMPILED, calls)
+    patches.replace(torch.nn.Module, COMPILED, calls.attribute)
     patches.replace(torch.autograd, "_engine_run_backward", wrap_engine(torch, training))
     watch_optimizers(torch, training, patches)
     patches.replace(torch.amp.GradScaler, "step", wrap_scaler(torch, training))
@@ -47,6 +47,11 @@ def patch_compiler(callback: Any, patches: Patches, recorder: Recorder) -> None:
     """Record the compilations of torch's compiler, when the program imports it; report the size of its cache."""
     observe_cache(patches)
     patches.replace(callback.CompilationCallbackHandler, "install_callbacks", record_compiles(recorder))
+
+
+def patch_compiled_functions(eval_frame: Any, patches: Patches, functions: CompiledFunctions) -> None:
+    """Record the calls of the functions that torch.compile makes from now on."""
+    patches.replace(eval_frame._TorchDynamoContext, "__call__", functions.wrap_context)
 
 
 def patch_generation(utils: Any, patches: Patches, recorder: Recorder, state: ThreadState) -> None:
