@@ -47,10 +47,11 @@ def runs(torch: Any) -> list[subprocess.CompletedProcess[str]]:
 
 
 def test_the_compiler_does_the_same(runs: Any) -> None:
-    """The same graphs, operations, frames, breaks and recompiles, and the same results."""
-    plain, instrumented = runs
-    assert len(plain.stdout.splitlines()) == 25
-    assert instrumented.stdout == plain.stdout
+    """The same graphs, operations, frames, breaks, recompiles and guards, and the same results."""
+    plain, instrumented = ([json.loads(line) for line in run.stdout.splitlines()] for run in runs)
+    assert len(plain) == 25
+    assert all("TENSOR_MATCH" in "".join(guards) for *_, guards, _results in plain)
+    assert instrumented == plain
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 import torch._dynamo
 from opentelemetry.sdk.trace import ReadableSpan
+from torch._dynamo import convert_frame
 from torch._dynamo.testing import CompileCounter
 from torch._dynamo.utils import counters
 
@@ -124,7 +126,15 @@ def compiled_as(name: str, *, fullgraph: bool) -> list[Any]:
     results = [function(torch.ones(size, 4)).tolist() for size in (2, 2, 3, 5)]
     frames = {kind: dict(counters[kind]) for kind in ("frames", "stats", "recompiles")}
     breaks = [reason.splitlines()[0] for reason in counters["graph_break"]]
-    return [name, fullgraph, backend.frame_count, backend.op_count, frames, breaks, results]
+    return [name, fullgraph, backend.frame_count, backend.op_count, frames, breaks, guards(), results]
+
+
+def guards() -> list[str]:
+    """Return the guards of all that is compiled, with the addresses of objects left out."""
+    entries_of = torch._C._dynamo.eval_frame._debug_get_cache_entry_list
+    codes = [code for reference in convert_frame.input_codes.seen if (code := reference()) is not None]
+    texts = [str(entry.guard_manager) for code in codes for entry in entries_of(code)]
+    return [re.sub(r"0x[0-9a-f]+|\d{6,}", "N", text) for text in texts]
 
 
 def execution(name: str, span: ReadableSpan) -> dict[str, Any]:
