@@ -147,6 +147,10 @@ def test_successful_generations_are_measured_by_the_conventions_names(found: dic
         ((attributes, count, total),) = points[name]
         assert (attributes, count) == (named, generations)
         assert total > 0
+    for name in ("gen_ai.client.operation.duration", "gen_ai.server.request.duration"):
+        counts = {attributes.get("error.type"): count for attributes, count, _ in points[name]}
+        failed = {"re_python_exception": 2, "ie_interrupted": 1, "mle_memory_error": 1}
+        assert counts == {None: generations, **failed}
     for name in ("torch.generation.rate", "torch.generation.padding"):
         ((attributes, count, _total),) = points[name]
         assert (attributes["sandbox.operation"], count) == ("generation", generations)

@@ -15,6 +15,7 @@ an instrumentation" in ``docs/``.
   `entries_at_start` returns the environment that this process inherited.
 - `is_instrumentation_enabled` returns whether the current context does not suppress instrumentation.
 - `note_execution` notes the executor in whose worker an execution begins, so that its queue is reported.
+- `allowed_attributes` returns the attributes of an execution that the program's settings allow on metrics.
 - `observe_metric` reads the values of a metric whenever metrics are collected.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
   Without it, a record of `SECURITY` needs a `SECURITY_TYPE`.
@@ -65,6 +66,7 @@ from sandscope._recording._incidents import (
     report_incident,
 )
 from sandscope._recording._instruments import observe_metric
+from sandscope._recording._metric_attributes import allowed_attributes
 from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
 from sandscope._relay._choice import relay
@@ -106,6 +108,7 @@ __all__ = [
     "Site",
     "Value",
     "Verdict",
+    "allowed_attributes",
     "children_continue_trace",
     "choice",
     "current_execution",

@@ -7,56 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sandscope.instrumentation import Execution, Metric, Recorder, Site, Value, report_error
+from sandscope.instrumentation import Execution, Recorder, Site, Value, report_error
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
+from sandscope_instrumentation_torch._generation_metrics import CONVENTION, PADDING, RATE, Measured
 from sandscope_instrumentation_torch._messages import last_part
 from sandscope_instrumentation_torch._models import parameters
 from sandscope_instrumentation_torch._names import model_name
 from sandscope_instrumentation_torch._tokens import Request, Tokens, count_tokens
 from sandscope_instrumentation_torch._verdicts import call_verdict
-
-# The names, units and boundaries of OpenTelemetry's conventions for generative AI.
-TOKENS = Metric(
-    "gen_ai.client.token.usage",
-    "histogram",
-    "{token}",
-    "Number of input and output tokens used",
-    tuple(float(4**power) for power in range(14)),
-)
-_FIRST = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-TIME_TO_FIRST = Metric(
-    "gen_ai.server.time_to_first_token",
-    "histogram",
-    "s",
-    "Time to generate first token for successful responses",
-    _FIRST,
-)
-_EACH = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
-TIME_PER_TOKEN = Metric(
-    "gen_ai.server.time_per_output_token",
-    "histogram",
-    "s",
-    "Time per output token generated after the first token for successful responses",
-    _EACH,
-)
-RATE = Metric(
-    "torch.generation.rate",
-    "histogram",
-    "{token}/s",
-    "Output tokens of a generation per second, of all its sequences together",
-    (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000),
-)
-PADDING = Metric(
-    "torch.generation.padding",
-    "histogram",
-    "1",
-    "Share of the prompts' positions that are padding",
-    (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-)
-_CONVENTION: dict[str, Value] = {
-    "gen_ai.operation.name": "text_completion",
-    "gen_ai.provider.name": "transformers",
-}
 
 
 class Progress:
@@ -163,7 +121,7 @@ class Generations:
             site = self._sites.get(key)
             if site is None:
                 names = ("torch.module", "torch.device", "torch.dtype")
-                attributes = {**_CONVENTION, **dict(zip(names, key, strict=False))}
+                attributes = {**CONVENTION, **dict(zip(names, key, strict=False))}
                 site = self._sites[key] = Site(
                     "torch",
                     "generation",
@@ -184,6 +142,7 @@ class Generations:
         request: Request,
     ) -> None:
         self._describe(execution, progress, request, None)
+        Measured(self._recorder, execution).failed(time.perf_counter() - progress.began, call_verdict(error))
         execution.fail(error, message="")  # What a streamer or a processor raises may contain the text.
 
     def _finish(
@@ -195,15 +154,7 @@ class Generations:
     ) -> None:
         ended = time.perf_counter()
         tokens = self._describe(execution, progress, request, result)
-        measure = self._recorder.measure
-        for kind, count in (("input", tokens.input), ("output", tokens.output)):
-            if count is not None:
-                measure(TOKENS, count, {**_CONVENTION, "gen_ai.token.type": kind})
-        first, each = _times(progress)
-        if first is not None:
-            measure(TIME_TO_FIRST, first, _CONVENTION)
-        if each is not None:
-            measure(TIME_PER_TOKEN, each, _CONVENTION)
+        Measured(self._recorder, execution).returned(ended - progress.began, tokens, *_times(progress))
         if tokens.output is not None and ended > progress.began:
             rate = tokens.output / (ended - progress.began)
             execution.measure(RATE, rate)

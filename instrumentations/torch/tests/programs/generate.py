@@ -255,10 +255,17 @@ def main() -> None:
         for name, metric in metrics.items()
         if name.startswith(("gen_ai.", "torch.generation."))
     }
+    bounds = {
+        name: list(metric.data.data_points[0].explicit_bounds)
+        for name, metric in metrics.items()
+        if name.startswith("gen_ai.")
+    }
+    undeclared = contract.violations(telemetry)
     errors = [list(attributes.values()) for attributes, _ in telemetry.points("sandscope.errors")]
     instrumentor.uninstrument()
     restored = all(vars(owner)[name] is originals[name] for owner, name in _patched())
-    print(json.dumps({"points": points, "errors": errors, "restored": restored}))  # noqa: T201
+    end = {"points": points, "bounds": bounds, "violations": undeclared, "errors": errors}
+    print(json.dumps({**end, "restored": restored}))  # noqa: T201
 
 
 def _patched() -> list[tuple[Any, str]]:
