@@ -41,6 +41,8 @@ AT_MOST = {
     "collector_local_over_plain": (1.05, 2),
     "collector_jaeger_over_plain": (1.05, 4),  # the queue on disk doubles it: docs/decisions/0025
     "collector_loki_over_plain": (1.05, 4),
+    "collector_jaeger_over_durable": (1.05, 2),
+    "collector_loki_over_durable": (1.05, 2),
     "store_bytes_per_span": (60, 120),
     "store_report_ms": (200, 5_000),
     "store_more_late_over_early": (1.2, 4),

@@ -2,9 +2,10 @@
 
 The requests of a real program are sent again and again. `collector_X_per_core_second`: executions (a span, a log
 record and their part of the metrics) a second of the Collector's CPU time, with overlay X. `collector_X_over_plain`:
-beside the same binary with a plain pipeline, which acknowledges before it has written. `collector_bytes_*`: bytes an
-execution. The stores are a Collector that discards; with SANDSCOPE_KAFKA_BROKERS, also the overlays `kafka` and
-`gateway`. Overlays that take only metrics are left out: the number of points does not grow with the executions.
+beside the same binary with a plain pipeline, which acknowledges before it has written. `collector_X_over_durable`:
+beside a plain pipeline with the overlay's queue on disk. `collector_bytes_*`: bytes an execution. The stores are a
+Collector that discards; with SANDSCOPE_KAFKA_BROKERS, also the overlays `kafka` and `gateway`. Overlays that take only
+metrics are left out: the number of points does not grow with the executions.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ service:
   telemetry: {metrics: {level: none}}
   pipelines:
 """
+_DURABLE = """\
+extensions:
+  file_storage: {directory: "${env:SANDSCOPE_DATA}/queues", create_directory: true}
+exporters:
+  otlp_grpc: {sending_queue: {storage: file_storage, sizer: bytes, queue_size: 1073741824}}
+  otlp_http: {sending_queue: {storage: file_storage, sizer: bytes, queue_size: 1073741824}}
+service: {extensions: [file_storage]}
+"""
+"""Merged into the plain pipeline."""
 _PIPELINES = {
     "local": {"traces": "file/traces", "metrics": "file/metrics", "logs": "file/logs"},
     "jaeger": {"traces": "otlp_grpc"},
@@ -67,7 +77,7 @@ def run(*, short: bool) -> dict[str, float]:
         }
         for name, pipelines in _PIPELINES.items():
             wanted = [request for request in requests if request[0] in pipelines]
-            ours, plain = [], []
+            ours, plain, durable = [], [], []
             for _ in range(rounds):
                 with _running(name, **stores) as collector:
                     ours.append(_seconds(collector, wanted, repeats))
@@ -75,9 +85,16 @@ def run(*, short: bool) -> dict[str, float]:
                         result["collector_bytes_in_files"] = collector.bytes / (_EXECUTIONS * (repeats + 1))
                 with _running(None, _plain(pipelines), **stores) as collector:
                     plain.append(_seconds(collector, wanted, repeats))
+                if name != "local":
+                    with _running(None, _plain(pipelines, processors=""), _DURABLE, **stores) as collector:
+                        durable.append(_seconds(collector, wanted, repeats))
             executions = _EXECUTIONS * repeats
             result[f"collector_{name}_per_core_second"] = executions / statistics.median(ours)
             result[f"collector_{name}_over_plain"] = statistics.median(ours) / statistics.median(plain)
+            if durable:
+                result[f"collector_{name}_over_durable"] = statistics.median(ours) / statistics.median(
+                    durable
+                )
     if "SANDSCOPE_KAFKA_BROKERS" in os.environ:
         result |= _kafka(requests, repeats)
     return result
@@ -146,17 +163,19 @@ def _send(collector: _Collector, requests: Requests) -> None:
 
 
 @contextmanager
-def _running(overlay: str | None, configuration: str = "", **environment: str) -> Iterator[_Collector]:
-    """Run a Collector with an overlay, or with a configuration of its own beside `base.yaml` ("sink") or alone."""
+def _running(overlay: str | None, *configurations: str, **environment: str) -> Iterator[_Collector]:
+    """Run a Collector with an overlay, or with configurations of its own beside `base.yaml` ("sink") or alone."""
     from sandscope._collector import Composition, Ports, find_otelcol
 
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        own = Path(folder) / "own.yaml"
-        own.write_text(configuration, encoding="utf-8")
-        arguments = [f"--config=file:{own}"]
+        files = []
+        for number, configuration in enumerate(configurations):
+            files.append(Path(folder) / f"own-{number}.yaml")
+            files[-1].write_text(configuration, encoding="utf-8")
+        arguments = [f"--config=file:{file}" for file in files]
         if overlay is not None:
-            arguments = Composition.of(own if overlay == "sink" else overlay).arguments
+            arguments = Composition.of(*(files if overlay == "sink" else [overlay])).arguments
         ports = Ports.free()
         variables = {**ports.environment, "SANDSCOPE_DATA": folder, **environment}
         process = subprocess.Popen(
@@ -186,9 +205,9 @@ def _wait_ready(collector: _Collector, process: subprocess.Popen[bytes]) -> None
             time.sleep(0.1)
 
 
-def _plain(pipelines: dict[str, str]) -> str:
+def _plain(pipelines: dict[str, str], processors: str = "batch") -> str:
     lines = [
-        f"    {signal}: {{receivers: [otlp], processors: [batch], exporters: [{exporter}]}}\n"
+        f"    {signal}: {{receivers: [otlp], processors: [{processors}], exporters: [{exporter}]}}\n"
         for signal, exporter in pipelines.items()
     ]
     return _PLAIN + "".join(lines)
