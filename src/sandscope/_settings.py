@@ -338,6 +338,19 @@ def read_subset(name: str, choices: Sequence[str]) -> tuple[str, ...]:
     return tuple(each for each in choices if each in given)
 
 
+def read_patterns(name: str) -> tuple[str, ...]:
+    """Return the patterns in an environment variable, with commas between them; ``none`` is the default.
+
+    Raises:
+        SandscopeError: if one is empty.
+    """
+    value = os.environ.get(name, "").strip()
+    found = tuple(each.strip() for each in value.split(",")) if value and value != "none" else ()
+    if not all(found):
+        raise wrong_setting(name, value, PATTERNS)
+    return found
+
+
 def read_threshold(name: str) -> int | None:
     """Return the value of an environment variable with a positive integer; None if it is ``off``, the default.
 
@@ -352,6 +365,7 @@ def read_threshold(name: str) -> int | None:
     return int(value)
 
 
+PATTERNS = "a list of patterns"
 POSITIVE = "a positive integer or off"
 
 

@@ -37,13 +37,15 @@ class Declared(NamedTuple):
         metadata = self.field.metadata
         if "subset" in metadata:
             return metadata["subset"][:2]
+        if "patterns" in metadata:
+            return ("encoder.*", "Head?")
         if "threshold" in metadata:
             return 7
         return metadata.get("choices", (not self.field.default,) * 2)[1]
 
     def text(self, value: Any) -> str:
         """Return a value as the variable and the page have it."""
-        if "subset" in self.field.metadata:
+        if {"subset", "patterns"} & {*self.field.metadata}:
             return ",".join(value) or "none"
         return "off" if value is None else str(value)
 
@@ -138,11 +140,13 @@ def test_an_invalid_setting_is_an_error_that_names_it(
     setting: Declared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = setting.field.name
-    for argument in ("sometimes", -1, ["all"]):
+    is_list = "patterns" in setting.field.metadata  # of any text
+    for argument in ("sometimes", -1, [""] if is_list else ["all"]):
         with pytest.raises(SandscopeError, match=re.escape(f"Cannot read {name}={argument!r}: it is not ")):
             setting.read({name: argument})
-    monkeypatch.setenv(setting.variable, "sometimes")
-    with pytest.raises(SandscopeError, match=f"Cannot read {setting.variable}='sometimes': it is not "):
+    text = "a,,b" if is_list else "sometimes"
+    monkeypatch.setenv(setting.variable, text)
+    with pytest.raises(SandscopeError, match=f"Cannot read {setting.variable}='{text}': it is not "):
         setting.read({})
 
 

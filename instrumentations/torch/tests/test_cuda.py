@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness import ROOT, Contract, Telemetry
+from sandscope_instrumentation_torch import TorchInstrumentor
 
 pytestmark = [pytest.mark.torch, pytest.mark.cuda]
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")
@@ -72,3 +73,22 @@ def test_a_training_step_with_checkpointing_is_one_execution(
     model = calling(lambda batch: checkpoint(net, batch, use_reentrant=False))
     model(torch.ones(1, 4, device="cuda", requires_grad=True)).sum().backward()
     assert [span.name for span in instrumented.spans()] == ["training Calling"]
+
+
+def test_the_time_of_calls_on_the_device(telemetry: Telemetry, torch: Any) -> None:
+    instrumentor = TorchInstrumentor()
+    instrumentor.instrument(recorder=telemetry.recorder(TorchInstrumentor.scope), device_time=True)
+    try:
+        net = torch.nn.Linear(2048, 2048).cuda().eval()
+        batch = torch.ones(2048, 2048, device="cuda")
+        with torch.no_grad():
+            for _ in range(5):
+                net(batch)
+            torch.cuda.synchronize()
+            net(batch)
+    finally:
+        instrumentor.uninstrument()
+    (point,) = telemetry.metrics()["torch.device.duration"].data.data_points
+    assert point.count >= 5
+    assert 0 < point.sum < 60
+    assert CONTRACT.violations(telemetry) == []

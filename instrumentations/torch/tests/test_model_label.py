@@ -46,6 +46,15 @@ def test_models_and_files_are_labels_if_allowed(
     assert _labels(telemetry, "torch.model.file") == {None: 3.0, "net.pt": 1.0}
 
 
+def test_durations_have_buckets_at_the_documents_objectives(
+    telemetry: Telemetry, torch: Any, instrument: Any
+) -> None:
+    with instrument():
+        torch.nn.Linear(1, 1)(torch.ones(1, 1))
+    for point in telemetry.metrics()["sandbox.execution.duration"].data.data_points:
+        assert {0.5, 1.0, 2.0} <= {*point.explicit_bounds}
+
+
 def test_many_models_become_other(
     telemetry: Telemetry, torch: Any, monkeypatch: pytest.MonkeyPatch, instrument: Any
 ) -> None:

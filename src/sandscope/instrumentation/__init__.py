@@ -20,7 +20,8 @@ an instrumentation" in ``docs/``.
 - `report_incident` reports what happens inside an execution: `RESOURCE` (with `limit_attributes`), `SECURITY`.
   Without it, a record of `SECURITY` needs a `SECURITY_TYPE`.
 - `GuestTelemetry` receives spans, log records and counts from guests within `GuestLimits`, or returns a `Refusal`.
-- `Settings`, `choice`, `flag`, `subset` and `threshold` declare settings. An invalid value raises a `SandscopeError`.
+- `Settings`, `choice`, `flag`, `patterns`, `subset` and `threshold` declare settings. An invalid value raises a
+  `SandscopeError`.
 - `new_lock` returns a lock that is reset in forked children. `watch_forks` notifies an object of forks, and
   `observe_forks` also before and after them in the parent process.
 - `relay` returns what reads the pipe by which a child sends its telemetry, if ``SANDSCOPE_RELAY`` asks for it, and
@@ -73,7 +74,7 @@ from sandscope._relay._choice import relay
 from sandscope._relay_pipe import variable_for as relay_variable
 from sandscope._scope import Scope
 from sandscope._verdict import MISSING_EVIDENCE, OK, Limit, Verdict
-from sandscope.instrumentation._declared_settings import Settings, choice, flag, subset, threshold
+from sandscope.instrumentation._declared_settings import Settings, choice, flag, patterns, subset, threshold
 from sandscope.instrumentation._instrumentor import RuntimeInstrumentor
 from sandscope.instrumentation._patches import Patches
 
@@ -124,6 +125,7 @@ __all__ = [
     "note_execution",
     "observe_forks",
     "observe_metric",
+    "patterns",
     "python_path_of_child",
     "record_call",
     "relay",

@@ -12,15 +12,17 @@ A setting is an argument of ``instrument()``. If it is not given, an environment
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from sandscope._settings import (
+    PATTERNS,
     POSITIVE,
     one_of,
     read_boolean,
     read_choice,
+    read_patterns,
     read_subset,
     read_threshold,
     some_of,
@@ -60,6 +62,15 @@ def subset(variable: str, *choices: str) -> Any:
     return field(default=(), metadata={"variable": variable, "subset": choices})
 
 
+def patterns(variable: str) -> Any:
+    """Declare a setting that is a list of patterns, none by default: a tuple, and with commas in the variable.
+
+    Args:
+        variable: the environment variable.
+    """
+    return field(default=(), metadata={"variable": variable, "patterns": True})
+
+
 def threshold(variable: str) -> Any:
     """Declare a setting that is a positive integer, or None, the default: ``off`` in the variable.
 
@@ -71,7 +82,7 @@ def threshold(variable: str) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of an instrumentation. Subclasses declare them with `choice`, `flag`, `subset` and `threshold`."""
+    """The settings of an instrumentation. Subclasses declare them with `choice`, `flag` and the others."""
 
     @classmethod
     def read(cls: type[_S], arguments: Mapping[str, Any]) -> _S:
@@ -88,7 +99,7 @@ class Settings:
 
 
 def _read(setting: Field[Any], argument: Any) -> Any:
-    for kind, read in (("choices", _read_choice), ("subset", _read_subset), ("threshold", _read_threshold)):
+    for kind, read in _READERS.items():
         if kind in setting.metadata:
             return read(setting, argument, setting.metadata[kind])
     if argument is None:
@@ -114,9 +125,27 @@ def _read_subset(setting: Field[Any], argument: Any, choices: tuple[str, ...]) -
     return tuple(each for each in choices if each in argument)
 
 
+def _read_patterns(setting: Field[Any], argument: Any, _: bool) -> tuple[str, ...]:
+    if argument is None:
+        return read_patterns(setting.metadata["variable"])
+    if isinstance(argument, str) or not isinstance(argument, Collection):
+        raise wrong_setting(setting.name, argument, PATTERNS)
+    if not all(isinstance(each, str) and each for each in argument):
+        raise wrong_setting(setting.name, argument, PATTERNS)
+    return tuple(argument)
+
+
 def _read_threshold(setting: Field[Any], argument: Any, _: bool) -> int | None:
     if argument is None:
         return read_threshold(setting.metadata["variable"])
     if not isinstance(argument, int) or isinstance(argument, bool) or argument <= 0:
         raise wrong_setting(setting.name, argument, POSITIVE)
     return argument
+
+
+_READERS: dict[str, Callable[[Field[Any], Any, Any], Any]] = {
+    "choices": _read_choice,
+    "subset": _read_subset,
+    "patterns": _read_patterns,
+    "threshold": _read_threshold,
+}

@@ -13,13 +13,16 @@ from types import MethodType
 from typing import Any, NamedTuple, TypeAlias
 
 from sandscope.instrumentation import Execution, Recorder, Value
-from sandscope_instrumentation_torch._call_memory import call_measurer
+from sandscope_instrumentation_torch._around import Around, Function, Measure, around
+from sandscope_instrumentation_torch._call_memory import CallMemory
+from sandscope_instrumentation_torch._device_time import DeviceTimes
 from sandscope_instrumentation_torch._dynamo import compiler_getter, skip_frames, uncompiled
 from sandscope_instrumentation_torch._followed import follow
 from sandscope_instrumentation_torch._messages import message_without_folders
 from sandscope_instrumentation_torch._operators import operator_timer
 from sandscope_instrumentation_torch._settings import TorchSettings
 from sandscope_instrumentation_torch._sites import site_finder
+from sandscope_instrumentation_torch._submodules import Submodules
 from sandscope_instrumentation_torch._training import Training
 
 COMPILED = "_compiled_call_impl"
@@ -37,10 +40,12 @@ class ThreadState(threading.local):
     Attributes:
         inside: whether the thread is inside an execution.
         progress: of the generation whose tokens the thread computes, or None.
+        watched: the submodules of the model that it is in whose calls are spans, or None.
     """
 
     inside = False
     progress: Any = None
+    watched: Any = None
 
 
 class Calls(NamedTuple):
@@ -68,7 +73,23 @@ def record_calls(
         training: is told of the calls that train.
         options: what is measured of each call.
     """
-    call, record = _recording_call(torch, recorder, state, training, options)
+    measures: list[Measure] = []
+    if options.peak_memory:
+        measures.append(CallMemory(torch, recorder))
+    if options.device_time:
+        measures.append(DeviceTimes(torch, recorder))
+    wrappers, timer = [around(torch, each) for each in measures], operator_timer(torch, options.operators)
+    arounds = [*wrappers, timer] if timer else wrappers
+    watched = Submodules(torch, recorder, state, options.submodules) if options.submodules else None
+    if watched is not None:
+        arounds = [*arounds, around(torch, watched)]
+    call, record = _recording_call(torch, recorder, state, training, (arounds, wrappers))
+    attribute = _attribute(torch, state, call) if watched is None else _watching(torch, state, call, watched)
+    return Calls(lambda _default: attribute, record)
+
+
+def _attribute(torch: Any, state: ThreadState, call: Function) -> Any:
+    """Return the attribute that torch's own call reads."""
     # The cheapest check that torch.compile and torch.export evaluate while they trace; they trace nothing after it.
     is_compiled = torch.compiler.is_dynamo_compiling
     frame_of, torchs_call = sys._getframe, torch.nn.Module._wrapped_call_impl.__code__
@@ -93,7 +114,36 @@ def record_calls(
                 raise AttributeError(COMPILED) from None
 
     skip_frames(torch, call, *(vars(CompiledCall)[name] for name in ("__get__", "__set__", "__delete__")))
-    return Calls(lambda _default: CompiledCall(), record)
+    return CompiledCall()
+
+
+def _watching(torch: Any, state: ThreadState, call: Function, submodules: Submodules) -> Any:
+    """Return the same attribute, which answers with a recording call for submodules that are asked for, too."""
+    is_compiled, compiler = torch.compiler.is_dynamo_compiling, compiler_getter(torch)
+    frame_of, torchs_call = sys._getframe, torch.nn.Module._wrapped_call_impl.__code__
+
+    def inner(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        own = self.__dict__.get(COMPILED)
+        function = self._call_impl if own is None else own
+        path = submodules.path_of(self) if compiler() is None else None
+        if path is None:
+            return function(*args, **kwargs)
+        return submodules.call(self, path, function, args, kwargs)
+
+    class Watched(type(_attribute(torch, state, call))):  # type: ignore[misc] # a class that is made
+        __slots__ = ()
+
+        def __get__(self, module: Any, owner: Any = None) -> Any:
+            if is_compiled() or module is None or frame_of(1).f_code is not torchs_call:
+                return None if module is None else module.__dict__.get(COMPILED)
+            if not state.inside:
+                return MethodType(call, module)
+            if submodules.path_of(module) is None:
+                return module.__dict__.get(COMPILED)
+            return MethodType(inner, module)
+
+    skip_frames(torch, inner, Watched.__get__)
+    return Watched()
 
 
 def _close(training: Training, execution: Execution, error: BaseException) -> None:
@@ -102,10 +152,13 @@ def _close(training: Training, execution: Execution, error: BaseException) -> No
 
 
 def _recording_call(
-    torch: Any, recorder: Recorder, state: ThreadState, training: Training, options: TorchSettings
-) -> tuple[Callable[..., Any], Record]:
-    time_operators = operator_timer(torch, options.operators)
-    measured = call_measurer(torch, recorder) if options.peak_memory else None
+    torch: Any,
+    recorder: Recorder,
+    state: ThreadState,
+    training: Training,
+    arounds_of: tuple[list[Around], list[Around]],
+) -> tuple[Function, Record]:
+    arounds, compilable = arounds_of
     find, begin, outside_of_compilers = (
         site_finder(torch, training.forward),
         recorder.begin,
@@ -130,8 +183,8 @@ def _recording_call(
         if execution is None:
             return function(*args, **kwargs)
         outside_of_compilers(execution.set_attributes, {**(found[1] or {}), **more})
-        if measured is not None:
-            function = measured(execution, function)
+        for wrap in compilable:
+            function = wrap(module, execution, function)
         state.inside = True
         try:
             result = function(*args, **kwargs)
@@ -160,10 +213,8 @@ def _recording_call(
             return function(*args, **kwargs)
         if attributes is not None:
             execution.set_attributes(attributes)
-        if measured is not None:
-            function = measured(execution, function)
-        if time_operators is not None:
-            function = time_operators(self, execution, function)
+        for wrap in arounds:
+            function = wrap(self, execution, function)
         state.inside = True
         try:
             result = function(*args, **kwargs)

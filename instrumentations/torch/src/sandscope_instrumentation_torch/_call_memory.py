@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from sandscope.instrumentation import Execution, Metric, Recorder, Value, new_lock, report_error
-from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._memory import keep_resident_peak, resident_peak
 
 PEAK = Metric(
@@ -16,29 +14,6 @@ PEAK = Metric(
     "The most memory during a call of a model",
     tuple(float(megabytes << 20) for megabytes in (1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000)),
 )
-_Function: TypeAlias = "Callable[..., Any]"
-
-
-def call_measurer(torch: Any, recorder: Recorder) -> Callable[[Execution, _Function], _Function]:
-    """Return a function that returns what calls a model and measures its peak of memory.
-
-    The function takes the execution of the call, and what calls the model.
-    """
-    memory, hidden = CallMemory(torch, recorder), uncompiled(torch)
-
-    def measured(execution: Execution, function: _Function) -> _Function:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            window = hidden(memory.begin)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                hidden(memory.end, execution, window)
-
-        skip_frames(torch, call)
-        return call
-
-    skip_frames(torch, measured)
-    return measured
 
 
 class _Window:
@@ -62,7 +37,7 @@ class CallMemory:
         self._lock = new_lock()
         self._open: list[_Window] = []
 
-    def begin(self) -> _Window:
+    def begin(self, _module: Any) -> _Window:
         """Reset the peaks. Never raises."""
         window = _Window()
         try:
