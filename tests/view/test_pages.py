@@ -168,8 +168,10 @@ def test_a_store_that_cannot_be_read_or_is_deleted(store: Store, site: Site) -> 
     assert "run 1" in site.get("/executions").text
     (part,) = store.folder.glob("*.parquet")
     cookie = {"Cookie": f"sandscope-{PORT}={TOKEN}"}
-    signal, identity, _, end = part.stem.split("-")
-    part.with_name(f"{signal}-{identity}-{end}-{2 * int(end)}.parquet").write_text("no Parquet")
+    signal, identity, _, end, first, last = part.stem.split("-")
+    part.with_name(f"{signal}-{identity}-{end}-{2 * int(end)}-{first}-{last}.parquet").write_text(
+        "no Parquet"
+    )
     answer = site.client.get("/executions", headers=cookie)
     assert (answer.status_code, "This cannot be shown" in answer.text) == (500, True)
     assert "Cannot read" in answer.text

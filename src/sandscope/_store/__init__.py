@@ -7,7 +7,7 @@ kept: a process may be killed at any moment, and the next one goes on where the 
 from __future__ import annotations
 
 from sandscope._store._changes import Change, Side, changes
-from sandscope._store._database import Database, Table
+from sandscope._store._database import Database, Table, Times
 from sandscope._store._executions import (
     BARS,
     FUNCTION_ORDERS,
@@ -43,6 +43,7 @@ __all__ = [
     "SpanNode",
     "Summary",
     "Table",
+    "Times",
     "Totals",
     "changes",
     "counts",

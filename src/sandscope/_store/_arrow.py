@@ -13,14 +13,14 @@ from nanoarrow.c_array_stream import CArrayStream
 from sandscope._store._columns import Columns
 
 _STRING = na.string()
-_PAIR = na.struct({"key": _STRING, "value": _STRING})
+_PAIR = na.struct({"key": na.string(nullable=False), "value": _STRING})
 _TYPES = {
     "VARCHAR": _STRING,
     "JSON": _STRING,
     "BIGINT": na.int64(),
     "DOUBLE": na.float64(),
     "BOOLEAN": na.bool_(),
-    "MAP(VARCHAR, VARCHAR)": na.list_(_PAIR),
+    "MAP(VARCHAR, VARCHAR)": na.map_(_STRING, _STRING),
     "DOUBLE[]": na.list_(na.float64()),
     "BIGINT[]": na.list_(na.int64()),
 }

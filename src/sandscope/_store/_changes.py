@@ -110,7 +110,10 @@ def changes(
         for number, (since, until) in enumerate((before, after))
     ]
     found: dict[tuple[str, str], list[Side]] = {}
-    for runtime, name, is_after, *figures in database.query(" UNION ALL ".join(sides), parameters * 2).rows:
+    times = min(before[0], after[0]), max(before[1], after[1])
+    for runtime, name, is_after, *figures in database.query(
+        " UNION ALL ".join(sides), parameters * 2, times
+    ).rows:
         found.setdefault((runtime, name), [_NOTHING, _NOTHING])[is_after] = _side(*figures)
     functions = [Change(*key, *pair) for key, pair in found.items()]
     functions.sort(key=lambda each: (-each.before.executions - each.after.executions, each.name or ""))

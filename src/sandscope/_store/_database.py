@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sandscope._errors import SandscopeError
-from sandscope._store._parts import SUFFIX, list_parts
+from sandscope._store._parts import SUFFIX, Part, list_parts
 from sandscope._store._tables import EXECUTIONS, PART_COLUMNS, ROW_TYPES, TABLES
+
+Times: TypeAlias = "tuple[int | None, int | None]"
+"""From when to when, in nanoseconds since 1970; None is without an end."""
+
+ALWAYS: Final[Times] = (None, None)
 
 
 class Table(NamedTuple):
@@ -38,11 +43,13 @@ class Database:
         """
         import duckdb
 
+        self._store, self._parts = store, _newest_first(store)
+        self._times: Times | None = None
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET enable_progress_bar = false")
         try:
-            self._open(store)
+            self._open()
         except duckdb.Error as error:
             raise SandscopeError(
                 f"Cannot read {str(store)!r}: {str(error).splitlines()[0]}. If another version has written it, "
@@ -53,17 +60,38 @@ class Database:
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
-    def _open(self, store: Path) -> None:
-        parts = [part for part in list_parts(store) if part.suffix == SUFFIX]
-        # The newest first: who asks for the last rows finds them in the first file, and opens no other.
-        parts.sort(key=lambda part: (store / part.name).stat().st_mtime, reverse=True)
+    def _open(self) -> None:
+        self._choose(ALWAYS)
+        signals = {part.signal for part in self._parts}
         for table, signal in TABLES.items():
-            files = [str(store / part.name) for part in parts if part.signal == signal]
-            self._connection.execute(f"CREATE VIEW {table} AS {_contents(signal, files)}")
+            contents = (
+                f"SELECT * FROM read_parquet(getvariable('{signal}'))"
+                if signal in signals
+                else _empty(signal)
+            )
+            self._connection.execute(f"CREATE VIEW {table} AS {contents}")
         self._connection.execute(f"CREATE VIEW executions AS {EXECUTIONS}")
 
-    def query(self, sql: str, parameters: list[Any] | None = None) -> Table:
+    def _choose(self, times: Times) -> None:
+        """Let the tables read the parts of a range of time, so that others are not even opened."""
+        if times == self._times:
+            return
+        for signal in TABLES.values():
+            parts = [part for part in self._parts if part.signal == signal]
+            chosen = [part for part in parts if _overlaps(part, times)] or parts[
+                :1
+            ]  # DuckDB wants at least one
+            files = [str(self._store / part.name) for part in chosen]
+            self._connection.execute(f"SET VARIABLE {signal} = ?", [files])
+        self._times = times
+
+    def query(self, sql: str, parameters: list[Any] | None = None, times: Times = ALWAYS) -> Table:
         """Run one query.
+
+        Args:
+            sql: its text.
+            parameters: the values of its question marks.
+            times: of the rows that it asks for. It still has to ask for them: others may be in the same parts.
 
         Raises:
             SandscopeError: if it is wrong.
@@ -71,6 +99,7 @@ class Database:
         import duckdb
 
         try:
+            self._choose(times)
             result = self._connection.execute(sql, parameters)
             columns, rows = result.description or [], result.fetchall()
         except duckdb.Error as error:
@@ -100,9 +129,18 @@ def _with_objects(row: tuple[Any, ...], indexes: list[int]) -> tuple[Any, ...]:
     )
 
 
-def _contents(signal: str, files: list[str]) -> str:
-    if not files:
-        columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in ROW_TYPES[signal].items())
-        return f"SELECT {PART_COLUMNS[signal]} FROM (SELECT {columns}) WHERE false"
-    names = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"SELECT * FROM read_parquet([{names}])"
+def _overlaps(part: Part, times: Times) -> bool:
+    since, until = times
+    return (since is None or part.last >= since // 1000) and (until is None or part.first <= until // 1000)
+
+
+def _newest_first(store: Path) -> list[Part]:
+    """Return the parts so that who asks for the last rows finds them in the first file, and opens no other."""
+    parts = [part for part in list_parts(store) if part.suffix == SUFFIX]
+    parts.sort(key=lambda part: (store / part.name).stat().st_mtime, reverse=True)
+    return parts
+
+
+def _empty(signal: str) -> str:
+    columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in ROW_TYPES[signal].items())
+    return f"SELECT {PART_COLUMNS[signal]} FROM (SELECT {columns}) WHERE false"

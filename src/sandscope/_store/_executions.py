@@ -146,9 +146,9 @@ def executions(
     """Return executions in one of `ORDERS`."""
     condition, parameters = selection.condition()
     sql = f"SELECT {_COLUMNS} FROM executions WHERE {condition} ORDER BY {ORDERS[order]} LIMIT {limit} OFFSET {offset}"
-    return database.query(sql, parameters)
+    return database.query(sql, parameters, selection.times)
 
 
 def _ask(database: Database, sql: str, selection: Selection, **words: Any) -> Table:
     condition, parameters = selection.condition()
-    return database.query(sql.format(condition=condition, **words), parameters)
+    return database.query(sql.format(condition=condition, **words), parameters, selection.times)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +20,23 @@ _MAX_SIZE = 1 << 30
 """Bytes of a source: no larger parts are made."""
 
 
-def merge(database: duckdb.DuckDBPyConnection, store: Path, parts: list[Part]) -> None:
-    """Merge until no `FACTOR` neighbours are of about the same size; call this with the lock held."""
-    while (group := next(_groups(parts), None)) is not None:
-        first = group[0]
-        merged = Part(first.signal, first.identity, first.start, group[-1].end)
+def merge(
+    database: duckdb.DuckDBPyConnection, store: Path, parts: list[Part], complete: Collection[str] = ()
+) -> None:
+    """Merge until no `FACTOR` neighbours are of about the same size; call this with the lock held.
+
+    Args:
+        database: which reads and writes them.
+        store: the folder of the parts.
+        parts: those that are in it.
+        complete: the identities of sources to which nothing is added any more: all of their neighbours are merged.
+    """
+    while (group := next(_groups(parts, complete), None)) is not None:
+        merged = group[0]._replace(
+            end=group[-1].end,
+            first=min(part.first for part in group),
+            last=max(part.last for part in group),
+        )
         new = store / f"new-{merged.name}"
         files = [str(store / part.name) for part in group]
         target = str(new).replace("'", "''")
@@ -37,17 +49,33 @@ def merge(database: duckdb.DuckDBPyConnection, store: Path, parts: list[Part]) -
         parts = list_parts(store)
 
 
-def _groups(parts: list[Part]) -> Iterator[list[Part]]:
-    """Return groups to be merged: neighbours of the same source whose sizes are of the same order."""
-    for _, same in groupby(parts, lambda part: (part.signal, part.identity, part.suffix, _order(part))):
-        run: list[Part] = []
-        for part in same:
-            if run and run[-1].end != part.start:
-                run = []
-            run.append(part)
-            if len(run) == FACTOR and part.suffix == SUFFIX and run[-1].end - run[0].start <= _MAX_SIZE:
-                yield run
-                run = []
+def _groups(parts: list[Part], complete: Collection[str]) -> Iterator[list[Part]]:
+    """Return groups to be merged: neighbours of the same source whose sizes are of the same order, or all of them."""
+
+    def alike(part: Part) -> tuple[str, str, str, int]:
+        return part.signal, part.identity, part.suffix, 0 if part.identity in complete else _order(part)
+
+    for (_, identity, suffix, _), same in groupby(parts, alike):
+        for run in _runs(same) if suffix == SUFFIX else ():
+            most = len(run) if identity in complete and _size(run) <= _MAX_SIZE else FACTOR
+            for begin in range(0, len(run) - most + 1, most):
+                group = run[begin : begin + most]
+                if len(group) > 1 and _size(group) <= _MAX_SIZE:
+                    yield group
+
+
+def _runs(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    run: list[Part] = []
+    for part in parts:
+        if run and run[-1].end != part.start:
+            yield run
+            run = []
+        run.append(part)
+    yield run
+
+
+def _size(run: list[Part]) -> int:
+    return run[-1].end - run[0].start
 
 
 def _order(part: Part) -> int:

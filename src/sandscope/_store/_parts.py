@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 SUFFIX = ".parquet"
 EXPIRED = ".expired"
 """Instead of a part whose rows are too old: they must not be read again from their source."""
+_NAME = re.compile(rf"(\w+)-(\w+)-(\d+)-(\d+)-(\d+)-(\d+)({re.escape(SUFFIX)}|{re.escape(EXPIRED)})")
 
 
 class Part(NamedTuple):
@@ -20,6 +22,8 @@ class Part(NamedTuple):
         start: the first byte.
         end: the byte after the last.
         suffix: `SUFFIX` or `EXPIRED`.
+        first: when its first row was, in microseconds since 1970.
+        last: when its last row was.
     """
 
     signal: str
@@ -27,11 +31,14 @@ class Part(NamedTuple):
     start: int
     end: int
     suffix: str = SUFFIX
+    first: int = 0
+    last: int = 0
 
     @property
     def name(self) -> str:
         """The file name."""
-        return f"{self.signal}-{self.identity}-{self.start}-{self.end}{self.suffix}"
+        words = self.signal, self.identity, self.start, self.end, self.first, self.last
+        return "-".join(map(str, words)) + self.suffix
 
 
 def list_parts(store: Path) -> list[Part]:
@@ -54,17 +61,13 @@ def leftovers(store: Path, parts: Iterable[Part]) -> list[Path]:
     return [
         path
         for path in store.iterdir()
-        if path.name not in names and (_parse(path) is not None or path.name.startswith("new-"))
+        if path.name not in names and (path.suffix in {SUFFIX, EXPIRED} or path.name.startswith("new-"))
     ]
 
 
 def _parse(path: Path) -> Part | None:
-    words = path.stem.split("-")
-    if (
-        path.suffix not in {SUFFIX, EXPIRED}
-        or len(words) != 4
-        or not words[2].isdigit()
-        or not words[3].isdigit()
-    ):
+    found = _NAME.fullmatch(path.name)
+    if found is None:
         return None
-    return Part(words[0], words[1], int(words[2]), int(words[3]), path.suffix)
+    signal, identity, start, end, first, last, suffix = found.groups()
+    return Part(signal, identity, int(start), int(end), suffix, int(first), int(last))

@@ -17,5 +17,6 @@ _HOUR = 3600 * 10**6
 
 def running(database: Database) -> int:
     """Return the sum of what each program has said last within an hour; one that was killed cannot take it back."""
-    count: int = database.query(_RUNNING, [time.time_ns() // 1000 - _HOUR]).rows[0][0]
+    since = time.time_ns() // 1000 - _HOUR
+    count: int = database.query(_RUNNING, [since], (since * 1000, None)).rows[0][0]
     return count

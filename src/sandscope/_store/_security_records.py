@@ -24,7 +24,7 @@ _RECORDS = f"""
 def security_types(database: Database, selection: Selection) -> Table:
     """Return how many security events of each type there are in the selection's range of time."""
     condition, parameters = _condition(selection)
-    return database.query(_TYPES.format(condition=condition), parameters)
+    return database.query(_TYPES.format(condition=condition), parameters, selection.times)
 
 
 def security_records(
@@ -41,7 +41,7 @@ def security_records(
     condition, parameters = _condition(selection)
     if kind is not None:
         condition, parameters = f"{condition} AND {_TYPE} = ?", [*parameters, kind]
-    return database.query(_RECORDS.format(condition=condition, limit=limit), parameters)
+    return database.query(_RECORDS.format(condition=condition, limit=limit), parameters, selection.times)
 
 
 def _condition(selection: Selection) -> tuple[str, list[Any]]:

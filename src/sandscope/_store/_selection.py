@@ -27,6 +27,11 @@ class Selection(NamedTuple):
     function: str | None = None
     min_duration: float | None = None
 
+    @property
+    def times(self) -> tuple[int | None, int | None]:
+        """The range of time."""
+        return self.since, self.until
+
     def condition(self) -> tuple[str, list[Any]]:
         """Return a condition in SQL, and its parameters."""
         conditions = [

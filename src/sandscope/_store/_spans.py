@@ -18,6 +18,7 @@ _OF_AN_EXECUTION = {
 }
 _NO_STATUS: Item = {}
 _PEAK = "sandbox.process.memory.peak"
+_CPU, _USER, _SYSTEM = "wasm.cpu.time", "sandbox.process.cpu.user", "sandbox.process.cpu.system"
 
 
 def span_columns(spans: list[Item]) -> dict[str, list[Any]]:
@@ -37,7 +38,7 @@ def span_columns(spans: list[Item]) -> dict[str, list[Any]]:
         **{column: [each.get(name) for each in given] for column, name in _OF_AN_EXECUTION.items()},
         "exit_code": [integer(each.get("process.exit.code")) for each in given],
         "memory_peak": [real(each.get(_PEAK, each.get("wasm.memory.peak"))) for each in given],
-        "cpu_time": [_cpu_time(each) for each in given],
+        "cpu_time": [_cpu_time(each) if _USER in each or _CPU in each else None for each in given],
         "trace_id": [span.get("traceId") for span in spans],
         "span_id": [span.get("spanId") for span in spans],
         "parent_span_id": [span.get("parentSpanId") or None for span in spans],
@@ -51,9 +52,8 @@ def span_columns(spans: list[Item]) -> dict[str, list[Any]]:
 
 def _cpu_time(found: dict[str, str]) -> float | None:
     """Return seconds."""
-    user = real(found.get("sandbox.process.cpu.user"))
-    system = real(found.get("sandbox.process.cpu.system"))
-    return real(found.get("wasm.cpu.time")) if user is None or system is None else user + system
+    user, system = real(found.get(_USER)), real(found.get(_SYSTEM))
+    return real(found.get(_CPU)) if user is None or system is None else user + system
 
 
 def _events(span: Item) -> str | None:

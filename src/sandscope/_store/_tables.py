@@ -76,6 +76,9 @@ PART_COLUMNS: Final[dict[str, str]] = {
 }
 """The columns of a part. Times are UTC, durations seconds."""
 
+TIME_COLUMNS: Final = {"traces": "start_time", "logs": "time", "metrics": "time"}
+"""The column of a part that says when a row was."""
+
 TABLES: Final = {"spans": "traces", "logs": "logs", "metrics": "metrics"}
 """The signal of each table."""
 

@@ -37,7 +37,7 @@ def trace_tree(database: Database, trace_id: str, limit: int = _MOST) -> list[Sp
         limit: the first so many spans.
     """
     first, last = trace_range(database, trace_id)
-    spans = database.query(_TRACE, [trace_id, first, last, limit]).by_name()
+    spans = database.query(_TRACE, [trace_id, first, last, limit], (first, last)).by_name()
     known = {span["span_id"] for span in spans}
     children: dict[Any, list[dict[str, Any]]] = {}
     for span in spans:

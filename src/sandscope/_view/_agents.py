@@ -25,8 +25,10 @@ _EXECUTIONS = """
 
 def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> dict[str, Any]:
     """Return what the page shows."""
-    condition, parameters = filters.only_time().selection().condition()
-    calls = database.query(_CALLS.format(condition=condition, limit=_ROWS), parameters).by_name()
+    selection = filters.only_time().selection()
+    condition, parameters = selection.condition()
+    sql = _CALLS.format(condition=condition, limit=_ROWS)
+    calls = database.query(sql, parameters, selection.times).by_name()
     if calls:
         _add_executions(database, calls)
     return {"calls": calls, "most": _ROWS}
@@ -36,7 +38,7 @@ def _add_executions(database: Database, calls: list[dict[str, Any]]) -> None:
     traces = list({call["trace_id"] for call in calls})
     first = min(call["start_ns"] for call in calls)
     last = max(call["start_ns"] + int((call["duration"] or 0) * 1e9) for call in calls)
-    found = database.query(_EXECUTIONS, [traces, first, last]).by_name()
+    found = database.query(_EXECUTIONS, [traces, first, last], (first, last)).by_name()
     for call in calls:
         call["executions"] = [
             each

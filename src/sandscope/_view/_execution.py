@@ -15,6 +15,7 @@ _MOST_LOGS = 100
 _DEEPEST = 12
 """Steps of indentation."""
 _MOST_TICKS = 4
+_MINUTE = 60 * 10**9
 _LENGTH = 32
 """Characters of a trace's id."""
 _SPAN = """
@@ -43,7 +44,7 @@ def ask(database: Database, _filters: Filters, parameters: dict[str, str]) -> di
     first, last = trace_range(database, trace) if truncated else (min(starts), max(starts))
     identity = parameters.get("span") or nodes[0].span["span_id"]
     sql = _SPAN.format(most=_MOST_ATTRIBUTES)
-    found = database.query(sql, [trace, identity, first, last]).by_name()
+    found = database.query(sql, [trace, identity, first, last], (first, last)).by_name()
     if not found:
         return None
     span = found[0]
@@ -72,7 +73,7 @@ def _whole(database: Database, beginning: str) -> str | None:
 
 def _logs(database: Database, trace: str, span: str, first: int) -> list[dict[str, Any]]:
     sql = _LOGS.format(most=_MOST_ATTRIBUTES, limit=_MOST_LOGS, of_span="AND span_id = ?")
-    logs = database.query(sql, [trace, span, first // 1000]).by_name()
+    logs = database.query(sql, [trace, span, first // 1000], (first - _MINUTE, None)).by_name()
     for log in logs:
         log["attributes"] = _pairs(log["entries"])
     return logs

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from sandscope._store import Database
+from sandscope._store import Database, Times
 from sandscope._view._chart import curves
 from sandscope._view._filters import Filters, iso
 from sandscope._view._series import QUANTILES, Series, rates, values
@@ -32,23 +32,24 @@ _EXEMPLARS = """
 
 def ask(database: Database, filters: Filters, _parameters: dict[str, str]) -> dict[str, Any]:
     """Return what the list shows."""
-    condition, parameters = _time(filters)
-    return {"rows": database.query(_LIST.format(condition=condition), parameters).by_name()}
+    chosen = _Range.of(filters)
+    sql = _LIST.format(condition=chosen.condition)
+    return {"rows": database.query(sql, chosen.parameters, chosen.times).by_name()}
 
 
 def ask_one(database: Database, filters: Filters, parameters: dict[str, str]) -> dict[str, Any] | None:
     """Return what the page of a metric shows; None if there is no such metric."""
-    condition, times = _time(filters)
+    chosen = _Range.of(filters)
     name = parameters["name"]
-    sql = _POINTS.format(condition=condition, limit=_MOST_POINTS)
-    points = database.query(sql, [name, *times]).by_name()[::-1]
+    sql = _POINTS.format(condition=chosen.condition, limit=_MOST_POINTS)
+    points = database.query(sql, [name, *chosen.parameters], chosen.times).by_name()[::-1]
     if not points:
         known = filters.chosen and database.query(_KNOWN, [name]).rows
         return {"metric": {"name": name}, "picture": None} if known else None
     last = points[-1]
     counter = bool(last["type"] == "sum" and last["monotonic"])
     series = rates(points) if counter else values(points)
-    exemplars = _exemplars(database, name, condition, times)
+    exemplars = _exemplars(database, name, chosen)
     text = _rate if counter else _words(last["unit"])
     return {
         "metric": {"name": name, "unit": last["unit"], "type": last["type"], "points": len(points)},
@@ -69,22 +70,25 @@ def _kind(label: str, number: int) -> str:
     return label if label in QUANTILES else f"c-{number}"
 
 
-def _time(filters: Filters) -> tuple[str, list[Any]]:
-    selection = filters.only_time().selection()
-    conditions, parameters = ["true"], []
-    if selection.since is not None:
-        conditions.append("time >= make_timestamp(?)")
-        parameters.append(selection.since // 1000)
-    if selection.until is not None:
-        conditions.append("time < make_timestamp(?)")
-        parameters.append(selection.until // 1000)
-    return " AND ".join(conditions), parameters
+class _Range(NamedTuple):
+    """A condition in SQL, its parameters, and the times that they mean."""
+
+    condition: str
+    parameters: list[Any]
+    times: Times
+
+    @classmethod
+    def of(cls, filters: Filters) -> _Range:
+        since, until = times = filters.only_time().selection().times
+        ends = [("time >= make_timestamp(?)", since), ("time < make_timestamp(?)", until)]
+        given = [(text, value // 1000) for text, value in ends if value is not None]
+        return cls(" AND ".join(["true", *(text for text, _ in given)]), [value for _, value in given], times)
 
 
-def _exemplars(database: Database, name: str, condition: str, times: list[Any]) -> list[dict[str, Any]]:
-    sql = _EXEMPLARS.format(condition=condition, limit=_MOST_EXEMPLARS)
+def _exemplars(database: Database, name: str, chosen: _Range) -> list[dict[str, Any]]:
+    sql = _EXEMPLARS.format(condition=chosen.condition, limit=_MOST_EXEMPLARS)
     found: dict[str, dict[str, Any]] = {}
-    for exemplars, label in database.query(sql, [name, *times]).rows:
+    for exemplars, label in database.query(sql, [name, *chosen.parameters], chosen.times).rows:
         for each in exemplars:
             if (
                 each.get("trace_id")
