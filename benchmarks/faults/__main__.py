@@ -88,7 +88,7 @@ def _report(rows: list[Row], seed: int, json: Path | None) -> int:
     if json:
         write_json(rows, seed, json)
     lost = sum(row.unexplained for row in rows)
-    print(f"\nlost, and neither documented nor counted: {lost}; the same again: --seed {seed}")
+    print(f"\nlost and not counted, or counted and not lost: {lost}; the same again: --seed {seed}")
     return 1 if lost else 0
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from benchmarks.faults._expected import expected
-from benchmarks.faults._faults import COUNTS_LOSSES, KILLS_PROGRAMS
+from benchmarks.faults._faults import COUNTS_LOSSES
 from benchmarks.faults._field import Field
 
 PATIENCE = 90.0
@@ -32,7 +32,6 @@ class Row:
         counted: how many records the programs have counted as lost.
         duplicated: how many records there are more than one of each.
         recovered: seconds from the end of the fault until all that had been sent by then was in the store.
-        may_lose: whether a loss is documented, and none of the fault.
         lost_ids: some of those that are lost.
     """
 
@@ -45,7 +44,6 @@ class Row:
     counted: int
     duplicated: int
     recovered: float | None
-    may_lose: bool
     lost_ids: list[str]
 
     @property
@@ -55,8 +53,8 @@ class Row:
 
     @property
     def unexplained(self) -> int:
-        """How many are lost and neither documented nor counted, or counted and not lost."""
-        return 0 if self.may_lose else abs(self.counted - self.lost)
+        """How many are lost and not counted, or counted and not lost."""
+        return abs(self.counted - self.lost)
 
 
 def recovery(field: Field, fault: str) -> dict[str, float | None]:
@@ -121,7 +119,6 @@ def account(field: Field, fault: str, number: int, recovered: dict[str, float | 
                 counted=counted,
                 duplicated=twice,
                 recovered=recovered[store],
-                may_lose=False,
                 lost_ids=lost[:10],
             )
         )
@@ -140,8 +137,6 @@ def _counts(field: Field, fault: str, number: int, total: int) -> Row:
         if all(counted[name] >= sent[name] for name in sent) or time.monotonic() > begun + PATIENCE / 3:
             break
         time.sleep(0.5)
-    kills = fault in KILLS_PROGRAMS
     stored = sum(min(counted[name], sent[name]) for name in sent)
-    # Where programs are killed, what ran is counted as well, and is no duplicate.
-    more = 0 if kills else sum(max(0, counted[name] - sent[name]) for name in sent)
-    return Row(fault, number, "prometheus", total, stored, 0, 0, more, None, kills, [])
+    more = sum(max(0, counted[name] - sent[name]) for name in sent)
+    return Row(fault, number, "prometheus", total, stored, 0, 0, more, None, [])

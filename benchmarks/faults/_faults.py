@@ -123,8 +123,6 @@ FAULTS: dict[str, Fault] = {
     "spool-full": spool_full,
     "all": all_at_once,
 }
-KILLS_PROGRAMS = {"program", "all"}
-"""In these, what a program has counted and not yet exported is lost with it (docs/decisions/0022)."""
 COUNTS_LOSSES = {"disk-full", "spool-full"}
 """In these, what exceeds is lost. It has to be counted."""
 ON_A_SMALL_DISK = {"disk-full"}

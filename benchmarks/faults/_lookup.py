@@ -45,8 +45,9 @@ class Lookup:
         }
 
     def counted(self, service: str, runtime: str, operation: str) -> int:
-        """Return how many executions Prometheus has counted."""
+        """Return how many executions Prometheus has counted, without those that ran when their program was killed."""
         labels = f'job="{service}",sandbox_runtime="{runtime}",sandbox_operation="{operation}"'
+        labels += ',sandbox_verdict_cause!="ie_host_killed"'
         return self._last(f"sandbox_executions_total{{{labels}}}")
 
     def counted_as_lost(self, services: Iterable[str], signal: str) -> int:

@@ -17,7 +17,7 @@ def line(row: Row) -> str:
     """Return a row of the table."""
     name = f"{row.fault} {row.round}"
     recovered = "" if row.recovered is None else f"{row.recovered:.1f} s"
-    note = "  WRONG" if row.unexplained else "  documented" if row.lost and row.may_lose else ""
+    note = "  WRONG" if row.unexplained else ""
     cells = (
         name,
         row.store,

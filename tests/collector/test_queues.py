@@ -19,7 +19,7 @@ import yaml
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from harness import OtlpSink, collector_ports, free_ports, wait_until
+from harness import OtlpSink, collector_ports, free_ports, small_disk, wait_until
 from sandscope import SandscopeError
 from sandscope._collector import CollectorProcess, Composition, FolderInUseError
 from sandscope._collector._collector_process import environment_for
@@ -161,6 +161,25 @@ def test_a_full_queue_is_told_to_the_sender_as_something_that_passes(
         assert taken == FULL // 60_000 - 1
         with OtlpSink(port=store) as sink:
             assert wait_until(lambda: len(bodies(sink)) == taken)
+            assert wait_until(lambda: send(collector, "again") == 200)
+
+
+def test_on_a_full_disk_the_collector_refuses_and_keeps_what_it_has_taken(
+    otelcol: Path, tmp_path: Path, store: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDSCOPE_LOKI_ENDPOINT", f"http://127.0.0.1:{store}")
+    with (
+        small_disk(tmp_path / "disk", "4m") as disk,
+        CollectorProcess(
+            Composition.of("loki"), data=disk / "data", ports=collector_ports(), otelcol=otelcol
+        ) as collector,
+    ):
+        answers = {str(number): send(collector, f"{number} ", size=10_000) for number in range(600)}
+        assert set(answers.values()) == {200, 503}
+        taken = {name for name, status in answers.items() if status == 200}
+        with OtlpSink(port=store) as sink:
+            assert wait_until(lambda: {body.split()[0] for body in bodies(sink)} == taken)
+            assert len(bodies(sink)) == len(taken)
             assert wait_until(lambda: send(collector, "again") == 200)
 
 

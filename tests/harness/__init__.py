@@ -7,6 +7,7 @@ from harness._ports import collector_ports, free_ports
 from harness._programs import BIN, SANDSCOPE_RUN, STOCK, clean_environment, run_program
 from harness._requires import lacking, requires_otelcol
 from harness._sink import PATIENCE, OtlpSink, wait_until
+from harness._small_disk import small_disk
 from sandscope.instrumentation.testing import Telemetry
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "limited_processes",
     "requires_otelcol",
     "run_program",
+    "small_disk",
     "wait_until",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import lacking
+from harness import lacking, small_disk
 from sandscope._internals import Answer
 from sandscope._spool import _batch_file, _counts, _room
 from sandscope._spool._place import folder_for, folders_for, is_private, make_private
@@ -287,15 +287,7 @@ def test_only_one_sends_at_a_time(folder: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
-    try:
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("A small file system cannot be mounted here: run this test as root.")
-    except FileNotFoundError:
-        pytest.skip("There is no `mount` here.")
-    try:
+    with small_disk(tmp_path / "disk", "200k") as disk:
         folder = folder_for(disk / "spool", ENDPOINT, "service")
         make_private(folder)
         room, content = Room(folder.parent, 1 << 20), _batch_file.pack(os.urandom(20_000), 1)
@@ -309,5 +301,3 @@ def test_a_full_disk(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="space"):
             _batch_file.write(folder, "span", content)
         assert not list(folder.glob(".*")), "nothing remains of what could not be written"
-    finally:
-        subprocess.run(["umount", str(disk)], check=False)

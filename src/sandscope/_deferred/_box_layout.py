@@ -25,9 +25,10 @@ RESERVE = 1024
 """Number of slots that those do not keep that have ended: they are for executions that run."""
 
 FREE, RUNNING, ENDED = range(3)
-SPAN_DONE, LOG_DONE, COUNTED, HAS_DETAILS = 1, 2, 4, 16
-"""Marks of a slot. The first two: the record needs no export any more. If both are set, the slot becomes free."""
+SPAN_DONE, LOG_DONE, METRICS_DONE, HAS_DETAILS = 1, 2, 4, 16
+"""Marks of a slot. The first three: this signal needs no export any more. If all are set, the slot becomes free."""
 BOTH_DONE = SPAN_DONE | LOG_DONE
+ALL_DONE = BOTH_DONE | METRICS_DONE
 
 IS_SUPPORTED = sys.platform == "linux" and sys.byteorder == "little"
 """Whether there can be black boxes: who is dead is found out as Linux tells it."""

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from sandscope import _forking, _guard, _internals, _settings
 from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
-from sandscope._deferred._box_layout import BOTH_DONE, COUNTED, LOG_DONE, SPAN_DONE
+from sandscope._deferred._box_layout import BOTH_DONE, LOG_DONE, METRICS_DONE, SPAN_DONE
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._identity import Identities, count_not_identified
 from sandscope._deferred._metric_exports import MetricExports
@@ -119,6 +119,8 @@ class Pipeline:
         self._closed = False
         self._metric_exports = MetricExports(partial(_internals.export_metrics, meter_provider))
         self._is_measured = False
+        self._collected = threading.local()
+        self._sees_exports = _internals.watch_exports(meter_provider, self._on_export)
         _instruments.settle_before_collection(meter_provider, self)
         self.outcomes.show(meter_provider)
         _forking.watch_forks(self)
@@ -163,6 +165,7 @@ class Pipeline:
                 self._collect(_BATCH)
             finally:
                 self._collect_lock.release()  # lets other threads process a batch in between
+        self._collected.counted = self.black_box.counted  # if metrics are collected, this is in them
 
     def flush(self, timeout: float = _FLUSH_TIMEOUT, signal: Signal | None = None) -> bool:
         """Process all executions that have ended, and export them.
@@ -252,13 +255,20 @@ class Pipeline:
                 aggregator.count(executions)
             except Exception as error:  # noqa: BLE001 -- the other executions are still counted
                 _guard.report("metrics.add", error)
-        self.black_box.mark(COUNTED, batch)
+        if self._sees_exports:
+            self.black_box.count(batch)
+        else:
+            self.black_box.mark(METRICS_DONE, batch)
         if len(traced) < len(batch):
             self.black_box.mark(BOTH_DONE, _without(batch, traced))
         spans, logs = self._outlets
         spans.add(sampled)
         logs.add(traced)
         self._is_measured = True
+
+    def _on_export(self) -> None:
+        """Note that what this thread has collected is exported. The black box need not tell of it any more."""
+        self.black_box.on_export(getattr(self._collected, "counted", 0))
 
     def _outlets_of(self, signal: Signal | None) -> list[Outlet]:
         return [outlet for outlet in self._outlets if signal in {None, outlet.signal}]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sandscope import _guard
 from sandscope._deferred._box_layout import (
-    BOTH_DONE,
+    ALL_DONE,
     COUNT,
     ENDED,
     FLAGS_AT,
@@ -106,7 +106,7 @@ class Slots:
         buffer[record.slot + FLAGS_AT] = flags & 0xFF
 
     def mark(self, records: list[Any], marks: int) -> None:
-        """Mark the slots of records. What is done for both signals is free again."""
+        """Mark the slots of records. What is done for all signals is free again."""
         buffer = self._buffer
         if buffer is None:
             return
@@ -115,7 +115,7 @@ class Slots:
                 continue
             at = record.slot
             buffer[at + MARKS_AT] |= marks
-            if buffer[at + MARKS_AT] & BOTH_DONE == BOTH_DONE:
+            if buffer[at + MARKS_AT] & ALL_DONE == ALL_DONE:
                 self._leave(record, buffer)
 
     def _leave(self, record: Any, buffer: memoryview) -> None:

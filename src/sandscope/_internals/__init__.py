@@ -15,7 +15,7 @@ from sandscope._internals._context_variable import (
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._exporter_arguments import ExporterArguments
 from sandscope._internals._forked_providers import exporters_of, reset_in_children
-from sandscope._internals._metric_readers import export_metrics
+from sandscope._internals._metric_readers import export_metrics, watch_exports
 from sandscope._internals._otlp_client import (
     Keeper,
     is_keeping,
@@ -60,5 +60,6 @@ __all__ = [
     "set_default_context",
     "set_keeper",
     "was_kept",
+    "watch_exports",
     "watch_rejections",
 ]

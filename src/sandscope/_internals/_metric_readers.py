@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -60,3 +61,38 @@ def _let_exports_end(reader: Any) -> None:
 
     reader.shutdown, reader.force_flush = shut_down, flush
     _exporting[reader] = lock
+
+
+def watch_exports(provider: Any, on_export: Callable[[], object]) -> bool:
+    """Call a function whenever metrics have been exported, by whomever, on the thread that has collected them.
+
+    Args:
+        provider: a meter provider.
+        on_export: the function.
+
+    Returns:
+        False if nothing exports them, or the provider's version is unknown.
+    """
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    readers = getattr(getattr(provider, "_measurement_consumer", None), "_reader_storages", ())
+    exporters = [
+        reader._exporter
+        for reader in list(readers)
+        if type(reader) is PeriodicExportingMetricReader and hasattr(reader, "_exporter")
+    ]
+    for exporter in exporters:
+        _watch(exporter, on_export)
+    return bool(exporters)
+
+
+def _watch(exporter: Any, on_export: Callable[[], object]) -> None:
+    export = exporter.export
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        result = export(*args, **kwargs)
+        if getattr(result, "name", "") == "SUCCESS":
+            on_export()
+        return result
+
+    exporter.export = watched

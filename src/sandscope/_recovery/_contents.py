@@ -15,7 +15,6 @@ from sandscope._deferred._box_layout import (
     CLOCK,
     CLOCK_AT,
     COUNT,
-    COUNTED,
     ENDED,
     FREE,
     HAS_DETAILS,
@@ -24,6 +23,7 @@ from sandscope._deferred._box_layout import (
     LEGEND_USED_AT,
     LENGTH,
     LOG_DONE,
+    METRICS_DONE,
     RUNNING,
     SLOT_SIZE,
     SLOTS,
@@ -57,7 +57,7 @@ class Found(NamedTuple):
         identity: its span context.
         parent: the span context of its parent; None if it has none, or if it is not known yet.
         has_span, has_log: whether its span and its log record are still to be sent.
-        is_counted: whether its process has counted it in its metrics.
+        is_counted: whether its process has counted it in metrics that are exported.
         lacks_details: whether it had attributes or events of its own, which are lost.
     """
 
@@ -145,7 +145,7 @@ def _execution(content: bytes, at: int, legend: _Legend, offset: int, seen: int)
         SpanContext(identity.trace_id, parent, False, identity.trace_flags) if parent else None,
         is_sampled and not marks & SPAN_DONE,
         site.traced and not marks & LOG_DONE,
-        bool(marks & COUNTED),
+        bool(marks & METRICS_DONE),
         bool(marks & HAS_DETAILS),
     )
 

@@ -73,6 +73,7 @@ def test_sandscope_run_tells_of_what_ran_and_of_what_was_not_delivered(
         if attribute_of(point, "sandbox.verdict.cause") == "ie_host_killed"
     )
     assert counted == 1
+    assert sink.total("sandbox.executions") == COUNT + 1
     assert {"mine"} == {resource["service.name"] for resource in sink.resources}
 
 

@@ -7,7 +7,7 @@
 #endif
 
 enum { FREE, RUNNING, ENDED };
-enum { SPAN_DONE = 1, LOG_DONE = 2, HAS_DETAILS = 16 };
+enum { ALL_DONE = 7, HAS_DETAILS = 16 }; /* marks; the first: of spans, log records and metrics */
 enum { RESERVE = 1024 };
 
 typedef struct {
@@ -282,7 +282,7 @@ method_mark(Slots *self, PyObject *args)
             continue;
         }
         slot->marks |= (uint8_t)marks;
-        if ((slot->marks & (SPAN_DONE | LOG_DONE)) == (SPAN_DONE | LOG_DONE)) {
+        if ((slot->marks & ALL_DONE) == ALL_DONE) {
             slots_leave(record);
         }
     }
