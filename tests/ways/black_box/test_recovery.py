@@ -50,8 +50,9 @@ def test_the_next_start_of_the_same_service_tells_of_the_one_before(tmp_path: Pa
 
 
 def test_two_readers_at_once_send_everything_once(tmp_path: Path) -> None:
-    with OtlpSink(delay=0.2) as sink:
+    with OtlpSink() as sink:
         killed_box(tmp_path, sink)
+        sink._delay = 0.2
         command = [SANDSCOPE_RUN[0], "recover", str(tmp_path)]
         readers = [subprocess.Popen(command, env=environment_of(sink)) for _ in range(2)]
         assert [reader.wait(2 * PATIENCE) for reader in readers] == [0, 0]
