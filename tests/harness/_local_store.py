@@ -44,6 +44,26 @@ def request(*spans: dict[str, Any]) -> str:
     return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": scopes}]}) + "\n"
 
 
+def security_event(seconds: int, kind: str, **changes: Any) -> dict[str, Any]:
+    """Return a log record that reports something."""
+    return {
+        "timeUnixNano": str(START + seconds * 10**9),
+        "severityText": "ERROR",
+        "severityNumber": 17,
+        "eventName": "security.event",
+        "body": {"stringValue": f"{kind}: what happened"},
+        "attributes": attributes(security__event__type=kind),
+        **changes,
+    }
+
+
+def log_request(*records: dict[str, Any]) -> str:
+    """Return a line of logs.jsonl."""
+    scopes = [{"scope": {"name": "scope"}, "logRecords": list(records)}]
+    resource = {"attributes": attributes(service__name="shop")}
+    return json.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": scopes}]}) + "\n"
+
+
 class Store:
     """A data folder, and what can be asked of it.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness._local_store import START, Store, attributes, request, span
+from harness._local_store import START, Store, attributes, log_request, request, security_event, span
 from sandscope._view._filters import iso
 from sandscope._view._series import rates, values
 from view._site import Site
@@ -117,28 +117,11 @@ def test_security(store: Store, site: Site) -> None:
     assert site.get("/executions?verdict=security").rows() == 1
 
 
-def _security_event(seconds: int, kind: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "timeUnixNano": str(START + seconds * SECOND),
-        "severityText": "ERROR",
-        "severityNumber": 17,
-        "eventName": "security.event",
-        "body": {"stringValue": f"{kind}: what happened"},
-        "attributes": attributes(security__event__type=kind, user__id=MARKUP),
-        **changes,
-    }
-
-
-def _logs(*records: dict[str, Any]) -> str:
-    scopes = [{"scope": {"name": "scope"}, "logRecords": list(records)}]
-    resource = {"attributes": attributes(service__name="shop")}
-    return json.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": scopes}]}) + "\n"
-
-
 def test_security_events_of_programs(store: Store, site: Site) -> None:
-    failure = _security_event(1, "auth_failure", traceId="ab" * 16, spanId="cd" * 8)
-    other = {**_security_event(3, "auth_failure"), "eventName": "an ordinary one"}
-    store.add(_logs(failure, _security_event(2, "own_type"), other), "logs.jsonl")
+    user = attributes(security__event__type="auth_failure", user__id=MARKUP)
+    failure = security_event(1, "auth_failure", traceId="ab" * 16, spanId="cd" * 8, attributes=user)
+    other = security_event(3, "auth_failure", eventName="an ordinary one")
+    store.add(log_request(failure, security_event(2, "own_type"), other), "logs.jsonl")
     page = site.get("/security")
     assert "auth_failure 1 own_type 1" in page.text
     assert page.text.index("own_type: what happened") < page.text.index("auth_failure: what happened")

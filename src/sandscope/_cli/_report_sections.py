@@ -90,12 +90,26 @@ def sections(summary: Summary) -> Iterator[Section]:
             ],
         ),
         Section(
-            "Security",
+            "Ended for what they tried",
             ["time", "runtime", "name", "status", "cause", "trace"],
             [
                 [f"{row['start_time']:%H:%M:%S}", row["runtime"], row["name"], _status(row["status"]), row["cause"],
                  row["trace_id"]]
                 for row in summary.security.by_name()
+            ],
+        ),
+        Section(
+            "Security events by type",
+            ["type", "#events"],
+            [[row["type"] or "", f"{row['records']:,}"] for row in summary.security_types.by_name()],
+        ),
+        Section(
+            "The last security events",
+            ["time", "service", "severity", "type", "what was reported", "trace"],
+            [
+                [f"{row['time']:%H:%M:%S}", *(row[name] or "" for name in ("service", "severity", "type", "body",
+                 "trace_id"))]
+                for row in summary.security_events.by_name()
             ],
         ),
     )  # fmt: skip

@@ -12,19 +12,20 @@ _EVENTS = "event IN ('security.event', 'sandbox.security', 'sandbox.abuse', 'san
 _TYPE = "attributes['security.event.type']"
 _MOST_ATTRIBUTES = 20
 _TYPES = f"""
-    SELECT {_TYPE} AS type, count(*) AS records FROM logs WHERE {{condition}} GROUP BY type ORDER BY type LIMIT 50
+    SELECT {_TYPE} AS type, count(*) AS records FROM logs WHERE {{condition}}
+    GROUP BY type ORDER BY records DESC, type LIMIT {{limit}}
 """
 _RECORDS = f"""
     SELECT time, severity, severity_number, {_TYPE} AS type, body, service, trace_id, span_id,
-        map_entries(attributes)[:{_MOST_ATTRIBUTES}] AS entries
+        map_from_entries(map_entries(attributes)[:{_MOST_ATTRIBUTES}]) AS attributes
     FROM logs WHERE {{condition}} ORDER BY time DESC LIMIT {{limit}}
 """
 
 
-def security_types(database: Database, selection: Selection) -> Table:
-    """Return how many security events of each type there are in the selection's range of time."""
+def security_types(database: Database, selection: Selection, limit: int = 50) -> Table:
+    """Return how many security events of each type there are in the selection's range of time, the most first."""
     condition, parameters = _condition(selection)
-    return database.query(_TYPES.format(condition=condition), parameters, selection.times)
+    return database.query(_TYPES.format(condition=condition, limit=limit), parameters, selection.times)
 
 
 def security_records(

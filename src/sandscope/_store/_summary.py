@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sandscope._store._database import Database, Table
 from sandscope._store._executions import executions, functions, history, totals, verdicts
+from sandscope._store._security_records import security_records, security_types
 from sandscope._store._selection import FAILED, KILLED, SECURITY, Selection
 
 
@@ -24,6 +25,8 @@ class Summary(NamedTuple):
         slowest: the slowest ones.
         security: the last ones that were ended for what they tried.
         killed: the last ones that were running when their process died.
+        security_types: how many security events of each type programs and instrumentations have reported.
+        security_events: the last ones of them.
         history: how many succeeded and failed in each of `BARS` equal spans of time; empty ones are left out.
     """
 
@@ -37,6 +40,8 @@ class Summary(NamedTuple):
     slowest: Table
     security: Table
     killed: Table
+    security_types: Table
+    security_events: Table
     history: Table
 
 
@@ -62,5 +67,7 @@ def summarize(database: Database, since: int = 0, limit: int = 10, *, until: int
         executions(database, chosen, limit, order="duration"),
         executions(database, chosen._replace(status=SECURITY), limit),
         executions(database, chosen._replace(status=KILLED), limit),
+        security_types(database, chosen, limit),
+        security_records(database, chosen, limit),
         history(database, chosen, figures.first_ns or 0, figures.last_ns or 0),
     )

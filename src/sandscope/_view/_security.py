@@ -57,8 +57,7 @@ def _reported(database: Database, filters: Filters, selection: Selection, kind: 
         each["address"] = f"{everything}{'&' if '?' in everything else '?'}{chosen}"
     records = security_records(database, selection, _ROWS, kind=kind).by_name() if types else []
     for record in records:
-        pairs = ((entry["key"], entry["value"]) for entry in record.pop("entries") or [])
-        record["attributes"] = [(key, value) for key, value in pairs if key != _TYPE]
+        record["attributes"] = [pair for pair in (record["attributes"] or {}).items() if pair[0] != _TYPE]
     return {
         "types": types,
         "type": kind,
