@@ -20,7 +20,7 @@ from threading import Thread
 
 from opentelemetry.instrumentation import auto_instrumentation
 
-from sandscope import _children
+from sandscope._child import _children
 
 ONE_CALL = """import wasmtime
 store = wasmtime.Store()

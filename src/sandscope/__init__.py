@@ -16,16 +16,16 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sandscope._child_environment import child_environment
+    from sandscope._child._child_environment import child_environment
     from sandscope._errors import SandscopeError
     from sandscope._execution import Execution, current_execution
     from sandscope._manual import execution
     from sandscope._metric import Metric
-    from sandscope._queue import queue
-    from sandscope._security_event import security_event
+    from sandscope._reports._queue import queue
+    from sandscope._reports._security_event import security_event
+    from sandscope._reports._worker import worker
     from sandscope._verdict import OK, Actor, Limit, Status, Verdict
     from sandscope._version import __version__
-    from sandscope._worker import worker
 
 _MODULES = {
     "OK": "_verdict",
@@ -37,12 +37,12 @@ _MODULES = {
     "Status": "_verdict",
     "Verdict": "_verdict",
     "__version__": "_version",
-    "child_environment": "_child_environment",
+    "child_environment": "_child._child_environment",
     "current_execution": "_execution",
     "execution": "_manual",
-    "queue": "_queue",
-    "security_event": "_security_event",
-    "worker": "_worker",
+    "queue": "_reports._queue",
+    "security_event": "_reports._security_event",
+    "worker": "_reports._worker",
 }
 """The modules of the public names. Imported on first use: `sandscope.auto` needs none of them."""
 

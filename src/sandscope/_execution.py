@@ -12,7 +12,7 @@ from opentelemetry.context import Context, create_key, get_value
 from opentelemetry.trace import SpanKind, get_current_span
 
 from sandscope import _guard
-from sandscope._child_environment import child_environment
+from sandscope._child._child_environment import child_environment
 from sandscope._details import Details, Event, OnEnd, SharedDetails, Value
 from sandscope._metric import Metric
 from sandscope._verdict import MISSING_EVIDENCE, OK, Verdict

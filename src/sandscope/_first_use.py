@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from sandscope import _first_child
+from sandscope._own_process import _first_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

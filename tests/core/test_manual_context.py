@@ -16,7 +16,8 @@ from opentelemetry import trace
 import sandscope
 from deferred._forked import in_child
 from harness import OtlpSink, Telemetry, clean_environment, run_program, wait_until
-from sandscope import _inherited, _manual
+from sandscope import _manual
+from sandscope._own_process import _inherited
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
 

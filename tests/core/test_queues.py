@@ -14,8 +14,9 @@ import pytest
 
 import sandscope
 from harness import Contract, Telemetry, wait_until
-from sandscope import _guard, _manual, _queue, _reported
+from sandscope import _guard, _manual
 from sandscope._recording import _executors
+from sandscope._reports import _queue, _reported
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 
 QUEUED, WORKERS = "sandbox.execution.queued", "sandbox.workers"

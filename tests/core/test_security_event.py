@@ -9,7 +9,8 @@ import pytest
 
 import sandscope
 from harness import ROOT, Contract, Telemetry
-from sandscope import _manual, _security_event, _settings
+from sandscope import _manual, _settings
+from sandscope._reports import _security_event
 
 EVENT, TYPE, EVENTS = "security.event", "security.event.type", "security.events"
 CANARY = "canary-4f1d"

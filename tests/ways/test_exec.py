@@ -24,7 +24,7 @@ from harness import (
     requires_otelcol,
     wait_until,
 )
-from sandscope import _children
+from sandscope._child import _children
 
 pytestmark = pytest.mark.usefixtures("default_signals")
 

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 from harness import SANDSCOPE_RUN, STOCK, OtlpSink, clean_environment, run_program
-from sandscope import _children
+from sandscope._child import _children
 
 LIGHT = {"PYTHONPATH": _children.FOLDER}
 ONE_CALL = """

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sandscope import _children
+from sandscope._child import _children
 from sandscope_instrumentation_subprocess._cold_start import PHASE
 from sandscope_instrumentation_subprocess._interpreter_ready import Answers
 from sandscope_instrumentation_subprocess._languages import LANGUAGE

@@ -28,8 +28,8 @@ def recording(arguments: argparse.Namespace, run: Run | None, **options: Any) ->
         return
     with destination(arguments, announces=False) as environment:
         os.environ.update(environment)
-        from sandscope import _at_exit
         from sandscope._cli._own_sdk import set_up
+        from sandscope._own_process import _at_exit
 
         set_up(run, **options)
         try:

@@ -19,7 +19,7 @@ from sandscope._collector._credentials import credentials_for
 from sandscope._collector._log_lines import problems
 from sandscope._collector._ports import HOST, variable
 from sandscope._errors import SandscopeError
-from sandscope._inherited import set_by_program
+from sandscope._own_process._inherited import set_by_program
 from sandscope._say import say
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -23,7 +23,7 @@ def set_up(run: Run | None, **arguments: Any) -> None:
 
     if "Proxy" not in type(trace.get_tracer_provider()).__name__:
         return
-    from sandscope._propagation import continue_parent_trace
+    from sandscope._child._propagation import continue_parent_trace
     from sandscope._setup._configurator import SandscopeConfigurator
     from sandscope._setup._defaults import temporary_environment
     from sandscope._setup._in_ci import ci_variables

@@ -68,7 +68,7 @@ def recorded(run: Run | None = None) -> Iterator[KeepingRecorder]:
     try:
         yield recorder
     finally:
-        from sandscope import _at_exit
+        from sandscope._own_process import _at_exit
 
         instrumentor.uninstrument()
         _at_exit.run_now()

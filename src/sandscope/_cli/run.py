@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from sandscope import _settings
-from sandscope._children import python_path_with_sandscope
+from sandscope._child._children import python_path_with_sandscope
 from sandscope._cli._black_box import recovered_at_end
 from sandscope._cli._collector_options import add_destination_to
 from sandscope._cli._destination import destination

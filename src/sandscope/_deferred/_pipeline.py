@@ -16,7 +16,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from sandscope import _forking, _guard, _internals, _settings
+from sandscope import _guard, _internals, _settings
 from sandscope._deferred import _clock
 from sandscope._deferred._aggregator import Aggregator
 from sandscope._deferred._box_layout import BOTH_DONE, LOG_DONE, METRICS_DONE, SPAN_DONE
@@ -27,6 +27,7 @@ from sandscope._deferred._outlet import Outlet
 from sandscope._deferred._process_box import ProcessBox
 from sandscope._deferred._record_outcomes import RecordOutcomes, Signal
 from sandscope._locks import new_lock
+from sandscope._own_process import _forking
 from sandscope._recording import _instruments
 from sandscope._recording._carried import carry
 from sandscope._recording._direct_recorder import DirectRecorder

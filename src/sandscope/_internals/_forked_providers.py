@@ -8,9 +8,9 @@ from typing import Any
 from weakref import WeakSet
 
 from sandscope import _guard
-from sandscope._forking import watch_forks
 from sandscope._internals._connections import abandon_connections
 from sandscope._internals._provider_slots import global_providers
+from sandscope._own_process._forking import watch_forks
 
 _providers: WeakSet[Any] = WeakSet()
 

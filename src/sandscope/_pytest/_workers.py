@@ -9,7 +9,8 @@ import pytest
 from opentelemetry import propagate
 from opentelemetry.context import Context
 
-from sandscope import _at_exit, _settings
+from sandscope import _settings
+from sandscope._own_process import _at_exit
 from sandscope._pytest._names import name_of
 from sandscope._pytest._recording import Recording, RemoteSession
 from sandscope._pytest._session import Tests

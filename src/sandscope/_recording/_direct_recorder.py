@@ -13,8 +13,8 @@ from opentelemetry.trace import Span
 
 from sandscope import _guard, _internals, _settings
 from sandscope._execution import EXECUTION_KEY, Execution, Site
-from sandscope._forking import forked_at
 from sandscope._metric import ACTIVE
+from sandscope._own_process._forking import forked_at
 from sandscope._recording import _direct_use, _mapping
 from sandscope._recording._carried import carry
 from sandscope._recording._emitter import Emitter

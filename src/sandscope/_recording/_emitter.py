@@ -15,9 +15,9 @@ from opentelemetry.trace import Span
 from sandscope import _guard, _internals
 from sandscope._details import Measurement, Value
 from sandscope._execution import Execution, Severity
-from sandscope._forking import watch_forks
 from sandscope._locks import new_lock
 from sandscope._metric import Metric
+from sandscope._own_process._forking import watch_forks
 from sandscope._recording import _instruments
 from sandscope._scope import Scope
 

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakSet, ref
 
-from sandscope import _guard, _pool_worker
+from sandscope import _guard
 from sandscope._metric import QUEUED, WORKERS
+from sandscope._own_process import _pool_worker
 from sandscope._recording._observed import observe
 
 QUEUE = "sandbox.queue"

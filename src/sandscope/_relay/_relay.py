@@ -13,8 +13,8 @@ from opentelemetry import context
 
 from sandscope import _guard, _internals, _settings
 from sandscope._execution import Execution
-from sandscope._forking import watch_forks
 from sandscope._locks import new_lock
+from sandscope._own_process._forking import watch_forks
 from sandscope._relay import _counts
 from sandscope._relay._budget import Budget
 from sandscope._relay._channel import Channel

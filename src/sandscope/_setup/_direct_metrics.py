@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics
 
 from sandscope import _internals
-from sandscope._forking import watch_forks
 from sandscope._locks import new_lock
+from sandscope._own_process._forking import watch_forks
 from sandscope._recording import _direct_use
 
 if TYPE_CHECKING:

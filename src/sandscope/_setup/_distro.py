@@ -11,12 +11,12 @@ from opentelemetry.util._importlib_metadata import EntryPoint
 from sandscope import _first_use, _guard, _settings
 from sandscope._errors import SandscopeError
 from sandscope._installed import SYSTEM_METRICS
+from sandscope._own_process._subinterpreter import refuse_subinterpreter
 from sandscope._recording._choice import before_first_recorder
 from sandscope._say import say
 from sandscope._setup._dropped_messages import drop_other_configurators, shorten_own_errors
 from sandscope._setup._process import note_set_up
 from sandscope._setup._system_metrics import record_system_metrics
-from sandscope._subinterpreter import refuse_subinterpreter
 
 
 class SandscopeDistro(BaseDistro):  # type: ignore[misc] # untyped upstream

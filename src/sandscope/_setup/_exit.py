@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sandscope import _at_exit, _guard, _settings
+from sandscope import _guard, _settings
+from sandscope._own_process import _at_exit
 from sandscope._relay import _choice as relay
 from sandscope._setup import _multiprocessing, _notice, _recorder_setup, _spool_setup, _sudden_exit
 

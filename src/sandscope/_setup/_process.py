@@ -17,10 +17,10 @@ from typing import Any
 from sandscope import _first_use, _settings
 from sandscope._errors import SandscopeError
 from sandscope._installed import INSTRUMENTATIONS, SYSTEM_METRICS, entry_points
+from sandscope._own_process._subinterpreter import refuse_subinterpreter
 from sandscope._say import say
 from sandscope._setup._defaults import temporary_environment
 from sandscope._setup._lazy_psutil import lazy_psutil
-from sandscope._subinterpreter import refuse_subinterpreter
 
 _CHOICES = ("OTEL_PYTHON_CONFIGURATOR", "OTEL_PYTHON_DISTRO")
 """Variables that say who sets up the SDK."""
@@ -94,7 +94,7 @@ def _set_up() -> None:
     with lazy_psutil():
         from opentelemetry.instrumentation.version import __version__
 
-        from sandscope import _propagation
+        from sandscope._child import _propagation
         from sandscope._setup._configurator import SandscopeConfigurator
 
     configurator: Any = SandscopeConfigurator  # untyped upstream

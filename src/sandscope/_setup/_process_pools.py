@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from sandscope import _guard, _pool_worker
+from sandscope import _guard
+from sandscope._own_process import _pool_worker
 
 
 def watch_process_pools(executor: Any) -> None:

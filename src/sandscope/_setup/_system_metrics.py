@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.util._importlib_metadata import EntryPoint
 
 from sandscope import _guard
-from sandscope._forking import watch_forks
+from sandscope._own_process._forking import watch_forks
 from sandscope._setup._defaults import temporary_environment
 
 _EXCLUDED = "OTEL_PYTHON_SYSTEM_METRICS_EXCLUDED_METRICS"

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandscope import _forking, _guard, _internals
+from sandscope import _guard, _internals
 from sandscope._internals import Answer, OtlpClient
 from sandscope._locks import new_lock
+from sandscope._own_process import _forking
 from sandscope._spool._place import Spool
 
 if TYPE_CHECKING:

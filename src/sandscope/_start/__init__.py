@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from sandscope import _at_exit, _first_use, _relay_pipe
+from sandscope import _first_use, _relay_pipe
 from sandscope._installed import SYSTEM_METRICS, instrumentations
+from sandscope._own_process import _at_exit
 from sandscope._setup._workers import prepare_workers
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ def start() -> None:
     Raises:
         SandscopeError: if a ``SANDSCOPE_*`` variable is invalid, or in a subinterpreter.
     """
-    from sandscope._subinterpreter import refuse_subinterpreter
+    from sandscope._own_process._subinterpreter import refuse_subinterpreter
 
     refuse_subinterpreter()
     _relay_pipe.adopt()

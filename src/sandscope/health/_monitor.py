@@ -10,8 +10,8 @@ from typing import Any
 
 from sandscope import _guard
 from sandscope._errors import SandscopeError
-from sandscope._forking import watch_forks
 from sandscope._locks import new_lock
+from sandscope._own_process._forking import watch_forks
 from sandscope.health._check import MAX_CHECKS, Check, registered
 from sandscope.health._result import Result, Status, unhealthy
 from sandscope.health._server import Server

@@ -31,20 +31,19 @@ an instrumentation" in ``docs/``.
 For tests, see `sandscope.instrumentation.testing`.
 """
 
-from sandscope._children import (
+from sandscope._child._children import (
     COLD_START_VARIABLE,
     children_continue_trace,
     instruments_python,
     python_path_of_child,
 )
+from sandscope._child._propagation import environment_names, inject_environment
 from sandscope._details import Measurement, SharedDetails, Value
 from sandscope._errors import SandscopeError
 from sandscope._execution import Execution, Severity, Site, current_execution
-from sandscope._forking import observe_forks, watch_forks
 from sandscope._guard import report as report_error
 from sandscope._guests._guest_rules import GuestLimits, Refusal
 from sandscope._guests._guest_telemetry import GuestTelemetry
-from sandscope._inherited import entries_at_start
 from sandscope._internals import is_instrumentation_enabled
 from sandscope._locks import new_lock
 from sandscope._metric import (
@@ -56,7 +55,8 @@ from sandscope._metric import (
     SECURITY_VIOLATIONS,
     Metric,
 )
-from sandscope._propagation import environment_names, inject_environment
+from sandscope._own_process._forking import observe_forks, watch_forks
+from sandscope._own_process._inherited import entries_at_start
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._executors import note_execution
 from sandscope._recording._incidents import (

@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from sandscope import _first_use, _guard, _settings
+from sandscope._own_process._subinterpreter import refuse_subinterpreter
 from sandscope._recording._choice import get_recorder
 from sandscope._recording._recorder import Recorder
 from sandscope._scope import Scope
-from sandscope._subinterpreter import refuse_subinterpreter
 from sandscope.instrumentation._patches import Patches
 
 _logger = logging.getLogger("sandscope")

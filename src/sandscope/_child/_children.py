@@ -6,7 +6,8 @@ import os
 
 from sandscope import _settings
 
-FOLDER = os.path.join(os.path.dirname(__file__), "_start", "python_path")  # noqa: PTH118, PTH120 -- pathlib is slow
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 -- pathlib is slow
+FOLDER = os.path.join(_PACKAGE, "_start", "python_path")  # noqa: PTH118
 """The folder that instruments each Python program which has it in ``PYTHONPATH``."""
 
 COLD_START_VARIABLE = "SANDSCOPE_COLD_START"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from sandscope._errors import SandscopeError
-
 _MODULES = ("_interpreters", "_xxsubinterpreters")
 """The standard library's module since Python 3.13, and the module of earlier versions."""
 
@@ -18,11 +14,13 @@ def refuse_subinterpreter() -> None:
     """
     for name in _MODULES:
         try:
-            interpreters = import_module(name)
+            interpreters = __import__(name)  # nothing else imports `importlib` at the start
             is_main = interpreters.get_current() == interpreters.get_main()
         except (ImportError, AttributeError):
             continue
         if not is_main:
+            from sandscope._errors import SandscopeError
+
             raise SandscopeError(
                 "Cannot instrument a subinterpreter: OpenTelemetry's threads would abort the program when it "
                 "ends. Instrument the main interpreter, or run the code in a separate process."

@@ -8,7 +8,8 @@ from time import perf_counter_ns
 from typing import Protocol, TypeVar
 from weakref import WeakSet
 
-from sandscope import _first_child, _guard
+from sandscope import _guard
+from sandscope._own_process import _first_child
 
 _Watcher = TypeVar("_Watcher", bound="Watcher")
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 from sandscope._metric import WORKERS
 from sandscope._recording._executors import STATE
-from sandscope._reported import Reported, export_soon, not_closed, report
+from sandscope._reports._reported import Reported, export_soon, not_closed, report
 
 WorkerState: TypeAlias = Literal["healthy", "unhealthy", "quarantined"]
 

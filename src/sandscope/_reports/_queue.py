@@ -10,7 +10,7 @@ from sandscope._locks import new_lock
 from sandscope._manual import OTHER, check_text
 from sandscope._metric import QUEUED
 from sandscope._recording._executors import QUEUE
-from sandscope._reported import Reported, not_closed, report
+from sandscope._reports._reported import Reported, not_closed, report
 
 _MAX_NAMES = 32
 """The maximum number of names in a process, because the name is an attribute of a metric."""

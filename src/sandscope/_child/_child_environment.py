@@ -9,8 +9,8 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from sandscope import _guard
-from sandscope._children import python_path_of_child
-from sandscope._inherited import set_by_program
+from sandscope._child._children import python_path_of_child
+from sandscope._own_process._inherited import set_by_program
 
 _TRACESTATE = "TRACESTATE"
 
@@ -29,7 +29,7 @@ def child_environment(base: Mapping[str, str] | None = None, parent: Context | N
     environment = dict(os.environ if base is None else base)
     try:
         # Imported here: programs that start no child process do not need the propagators.
-        from sandscope._propagation import inject_environment
+        from sandscope._child._propagation import inject_environment
 
         carrier: dict[str, str] = {}
         inject_environment(carrier, context.get_current() if parent is None else parent)

@@ -1,0 +1,1 @@
+"""What a child process gets from this one: the trace, and instrumentation."""

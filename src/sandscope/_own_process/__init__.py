@@ -1,0 +1,1 @@
+"""This process: how it began, its forks, and its end."""

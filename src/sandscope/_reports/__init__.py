@@ -1,0 +1,1 @@
+"""What a program reports itself: its queues, its workers, and security events."""
