@@ -48,10 +48,11 @@ def complete(arrived: Arrived) -> bool:
 def wait_for(read, timeout: float = 30.0) -> Arrived:
     """Read until everything has arrived, or until ``timeout`` seconds have passed."""
     deadline = time.monotonic() + timeout
+    waiting, done = ("\rwaiting for telemetry ...", "\r\033[K") if sys.stderr.isatty() else ("", "")
     while not complete(arrived := read()) and time.monotonic() < deadline:
-        print("\rwaiting for telemetry ...", end="", file=sys.stderr, flush=True)
+        print(waiting, end="", file=sys.stderr, flush=True)
         time.sleep(0.5)
-    print("\r\033[K", end="", file=sys.stderr, flush=True)
+    print(done, end="", file=sys.stderr, flush=True)
     return arrived
 
 

@@ -15,6 +15,7 @@ function showKeys() {
   document.getElementById("keys").showModal();
 }
 
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 document.getElementById("theme").addEventListener("click", toggleTheme);
 document.getElementById("help").addEventListener("click", showKeys);
 document.getElementById("live").addEventListener("click", toggleLive);
