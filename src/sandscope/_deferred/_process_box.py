@@ -72,7 +72,8 @@ class ProcessBox:
             return
         room = max(0, MOST_COUNTED - sum(len(each) for _, each in list(self._unexported)))
         self.counted += 1
-        self._unexported.append((self.counted, executions[:room]))
+        if room:  # the queue stays short, even if nothing can be exported for hours
+            self._unexported.append((self.counted, executions[:room]))
         self.mark(METRICS_DONE, executions[room:])
 
     def on_export(self, counted: int) -> None:
