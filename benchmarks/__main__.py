@@ -67,6 +67,7 @@ AT_MOST = {
     "torch_compiled_over_plain": (1.01, 1.6),
     "torch_generate_over_plain": (1.01, 1.6),
     "torch_load_100_mb_over_plain": (1.01, 1.6),
+    "torch_memory_grown_mb": (1, 4),
     "request_off_over_plain": (1.25, 2.5),
     "request_all_over_plain": (1.25, 2.5),
     "request_plugin_off_over_plain": (1.25, 2.5),

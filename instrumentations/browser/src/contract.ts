@@ -2,20 +2,20 @@
 
 export const METRICS = {
   "sandbox.executions": {"instrument": "counter", "unit": "{execution}", "description": "Executions that ended"},
-  "sandbox.execution.duration": {"instrument": "histogram", "unit": "s", "description": "Time from the start of an execution to its end", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]},
+  "sandbox.execution.duration": {"instrument": "histogram", "unit": "s", "description": "Time from the start of an execution to its end", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0]},
   "sandbox.execution.active": {"instrument": "updowncounter", "unit": "{execution}", "description": "Executions that are running"},
   "sandbox.limit.violations": {"instrument": "counter", "unit": "{violation}", "description": "Resource limits that were reached"},
   "sandbox.security.violations": {"instrument": "counter", "unit": "{violation}", "description": "Actions that sandboxes refused"},
   "sandscope.errors": {"instrument": "counter", "unit": "{error}", "description": "Internal errors of Sandscope, which are not raised into the program"},
   "sandscope.recorder.records": {"instrument": "counter", "unit": "{record}", "description": "Records of the deferred recorder, by outcome"},
   "wasm.active.instances": {"instrument": "updowncounter", "unit": "{instance}", "description": "Instances whose store lives"},
-  "wasm.instance.creation.duration": {"instrument": "histogram", "unit": "s", "description": "Time to make an instance, its start function included", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]},
+  "wasm.instance.creation.duration": {"instrument": "histogram", "unit": "s", "description": "Time to make an instance, its start function included", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0]},
   "wasm.memory.usage": {"instrument": "updowncounter", "unit": "By", "description": "Memory that living guests export"},
   "wasm.memory.peak": {"instrument": "histogram", "unit": "By", "description": "Memory that a store's guests export, when a call ends", "boundaries": [65536, 262144, 1048576, 4194304, 16777216, 67108864, 268435456, 1073741824, 4294967296]},
   "browser.errors": {"instrument": "counter", "unit": "{error}", "description": "Errors that the page did not handle"},
-  "browser.web_vital.duration": {"instrument": "histogram", "unit": "s", "description": "LCP, INP, FCP and TTFB of page loads", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]},
+  "browser.web_vital.duration": {"instrument": "histogram", "unit": "s", "description": "LCP, INP, FCP and TTFB of page loads", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0]},
   "browser.web_vital.shift": {"instrument": "histogram", "unit": "", "description": "CLS of page loads", "boundaries": [0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1]},
-  "wasm.compilation.duration": {"instrument": "histogram", "unit": "s", "description": "Time to compile a module, its download included if it was streamed", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]},
+  "wasm.compilation.duration": {"instrument": "histogram", "unit": "s", "description": "Time to compile a module, its download included if it was streamed", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0]},
   "wasm.memory.pages": {"instrument": "updowncounter", "unit": "{page}", "description": "Pages of 64 KiB of the memories of living guests"},
 } as const;
 

@@ -29,10 +29,12 @@ def dynamo(torch: Any) -> Iterator[Any]:
     torch._dynamo.reset()
 
 
-@pytest.fixture(scope="module")
-def runs(torch: Any) -> list[subprocess.CompletedProcess[str]]:
-    """Return the plain and the instrumented run of the program."""
+@pytest.fixture(scope="module", params=["compiled", "python"])
+def runs(torch: Any, request: pytest.FixtureRequest) -> list[subprocess.CompletedProcess[str]]:
+    """Return the plain and the instrumented run of the program, with the compiled hot path and without."""
     environment = clean_environment(PYTHONPATH=str(ROOT / "tests"))
+    if request.param == "python":
+        environment["SANDSCOPE_RECORDER"] = "python"
     return [
         subprocess.run(
             [sys.executable, str(_PROGRAM), *arguments],
@@ -46,6 +48,7 @@ def runs(torch: Any) -> list[subprocess.CompletedProcess[str]]:
     ]
 
 
+@pytest.mark.since_torch("2.6", "partial functions, and what its guards say")
 def test_the_compiler_does_the_same(runs: Any) -> None:
     """The same graphs, operations, frames, breaks, recompiles and guards, and the same results."""
     plain, instrumented = ([json.loads(line) for line in run.stdout.splitlines()] for run in runs)
@@ -54,6 +57,7 @@ def test_the_compiler_does_the_same(runs: Any) -> None:
     assert instrumented == plain
 
 
+@pytest.mark.since_torch("2.6", "partial functions, and what its guards say")
 @pytest.mark.parametrize(
     ("way", "model", "function"),
     [
@@ -78,11 +82,13 @@ def test_a_call_is_one_execution_of_the_model(runs: Any, way: str, model: str, f
     assert {(line["span"], line["function"]) for line in told} == {(f"training {model}", function)}
 
 
+@pytest.mark.since_torch("2.6", "partial functions, and what its guards say")
 def test_a_function_without_a_model_is_no_execution(runs: Any) -> None:
     assert '"none"' not in runs[1].stderr
 
 
 @BOTH
+@pytest.mark.since_torch("2.6", "compilations are not recorded before")
 def test_what_is_recorded_of_a_compiled_function(instrumented: Telemetry, torch: Any, net: Any) -> None:
     function = torch.compile(lambda batch: net(batch) * 2, backend="eager", fullgraph=True)
     with torch.no_grad():

@@ -11,6 +11,7 @@ from sandscope import _settings
 from sandscope._deferred._hot_path import FREE_THREADED
 
 __all__ = [
+    "Attribute",
     "HotPath",
     "Record",
     "Slots",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     encode_logs = encode_spans = encode_one_by_one
     new_count = count_in_python
     give_ids: Callable[[list[Any], bytes, int], list[Any]] | None = None
+    Attribute: Callable[..., Any] | None = None
 else:
     try:
         if os.environ.get(_settings.RECORDER, "").strip().lower() == "python":
@@ -57,6 +59,7 @@ else:
         if FREE_THREADED:
             raise ImportError("this Python has no global interpreter lock")
         from sandscope._deferred._native import (
+            Attribute,
             HotPath,
             Record,
             Slots,
@@ -71,5 +74,5 @@ else:
 
         encode_logs = encode_spans = encode_one_by_one
         new_count = count_in_python
-        give_ids = None
+        give_ids = Attribute = None
         python_reason = str(error)

@@ -5,6 +5,7 @@ An instrumentation creates a `Site` for each function or program that it patches
 an instrumentation" in ``docs/``.
 
 - `RuntimeInstrumentor` patches a runtime when it is imported. `Patches` restores the original functions.
+  `native_attribute` is a compiled attribute for a runtime that reads one on each call.
 - `record_call` records one call of a function. `Recorder.begin` begins an execution that ends elsewhere.
 - `Site`, `Execution`, `Verdict`, `Metric` and `Value` describe the recorded data. `OK` and `MISSING_EVIDENCE` are
   verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS`, `CAPABILITY_REQUESTS`, `CLEANUPS`,
@@ -76,6 +77,7 @@ from sandscope._scope import Scope
 from sandscope._verdict import MISSING_EVIDENCE, OK, Limit, Verdict
 from sandscope.instrumentation._declared_settings import Settings, choice, flag, patterns, subset, threshold
 from sandscope.instrumentation._instrumentor import RuntimeInstrumentor
+from sandscope.instrumentation._native_attribute import native_attribute
 from sandscope.instrumentation._patches import Patches
 
 __all__ = [
@@ -121,6 +123,7 @@ __all__ = [
     "instruments_python",
     "is_instrumentation_enabled",
     "limit_attributes",
+    "native_attribute",
     "new_lock",
     "note_execution",
     "observe_forks",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any, NamedTuple, TypeAlias
 
-from sandscope.instrumentation import Execution, Recorder, Value
+from sandscope.instrumentation import Execution, Recorder, Value, native_attribute
 from sandscope_instrumentation_torch._around import Around, Function, Measure, around
 from sandscope_instrumentation_torch._call_memory import CallMemory
 from sandscope_instrumentation_torch._device_time import DeviceTimes
@@ -28,6 +28,9 @@ from sandscope_instrumentation_torch._training import Training
 COMPILED = "_compiled_call_impl"
 """The attribute of `Module` that torch's call reads: None by default, and set on modules by ``Module.compile``."""
 
+
+_TRACES_COMPILED = (2, 15)
+"""The torch with which it is tested that its compiler treats a compiled attribute as any other."""
 
 Record: TypeAlias = (
     "Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any], dict[str, Value]], Any]"
@@ -84,8 +87,21 @@ def record_calls(
     if watched is not None:
         arounds = [*arounds, around(torch, watched)]
     call, record = _recording_call(torch, recorder, state, training, (arounds, wrappers))
-    attribute = _attribute(torch, state, call) if watched is None else _watching(torch, state, call, watched)
+    if watched is not None:
+        attribute = _watching(torch, state, call, watched)
+    else:
+        attribute = _native_attribute(torch, state, call) or _attribute(torch, state, call)
     return Calls(lambda _default: attribute, record)
+
+
+def _native_attribute(torch: Any, state: ThreadState, call: Function) -> Any:
+    """Return the attribute of `_attribute` in compiled code; None where there is none, or torch may not trace it.
+
+    It needs no look at whether torch's compiler traces: a torch that is new enough asks it as any other code does.
+    """
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _TRACES_COMPILED:
+        return None
+    return native_attribute(COMPILED, torch.nn.Module._wrapped_call_impl.__code__, state, call)
 
 
 def _attribute(torch: Any, state: ThreadState, call: Function) -> Any:
@@ -113,7 +129,7 @@ def _attribute(torch: Any, state: ThreadState, call: Function) -> Any:
             except KeyError:
                 raise AttributeError(COMPILED) from None
 
-    skip_frames(torch, call, *(vars(CompiledCall)[name] for name in ("__get__", "__set__", "__delete__")))
+    skip_frames(torch, *(vars(CompiledCall)[name] for name in ("__get__", "__set__", "__delete__")))
     return CompiledCall()
 
 
@@ -226,5 +242,5 @@ def _recording_call(
         execution.finish()
         return result
 
-    skip_frames(torch, _close, partly_compiled)
+    skip_frames(torch, call, _close, partly_compiled)
     return call, partly_compiled

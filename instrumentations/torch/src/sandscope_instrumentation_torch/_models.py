@@ -164,6 +164,8 @@ def parameters(module: Any) -> Iterator[tuple[Any, str, Any]]:
 
 def is_model(torch: Any, module: Any) -> bool:
     """Return whether a module is a model: whether it has weights."""
+    if not hasattr(module, "_parameters"):
+        return False  # `Module.__init__` was not called.
     return next(parameters(module), None) is not None or _has_weights(torch, module)
 
 

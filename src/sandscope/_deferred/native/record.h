@@ -24,6 +24,7 @@ extern PyTypeObject HotPathType;
 extern PyTypeObject WrapperType;
 extern PyTypeObject CountType;
 extern PyTypeObject SlotsType;
+extern PyTypeObject AttributeType;
 
 /* Objects of Sandscope and OpenTelemetry, looked up once. */
 typedef struct {
