@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.trace.span import TraceState
 
+from harness import Telemetry
 from sandscope._internals import _propagators
-from sandscope.instrumentation import inject_environment
+from sandscope._child._propagation import inject_execution
+from sandscope.instrumentation import Scope, Site, inject_environment
 
 
 class Own(TraceContextTextMapPropagator):
@@ -77,6 +79,28 @@ def test_the_variables_are_the_propagators_headers(
     environment: dict[str, str] = {}
     inject_environment(environment, parent)
     assert environment == expected
+
+
+@pytest.mark.parametrize("with_baggage", [False, True])
+@pytest.mark.parametrize("span", ["sampled", "unsampled", "with a state", None])
+def test_an_executions_variables_are_those_of_its_context(
+    monkeypatch: pytest.MonkeyPatch, telemetry: Telemetry, span: str | None, with_baggage: bool
+) -> None:
+    monkeypatch.setenv("SANDSCOPE_BAGGAGE", "true")
+    parent = Context() if span is None else _parent(SPANS[span], with_baggage=False)
+    token = attach(baggage.set_baggage("tenant", "a", parent) if with_baggage else parent)
+    try:
+        execution = telemetry.recorder(Scope("test", "1")).begin(Site("docker", "run", "run", current=False))
+    finally:
+        detach(token)
+    assert execution is not None
+    injected: dict[str, str] = {}
+    inject_execution(injected, execution)
+    of_context: dict[str, str] = {}
+    inject_environment(of_context, execution.context)
+    assert injected == of_context
+    assert ("TRACEPARENT" in injected, "BAGGAGE" in injected) == (True, with_baggage)
+    execution.finish()
 
 
 @pytest.mark.parametrize("propagator", [TraceContextTextMapPropagator(), Own()])

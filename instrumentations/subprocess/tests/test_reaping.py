@@ -359,6 +359,61 @@ def test_a_child_that_the_program_blocks_on_is_not_watched(
     assert {a["sandbox.verdict.status"] for a in ended.all(2)} == {"OK"}
 
 
+@pytest.mark.parametrize("how", [subprocess.run, lambda command: subprocess.Popen(command).wait()])
+def test_a_child_is_read_while_the_program_waits_for_it(ended: Any, how: Callable[[Any], Any]) -> None:
+    how(["sleep", "0.3"])
+    ended.one()
+    assert [n for _, n in ended.telemetry.points("sandbox.backend.cgroup")] == [1]
+
+
+def test_a_program_that_only_runs_children_gets_no_descriptors(ended: Any, gate: Any) -> None:
+    """Each start of a child would copy the table of descriptors up to the highest one, and close them."""
+
+    def look() -> None:
+        wait_until(_main_thread_waits, timeout=60)
+        found.append(_descriptors())
+        gate.open()
+
+    found: list[Counter[str]] = []
+    before = _descriptors()
+    with _meanwhile(look):
+        subprocess.run(["cat"], stdin=gate.input, check=True)
+    assert found == [before]
+    subprocess.run(
+        ["true"], capture_output=True, check=True
+    )  # this one is watched, and the watcher wakes up for it
+    process = subprocess.Popen(["true"])
+    child = ended.registry.get(process.pid)
+    assert wait_until(lambda: child.exit_time is not None, timeout=60)
+    process.wait()
+    assert {a["sandbox.verdict.status"] for a in ended.all(3)} == {"OK"}
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio waits by pidfds")
+@pytest.mark.parametrize("in_thread", [True, False])
+def test_a_child_for_which_a_thread_of_asyncio_waits_is_not_watched(
+    ended: Any, gate: Any, monkeypatch: pytest.MonkeyPatch, in_thread: bool
+) -> None:
+    async def run() -> int:
+        process = await asyncio.create_subprocess_exec(
+            "cat", stdin=gate.input, stdout=asyncio.subprocess.PIPE
+        )
+        child = ended.registry.get(process.pid)
+        watched.append(child in ended.registry._watcher._pidfds)
+        gate.open()
+        return await process.wait()
+
+    watched: list[bool] = []
+    with subprocess.Popen(["true"]):  # starts the watcher
+        pass
+    if not in_thread:
+        policy = asyncio.get_event_loop_policy()
+        monkeypatch.setattr(policy, "_watcher", asyncio.PidfdChildWatcher())
+    assert asyncio.run(run()) == 0
+    assert watched == [not in_thread]
+    assert {a["sandbox.verdict.status"] for a in ended.all(2)} == {"OK"}
+
+
 def test_an_execution_ends_with_its_child_if_nobody_waits(ended: Any) -> None:
     process = subprocess.Popen(["true"])
     assert wait_until(lambda: ended.registry.get(process.pid) is None, timeout=60)

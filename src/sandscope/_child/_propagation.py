@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators._envcarrier import EnvironmentGetter, EnvironmentSetter
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanContext
 
 from sandscope import _internals, _settings
 
 _BAGGAGE = "BAGGAGE"
 _getter = EnvironmentGetter()
+
+
+class _Execution(Protocol):
+    parent_context: Context
+
+    @property
+    def context(self) -> Context: ...
 
 
 class _Setter(EnvironmentSetter):
@@ -61,12 +68,29 @@ def inject_environment(environment: MutableMapping[str, str], parent: Context) -
     environment.update(carrier)
 
 
+def inject_execution(environment: MutableMapping[str, str], execution: _Execution) -> None:
+    """Do the same as `inject_environment` with the context of an execution, which is made only if it is needed.
+
+    Args:
+        environment: modified in place.
+        execution: that the child continues.
+    """
+    get_identity = getattr(execution, "get_span_context", None)  # of those that are their own span
+    parent = execution.parent_context
+    if get_identity is not None and len(parent) <= (_internals.SPAN_KEY in parent):
+        identity: SpanContext = get_identity()
+        if identity[5] and _internals.injects_w3c(propagate.get_global_textmap()):
+            _inject_trace_context(environment, identity)
+            return
+    inject_environment(environment, execution.context)
+
+
 def _inject_trace_context(environment: MutableMapping[str, str], identity: SpanContext) -> None:
     """Do the same as the W3C propagator in a third of the time, which delays the start of every child."""
-    trace_id, span_id = identity.trace_id.to_bytes(16, "big").hex(), identity.span_id.to_bytes(8, "big").hex()
-    environment["TRACEPARENT"] = f"00-{trace_id}-{span_id}-{identity.trace_flags.to_bytes(1, 'big').hex()}"
-    if identity.trace_state:
-        environment["TRACESTATE"] = identity.trace_state.to_header()
+    trace_id, span_id, _, flags, state, _ = identity
+    environment["TRACEPARENT"] = f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"
+    if state is not DEFAULT_TRACE_STATE and state:
+        environment["TRACESTATE"] = state.to_header()
 
 
 def environment_names() -> frozenset[str]:

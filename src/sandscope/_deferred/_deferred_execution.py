@@ -87,6 +87,8 @@ class DeferredExecution(Record, Execution):
         identity = self.identity
         if identity is not None:
             return identity
+        if not self.parent_context:
+            return self.adopt(self.recorder.identify(self))
         # The outermost first, so that none has to ask its parent: a guest may nest executions as deep as the stack is.
         try:
             for execution in reversed(self._without_identity()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
@@ -33,6 +34,7 @@ def varint(value: int) -> bytes:
     return bytes(parts)
 
 
+@lru_cache(maxsize=64)
 def tag(number: int, kind: int) -> bytes:
     """Return the tag of a field: its number and wire type."""
     return varint(number << 3 | kind)
@@ -65,13 +67,24 @@ def fixed64(number: int, value: int) -> bytes:
 
 def attributes(number: int, values: Mapping[str, Any]) -> bytes:
     """Return attributes as a repeated field."""
-    return b"".join([message(number, key_value(key, value)) for key, value in values.items()])
+    start = tag(number, _DELIMITED)
+    parts: list[bytes] = []
+    for key, value in values.items():
+        pair = key_value(key, value)
+        parts += start, varint(len(pair)), pair
+    return b"".join(parts)
 
 
 def key_value(key: str, value: Any) -> bytes:
     """Return a KeyValue."""
-    name, encoded = key.encode(), any_value(value)
-    return b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(encoded)) + encoded
+    encoded = any_value(value)
+    return _name(key) + varint(len(encoded)) + encoded
+
+
+@lru_cache(maxsize=512)
+def _name(key: str) -> bytes:
+    name = key.encode()
+    return b"\x0a" + varint(len(name)) + name + b"\x12"
 
 
 def any_value(value: Any) -> bytes:

@@ -23,6 +23,14 @@ _PROCESS_POOL = {QUEUE: "process_pool"}
 _HEALTHY = {STATE: "healthy"}
 _UNHEALTHY = {STATE: "unhealthy"}
 
+
+class _Noted(threading.local):
+    done = False
+
+
+_noted = _Noted()
+"""Whether this thread has been looked at: it does not become the worker of an executor later."""
+
 _thread_pools: WeakSet[Any] = WeakSet()
 _process_pools: WeakSet[Any] = WeakSet()
 
@@ -35,6 +43,9 @@ def note_execution() -> None:
     """Note that an execution begins on this thread, which may be the worker of an executor. Never raises."""
     try:
         _pool_worker.on_execution()
+        if _noted.done:
+            return
+        _noted.done = True
         module: Any = sys.modules.get("concurrent.futures.thread")
         arguments = () if module is None else getattr(threading.current_thread(), "_args", ())
         if arguments and type(arguments[0]) is ref:  # of a worker: a reference to its executor comes first

@@ -10,8 +10,9 @@ an instrumentation" in ``docs/``.
 - `Site`, `Execution`, `Verdict`, `Metric` and `Value` describe the recorded data. `OK` and `MISSING_EVIDENCE` are
   verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS`, `CAPABILITY_REQUESTS`, `CLEANUPS`,
   `CLEANUP_DURATION` and `COLD_START` are metrics of every runtime.
-- `inject_environment` injects the trace context into the environment of a child process. `environment_names` returns
-  the names of the variables. `children_continue_trace`, `python_path_of_child` and `instruments_python` say what
+- `inject_environment` injects the trace context into the environment of a child process, and `inject_execution` that of
+  an execution. `environment_names` returns the names of the variables.
+- `children_continue_trace`, `python_path_of_child` and `instruments_python` say what
   ``SANDSCOPE_CHILDREN`` asks for. `COLD_START_VARIABLE` asks a Python child when its interpreter is ready.
   `entries_at_start` returns the environment that this process inherited.
 - `is_instrumentation_enabled` returns whether the current context does not suppress instrumentation.
@@ -38,7 +39,7 @@ from sandscope._child._children import (
     instruments_python,
     python_path_of_child,
 )
-from sandscope._child._propagation import environment_names, inject_environment
+from sandscope._child._propagation import environment_names, inject_environment, inject_execution
 from sandscope._details import Measurement, SharedDetails, Value
 from sandscope._errors import SandscopeError
 from sandscope._execution import Execution, Severity, Site, current_execution
@@ -120,6 +121,7 @@ __all__ = [
     "flag",
     "get_recorder",
     "inject_environment",
+    "inject_execution",
     "instruments_python",
     "is_instrumentation_enabled",
     "limit_attributes",

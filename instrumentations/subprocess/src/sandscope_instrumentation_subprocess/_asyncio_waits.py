@@ -6,6 +6,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from sandscope.instrumentation import Patches
@@ -41,6 +42,21 @@ def patch_when_imported(
             patches.replace(process, "communicate", output.asyncio_communicate)
 
     return patch
+
+
+def waits_in_thread(starter: CodeType) -> bool:
+    """Return whether the code that starts a child is asyncio's, and asyncio lets a thread wait for each child, at once.
+
+    It does so before Python 3.12.
+    """
+    if starter.co_name != "_start":
+        return False
+    module: Any = sys.modules.get("asyncio.unix_events")
+    transport = getattr(module, "_UnixSubprocessTransport", None)
+    if transport is None or transport._start.__code__ is not starter:
+        return False
+    watcher = getattr(module.events._event_loop_policy, "_watcher", None)
+    return watcher is not None and type(watcher) is getattr(module, "ThreadedChildWatcher", None)
 
 
 def _wait(registry: Registry) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

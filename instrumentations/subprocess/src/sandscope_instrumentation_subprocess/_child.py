@@ -56,6 +56,7 @@ class Child:
         pid: its process id.
         execution: begun before the child was spawned.
         exit_time: nanoseconds since 1970, set when its exit is first observed.
+        is_read: whether the watcher reads it while it runs.
         lost_status: how it ended, if other code has reaped it and the kernel still says it.
         meta_file: where ``isolate`` writes how its own child ended, or None.
         observed: what was read of it while it ran.
@@ -75,6 +76,7 @@ class Child:
         "contradictory",
         "execution",
         "exit_time",
+        "is_read",
         "lost_status",
         "meta_file",
         "observed",
@@ -91,6 +93,7 @@ class Child:
         self.execution = execution
         self.contradictory = False
         self.exit_time: int | None = None
+        self.is_read = False
         self.lost_status: ExitStatus | None = None
         self.meta_file: str | None = None
         self.observed = observed
@@ -116,7 +119,7 @@ class Child:
     def mark_exited(self) -> None:
         """Store the current time as the exit time, unless there is one."""
         if self.exit_time is None:
-            exit_time = self.now()
+            exit_time = self._clock_offset + time.perf_counter_ns()
             # Read before the time is stored: another thread that finds it stored may reap the zombie.
             if self.samples is not None:
                 self.samples.take_zombie(self.pid)

@@ -36,6 +36,17 @@ _COUNTS: dict[Outcome, tuple[Measurement, ...]] = {
 _MOST_UNREAPED = 10_000
 
 
+def success(child: Child) -> tuple[tuple[Measurement, ...], Measurement | None]:
+    """Return what counts the cleanup of a child that has ended just now and has left nothing, and its duration."""
+    return _COUNTS["success"], _duration("success", child, child.now())
+
+
+def _duration(outcome: Outcome, child: Child, reaped: int | None) -> Measurement | None:
+    if reaped is None or child.exit_time is None:
+        return None
+    return CLEANUP_DURATION, max(0, reaped - child.exit_time) / 1e9, _COUNTS[outcome][0][2]
+
+
 class Cleanups:
     """Records one cleanup for each child.
 
@@ -153,11 +164,7 @@ class Cleanups:
         remains: Remains | None = None,
         processes: int | None = None,
     ) -> None:
-        value = None
-        if reaped is not None and child.exit_time is not None:
-            seconds = max(0, reaped - child.exit_time) / 1e9
-            value = (CLEANUP_DURATION, seconds, _COUNTS[outcome][0][2])
-        self._recorder.measure_all(_COUNTS[outcome], value)
+        self._recorder.measure_all(_COUNTS[outcome], _duration(outcome, child, reaped))
         if remains is not None:
             attributes: dict[str, Value] = {OUTCOME: outcome, REMAINS: remains}
             if processes is not None:

@@ -10,7 +10,9 @@ from opentelemetry.semconv._incubating.attributes.process_attributes import PROC
 from sandscope.instrumentation import MISSING_EVIDENCE, OK, Recorder, Verdict, report_error
 from sandscope_instrumentation_subprocess._backends import count_backends
 from sandscope_instrumentation_subprocess._child import Child
+from sandscope_instrumentation_subprocess._cleanup import success
 from sandscope_instrumentation_subprocess._evidence import (
+    NOT_INSPECTED,
     NOT_MEASURED,
     SUCCESS,
     Evidence,
@@ -67,6 +69,23 @@ def end_execution(
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.end", error)
     finish(child, verdict, recorder, evidence)
+
+
+def end_success(child: Child, reported: resource.struct_rusage, recorder: Recorder) -> None:
+    """End the execution of a child of which there is nothing to be told but that it has succeeded.
+
+    Args:
+        child: has ended, was reaped, and has left nothing.
+        reported: what the kernel reported when it was reaped.
+        recorder: counts what happened to it.
+    """
+    try:
+        child.execution.on_end(partial(_describe_success, child, reported, NOT_INSPECTED))
+        recorder.measure_all(*success(child))
+        count_backends(child, recorder)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("subprocess.end", error)
+    child.execution.finish(OK, end_time=child.exit_time)
 
 
 def _describe_success(

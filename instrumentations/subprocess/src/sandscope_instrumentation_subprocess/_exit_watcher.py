@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
+import _thread
 import math
 import os
-import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -18,17 +18,13 @@ from queue import Empty, SimpleQueue
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import ExitStatus, exit_status_of, wait_without_reaping
-from sandscope_instrumentation_subprocess._file_descriptors import (
-    close_if_still,
-    may_open,
-    move_up,
-    open_pidfd,
-)
+from sandscope_instrumentation_subprocess._exit_events import OWN_DESCRIPTORS, ExitEvents
+from sandscope_instrumentation_subprocess._file_descriptors import open_pidfd
 
 GRACE_PERIOD = 0.25
 """Seconds from a child's exit until its execution ends if nobody reaps it."""
 
-_LATE = 0.05
+_LATE = 0.02
 """Seconds by which the first reading of a child may be late rather than wake the thread up."""
 
 _LINGER = 1.0
@@ -42,9 +38,6 @@ program's own threads, however many children there are.
 _SAMPLE_INTERVAL = 0.01
 """Seconds between two observations of a child with samples."""
 
-_OWN_DESCRIPTORS = 2
-"""Of the watcher itself: one of its epoll instance, and one to wake its thread up."""
-
 
 class ExitWatcher:
     """Records the time at which children exit, and ends the executions of those that nobody waits for.
@@ -52,51 +45,69 @@ class ExitWatcher:
     No method takes a lock: some are called from ``Popen.__del__``, which any code may trigger.
     """
 
-    def __init__(self, end_if_exited: Callable[[Child], None]) -> None:
-        """Open the file descriptors; the thread starts with the first child.
+    def __init__(
+        self, end_if_exited: Callable[[Child], None], is_registered: Callable[[Child], bool]
+    ) -> None:
+        """Start the thread; it has file descriptors from the first pidfd on.
 
         Args:
             end_if_exited: ends the execution of a child that has exited.
+            is_registered: returns whether the execution of a child has not ended.
 
         Raises:
-            OSError: if the system has no pidfds or no descriptors are left.
+            OSError: if the system has no pidfds.
+            RuntimeError: if no thread can be started any more.
         """
-        if not may_open(_OWN_DESCRIPTORS):
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         os.close(os.pidfd_open(os.getpid()))
-        self._end_if_exited = end_if_exited
-        self._epoll = select.epoll.fromfd(move_up(_detach(select.epoll())))
-        self._wake_descriptor = move_up(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        self._epoll.register(self._wake_descriptor, select.EPOLLIN)
+        self._end_if_exited, self._is_registered = end_if_exited, is_registered
+        self._events: ExitEvents | None = None
+        self._woken = (
+            _thread.allocate_lock()
+        )  # not an Event, which has a lock that a finalizer could wait for
+        self._woken.acquire()
         self._children: dict[int, Child] = {}
         self._pidfds: dict[Child, int] = {}
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
         self._next_wake = math.inf
         self._lingers_until = self._rests_until = 0.0
         self._readings: list[tuple[float, int, Child]] = []
         self._order = count()
+        self._thread = threading.Thread(target=self._run, name="sandscope-subprocess", daemon=True)
+        self._thread.start()
 
     def add(self, child: Child) -> None:
-        """Watch a child from now on, unless the instrumentation has its share of file descriptors."""
+        """Watch a child from now on, unless the instrumentation has its share of file descriptors.
+
+        Raises:
+            OSError: if no descriptors are left.
+        """
         if child in self._pidfds:
             return
-        pidfd = open_pidfd(child.pid, _OWN_DESCRIPTORS + len(self._pidfds))
+        events = self._events or self._open()
+        pidfd = open_pidfd(child.pid, OWN_DESCRIPTORS + len(self._pidfds))
         if pidfd is None:
             return
         child.pidfd = "native"
         self._children[pidfd] = child  # before it is registered: its exit may be reported at once
         try:
-            self._epoll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
+            events.register(pidfd)
         except OSError:
             del self._children[pidfd]
             os.close(pidfd)
             return
         self._pidfds[child] = pidfd  # not before: `remove` unregisters it
-        self._read_at(child.observed.due, child)
-        self._lingers_until = time.monotonic() + _LINGER
-        if not self._start() and self._next_wake > child.observed.due + _LATE:
+        self.read(child)
+
+    def read(self, child: Child) -> None:
+        """Read a child from time to time, until its execution ends."""
+        if child.is_read:
+            return
+        child.is_read = True
+        due = child.observed.due
+        heappush(self._readings, (due, next(self._order), child))
+        self._lingers_until = due + _LINGER
+        if self._next_wake > due + _LATE:
             self._wake_up()
 
     def remove(self, child: Child) -> None:
@@ -104,7 +115,8 @@ class ExitWatcher:
         pidfd = self._pidfds.pop(child, None)
         if pidfd is not None:
             self._children.pop(pidfd, None)
-            self._close(pidfd)
+            if self._events is not None and self._events.unregister(pidfd):
+                os.close(pidfd)
 
     def release(self, child: Child) -> int | None:
         """Stop watching a child, and return its pidfd, which the caller has to close; None if there is none."""
@@ -112,11 +124,7 @@ class ExitWatcher:
         if pidfd is None:
             return None
         self._children.pop(pidfd, None)
-        try:
-            self._epoll.unregister(pidfd)
-        except (OSError, ValueError):
-            return None  # the program has closed it, and may have reused its number
-        return pidfd
+        return pidfd if self._events is not None and self._events.unregister(pidfd) else None
 
     def lost_status(self, child: Child) -> ExitStatus | None:
         """Return how a child ended that other code has reaped, if the kernel still says it."""
@@ -125,7 +133,7 @@ class ExitWatcher:
 
     def submit(self, task: Callable[[], None]) -> None:
         """Call something on the watcher's thread, soon."""
-        if self._thread is None or not self._thread.is_alive():
+        if not self._thread.is_alive():
             task()
             return
         self._tasks.put(task)
@@ -133,53 +141,46 @@ class ExitWatcher:
 
     def submit_later(self, task: Callable[[], None]) -> None:
         """Call something on the watcher's thread after `GRACE_PERIOD`, or when the watcher is closed."""
-        self._start()
         self.submit(partial(self._postpone, task))
 
     def close(self) -> None:
         """End the thread once it has done all submitted tasks, and close the file descriptors."""
-        if self._thread is not None:
-            self._tasks.put(None)
-            self._wake_up()
-            self._thread.join(timeout=1)
+        self._tasks.put(None)
+        self._wake_up()
+        self._thread.join(timeout=1)
         while self._due:
             self._due.pop(0)[1]()
         for child in list(self._pidfds):
             self.remove(child)
-        self._close(self._wake_descriptor)
-        self._epoll.close()
+        if self._events is not None:
+            self._events.close()
 
     def abandon(self) -> None:
         """Close the file descriptors in a forked process, which has neither the thread nor the children."""
-        # The parent still uses the same epoll instance: nothing may be unregistered from it.
-        self._epoll.close()
-        close_if_still("eventfd", self._wake_descriptor)
-        for pidfd in self._children:
-            close_if_still("pidfd", pidfd)
+        if self._events is not None:
+            self._events.abandon(self._children)
 
-    def _start(self) -> bool:
-        """Start the thread; return False if it runs already."""
-        if self._thread is not None:
-            return False
-        self._thread = threading.Thread(target=self._run, name="sandscope-subprocess", daemon=True)
-        self._thread.start()
-        return True
+    def _open(self) -> ExitEvents:
+        events = self._events = ExitEvents()
+        self._wake_up()  # it waits for the lock only
+        return events
 
     def _postpone(self, task: Callable[[], None]) -> None:
         self._due.append((time.monotonic() + GRACE_PERIOD, task))
 
-    def _close(self, descriptor: int) -> None:
-        try:
-            self._epoll.unregister(descriptor)
-        except (OSError, ValueError):
-            return  # the program has closed it, and may have reused its number
-        os.close(descriptor)
-
     def _wake_up(self) -> None:
-        try:
-            os.eventfd_write(self._wake_descriptor, 1)
-        except OSError as error:
-            report_error("subprocess.watcher", error)
+        with suppress(RuntimeError):  # it is awake already
+            self._woken.release()
+        if self._events is not None:  # not before: the thread waits for the one or the other
+            self._events.wake_up()
+
+    def _wait(self) -> Iterable[int]:
+        """Wait until there is something to do, and return the pidfds of the children that have exited."""
+        timeout = self._timeout()
+        if self._events is not None:
+            return self._events.wait(timeout)
+        self._woken.acquire(timeout=-1 if timeout is None else timeout)
+        return ()
 
     def _run(self) -> None:
         # The program's signals are for its own threads, which may block them or wait for them.
@@ -192,17 +193,14 @@ class ExitWatcher:
 
     def _run_once(self) -> bool:
         """Wait for events and handle them; return whether to go on."""
-        events = self._epoll.poll(self._timeout())
-        for descriptor, _ in events:
-            if descriptor == self._wake_descriptor:
-                os.eventfd_read(descriptor)
-            else:
-                self._on_exit(descriptor)
+        for pidfd in self._wait():
+            self._on_exit(pidfd)
         self._observe()
         self._run_due()
         return self._run_tasks()
 
     def _timeout(self) -> float | None:
+        self._next_wake = math.inf  # whoever adds a child in the meantime wakes the thread up
         now = time.monotonic()
         while self._readings and not self._runs(self._readings[0][2]):
             heappop(self._readings)
@@ -245,7 +243,7 @@ class ExitWatcher:
         self._rests_until = now + _REST * (now - started)
 
     def _runs(self, child: Child) -> bool:
-        return child.exit_time is None and child in self._pidfds
+        return child.exit_time is None and self._is_registered(child)
 
     def _read_at(self, due: float, child: Child) -> None:
         heappush(self._readings, (due, next(self._order), child))
@@ -264,10 +262,3 @@ class ExitWatcher:
             if task is None:
                 return False
             task()
-
-
-def _detach(epoll: select.epoll) -> int:
-    """Return a file descriptor of an epoll object that no longer depends on that object."""
-    descriptor = os.dup(epoll.fileno())
-    epoll.close()
-    return descriptor

@@ -38,7 +38,7 @@ class ForkedChildren:
     @property
     def pending(self) -> bool:
         """Whether there are children of which it is not known whether they execute a program."""
-        return self.forks.pending
+        return bool(self.forks.pending)
 
     def find_executed(self) -> None:
         """Register the children that have executed a program in the meantime.
@@ -82,7 +82,7 @@ class ForkedChildren:
 
     def _look(self) -> bool:
         self.find_executed()
-        return self.forks.pending
+        return bool(self.forks.pending)
 
 
 def _confirm(report: Report, fork: Fork) -> None:

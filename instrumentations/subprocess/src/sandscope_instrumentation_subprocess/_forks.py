@@ -40,6 +40,7 @@ class Forks:
 
     Attributes:
         own: the fork that has created this process; None in a process that was not forked.
+        pending: the forks of whose children it is not known whether they execute a program.
     """
 
     def __init__(self, recorder: Recorder, on_fork: Callable[..., None]) -> None:
@@ -56,13 +57,8 @@ class Forks:
         self._slots: Slots | None = None
         self._lock = new_lock()
         self._starting: dict[int, Fork] = {}
-        self._pending: dict[int, Fork] = {}
+        self.pending: dict[int, Fork] = {}
         observe_forks(self)
-
-    @property
-    def pending(self) -> bool:
-        """Whether there are children of which it is not known whether they execute a program."""
-        return bool(self._pending)
 
     def before_fork(self, module: str) -> None:
         """See `ForkObserver`."""
@@ -71,12 +67,12 @@ class Forks:
         execution = self._recorder.prepare(UNKNOWN)
         if execution is None:
             return
-        carrier, executes = carrier_of(execution.context), module.partition(".")[0] in _EXECUTING_MODULES
+        carrier, executes = carrier_of(execution), module.partition(".")[0] in _EXECUTING_MODULES
         with self._lock:
             if self._slots is None:
                 self._slots = Slots()
             index = self._free_index()
-            fork = self._pending[index] = Fork(index, execution, carrier, self._slots.new(index), executes)
+            fork = self.pending[index] = Fork(index, execution, carrier, self._slots.new(index), executes)
         self._starting[threading.get_ident()] = fork
 
     def after_fork_in_parent(self) -> None:
@@ -88,7 +84,7 @@ class Forks:
     def after_fork_in_child(self) -> None:
         """Forget the forks of the parent, and report to it."""
         self.own = self._starting.get(threading.get_ident())
-        self._slots, self._starting, self._pending = None, {}, {}
+        self._slots, self._starting, self.pending = None, {}, {}
         if self.own is not None:
             self.own.slot.announce()
 
@@ -106,21 +102,21 @@ class Forks:
     def close(self) -> None:
         """Forget all forks, and observe no more."""
         self._closed = True
-        self._pending.clear()
+        self.pending.clear()
 
     def forget(self, fork: Fork) -> None:
         """Make room for another fork."""
         with self._lock:
-            if self._pending.get(fork.place) is fork:
-                del self._pending[fork.place]
+            if self.pending.get(fork.place) is fork:
+                del self.pending[fork.place]
 
     def _find(self, wanted: Callable[[Report], bool]) -> list[tuple[Report, Fork]]:
-        reports = [(fork.slot.read(), fork) for fork in list(self._pending.values())]
+        reports = [(fork.slot.read(), fork) for fork in list(self.pending.values())]
         return [(report, fork) for report, fork in reports if report is not None and wanted(report)]
 
     def _free_index(self) -> int:
-        if len(self._pending) < CAPACITY:
-            return next(index for index in range(CAPACITY) if index not in self._pending)
-        oldest = next(iter(self._pending))
-        del self._pending[oldest]
+        if len(self.pending) < CAPACITY:
+            return next(index for index in range(CAPACITY) if index not in self.pending)
+        oldest = next(iter(self.pending))
+        del self.pending[oldest]
         return oldest

@@ -1,4 +1,4 @@
-"""Waiting for a child while observing it: on the program's own thread, which has nothing else to do."""
+"""Waiting for a child on the program's own thread, which also reads it if the watcher does not."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from sandscope_instrumentation_subprocess._file_descriptors import close_if_stil
 _open: set[int] = set()
 
 
-def wait_observed(child: Child, release: Callable[[Child], int | None]) -> ExitStatus | None:
+def wait_observed(
+    child: Child, release: Callable[[Child], int | None], *, is_read: bool
+) -> ExitStatus | None:
     """Wait for a child's exit, observe it until then, and leave it as a zombie.
 
     Args:
         child: to wait for.
         release: returns the pidfd by which the child was observed until now, or None.
+        is_read: whether the watcher reads the child meanwhile.
 
     Raises:
         ChildProcessError: if it has been reaped already.
     """
     pidfd = release(child)
+    if pidfd is None and is_read:
+        return wait_without_reaping(child.pid)
     if pidfd is None:
         pidfd = open_pidfd(child.pid, len(_open))
     if pidfd is None:
@@ -33,11 +38,8 @@ def wait_observed(child: Child, release: Callable[[Child], int | None]) -> ExitS
     _open.add(pidfd)
     child.pidfd = child.pidfd or "native"
     try:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        observed = child.observed
-        while not poll.poll(max(0.0, observed.due - time.monotonic()) * 1000):
-            observed.take(child.pid)
+        if not is_read:
+            _read_until_exit(child, pidfd)
         try:
             return wait_without_reaping(child.pid)
         except ChildProcessError:
@@ -49,6 +51,14 @@ def wait_observed(child: Child, release: Callable[[Child], int | None]) -> ExitS
             os.close(pidfd)
         except OSError:
             pass  # the program has closed it
+
+
+def _read_until_exit(child: Child, pidfd: int) -> None:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    observed = child.observed
+    while not poll.poll(max(0.0, observed.due - time.monotonic()) * 1000):
+        observed.take(child.pid)
 
 
 def after_fork_in_child() -> None:

@@ -10,8 +10,9 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, note_execution, report_error
+from sandscope_instrumentation_subprocess._asyncio_waits import waits_in_thread
 from sandscope_instrumentation_subprocess._cold_start import ColdStarts
-from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
+from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment, Prepared, prepare
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._relay_pipes import ChildEnd, open_pipe
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, message_of, site_of
@@ -70,21 +71,24 @@ def execute_child(
             execution = recorder.begin(_site(given))
             if execution is None:
                 return original(self, *given)
-            note_execution()
-            patch_asyncio()
             added = cold_starts.ask(execution)
-            pipe = open_pipe(execution)
+            prepared = _prepare(given, environment)
+            pipe = open_pipe(execution) if prepared is None or prepared.relays else None
+            if pipe is not None:
+                given, added = _with_pipe(given, pipe), {**added, **pipe.variables}
             spawned = time.perf_counter_ns()
             try:
-                original(self, *_with_context(_with_pipe(given, pipe), environment, execution, added, pipe))
+                original(self, *_with_context(given, environment, execution, added, prepared))
             except BaseException as error:
                 execution.fail(error, message=message_of(error))
                 raise
             finally:
+                note_execution()  # not before: the child runs meanwhile
                 environment.clear_next()
                 if pipe is not None:
                     pipe.close()
             cold_starts.on_exec(execution.site, spawned)
+            patch_asyncio()
             if output is not None:
                 output.remember(self, execution)
             registry.add(
@@ -92,7 +96,7 @@ def execute_child(
                 execution,
                 caller_waits=_caller_waits(self, waiting),
                 prepared=given[_PREEXEC_FN] is not None,
-                meta_file=_meta_file(given, execution),
+                meta_file=_meta_file(given, execution) if execution.site.name == _ISOLATE else None,
             )
             return None
 
@@ -153,8 +157,6 @@ def _site(given: Sequence[Any]) -> Site:
 
 
 def _meta_file(given: Sequence[Any], execution: Execution) -> str | None:
-    if execution.site.name != _ISOLATE:
-        return None
     from sandscope_instrumentation_subprocess._evidence._isolate_meta import meta_file_of
 
     try:
@@ -166,24 +168,36 @@ def _meta_file(given: Sequence[Any], execution: Execution) -> str | None:
 
 def _caller_waits(popen: Any, waiting: Set[CodeType]) -> bool:
     """Return whether the caller of ``Popen`` waits next for the child itself, and not for its output."""
-    if popen.stdin is not None or popen.stdout is not None or popen.stderr is not None:
-        return False
     try:
-        return sys._getframe(_CALLER_DEPTH).f_code in waiting
+        caller = sys._getframe(_CALLER_DEPTH).f_code
     except ValueError:
         return False  # Popen is the first function of a thread
+    if caller in waiting:
+        return popen.stdin is None and popen.stdout is None and popen.stderr is None
+    return waits_in_thread(caller)
 
 
-def _with_pipe(given: Sequence[Any], pipe: ChildEnd | None) -> Sequence[Any]:
+def _with_pipe(given: tuple[Any, ...], pipe: ChildEnd) -> tuple[Any, ...]:
     """Let the child inherit its end, whether or not the other descriptors of this process are closed in it."""
-    if pipe is None:
-        return given
     changed = list(given)
     try:
         changed[_PASS_FDS] = (*given[_PASS_FDS], pipe.descriptor)
     except TypeError:
         return given  # they are not valid, and Popen raises the error
-    return changed
+    return tuple(changed)
+
+
+def _prepare(given: Sequence[Any], environment: ChildEnvironment) -> Prepared | None:
+    """Return what the child inherits, unless the program says what it gets, or code of the program runs in it."""
+    if given[_ENV] is not None or given[_PREEXEC_FN] is not None:
+        return None
+    if not environment.patches_fork_exec or not given[_CLOSE_FDS]:
+        return None
+    try:
+        return prepare()
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("subprocess.environment", error)
+        return None
 
 
 def _with_context(
@@ -191,16 +205,13 @@ def _with_context(
     environment: ChildEnvironment,
     execution: Execution,
     added: Mapping[str, str],
-    pipe: ChildEnd | None,
+    prepared: Prepared | None,
 ) -> Sequence[Any]:
     try:
-        if pipe is not None:
-            added = {**added, **pipe.variables}
-        inherits = given[_ENV] is None and given[_PREEXEC_FN] is None
-        if environment.patches_fork_exec and given[_CLOSE_FDS] and inherits:
-            environment.set_next(execution.context, added)
+        if prepared is not None:
+            environment.set_next(execution, added, prepared)
             return given
-        env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution.context, added)
+        env, preexec_fn = environment.with_context(given[_ENV], given[_PREEXEC_FN], execution, added)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.environment", error)
         return given

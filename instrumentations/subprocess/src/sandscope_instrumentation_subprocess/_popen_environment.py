@@ -12,15 +12,16 @@ from functools import lru_cache
 from os import putenv, unsetenv
 from typing import Any, NamedTuple, TypeAlias
 
-from opentelemetry.context import Context
-
 from sandscope.instrumentation import (
     COLD_START_VARIABLE,
+    Execution,
+    SandscopeError,
     children_continue_trace,
     entries_at_start,
-    inject_environment,
+    inject_execution,
     instruments_python,
     python_path_of_child,
+    relay,
     report_error,
 )
 from sandscope_instrumentation_subprocess._c_environment import c_environment
@@ -35,8 +36,9 @@ _ENV_LIST = 5  # the position among the arguments of `_fork_exec`, in all versio
 
 
 class _NextChild(threading.local):
-    parent: Context | None = None
+    execution: Execution | None = None
     added: Mapping[str, str]
+    prepared: Prepared
 
 
 class ChildEnvironment:
@@ -51,23 +53,25 @@ class ChildEnvironment:
         self.patches_fork_exec = patches_fork_exec
         self._next = _NextChild()
 
-    def set_next(self, parent: Context, added: Mapping[str, str]) -> None:
+    def set_next(self, execution: Execution, added: Mapping[str, str], prepared: Prepared) -> None:
         """Have this thread's next `_fork_exec` add a context and other variables to the inherited environment."""
-        self._next.parent, self._next.added = parent, added
+        following = self._next
+        following.execution, following.added, following.prepared = execution, added, prepared
 
     def clear_next(self) -> None:
         """Undo `set_next`."""
-        self._next.parent = None
+        self._next.execution = None
 
     def fork_exec(self, original: Callable[..., int]) -> Callable[..., int]:
         """Make a ``_fork_exec`` that adds the context; ``Popen`` itself would encode each variable, each time."""
 
         @functools.wraps(original)
         def _fork_exec(*args: Any) -> int:
-            parent = self._next.parent
-            if parent is not None and args[_ENV_LIST] is None:
+            following = self._next
+            execution = following.execution
+            if execution is not None and args[_ENV_LIST] is None:
                 try:
-                    variables = _inherited(parent, self._next.added)
+                    variables = _inherited(following.prepared, execution, following.added)
                     args = (*args[:_ENV_LIST], variables, *args[_ENV_LIST + 1 :])
                 except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
                     report_error("subprocess.environment", error)
@@ -76,20 +80,20 @@ class ChildEnvironment:
         return _fork_exec
 
     def with_context(
-        self, env: Any, preexec_fn: _Preexec, parent: Context, added: Mapping[str, str]
+        self, env: Any, preexec_fn: _Preexec, execution: Execution, added: Mapping[str, str]
     ) -> tuple[Any, _Preexec]:
         """Return ``env`` and ``preexec_fn`` for a child that continues a trace.
 
         Args:
             env: as given to ``Popen``; it is not modified.
             preexec_fn: as given to ``Popen``.
-            parent: the context that the child continues.
+            execution: that the child continues.
             added: other variables for the child.
         """
         if env is None and preexec_fn is None:
-            entries = (entry.partition(b"=") for entry in _inherited(parent, added))
+            entries = (entry.partition(b"=") for entry in _inherited(prepare(), execution, added))
             return {name: value for name, equals, value in entries if equals}, None
-        carrier = carrier_of(parent) | dict(added)
+        carrier = carrier_of(execution) | dict(added)
         if env is None and preexec_fn is not None:
             # With an explicit environment, variables that preexec_fn sets by putenv would be lost.
             changes = changes_to_inherit(carrier, c_environment())
@@ -97,11 +101,11 @@ class ChildEnvironment:
         return merge(env, carrier), preexec_fn
 
 
-def carrier_of(parent: Context) -> dict[str, str]:
-    """Return the environment variables that a child gets which continues a trace."""
+def carrier_of(execution: Execution) -> dict[str, str]:
+    """Return the environment variables that a child gets which continues an execution."""
     carrier: dict[str, str] = {}
     if children_continue_trace():
-        inject_environment(carrier, parent)
+        inject_execution(carrier, execution)
     return carrier
 
 
@@ -122,35 +126,50 @@ def changes_to_inherit(carrier: Mapping[str, str], inherited: Iterable[bytes]) -
     return changes
 
 
-class _Prepared(NamedTuple):
+class Prepared(NamedTuple):
     """What is the same for all children that inherit the same: it would delay the start of each.
 
     Attributes:
         inherited: the variables that it was made from.
         continues: whether children get the trace context.
+        relays: whether they may get a pipe for their telemetry.
         kept: the variables of a child without those of a carrier, and whether the carrier is added; by its names.
     """
 
     inherited: list[bytes]
     continues: bool
+    relays: bool
     kept: dict[tuple[str, ...], tuple[list[bytes], bool]]
 
 
-_prepared: _Prepared | None = None
+_prepared: Prepared | None = None
 
 
-def _inherited(parent: Context, added: Mapping[str, str]) -> list[bytes]:
+def prepare() -> Prepared:
+    """Return what children have in common that inherit this process's environment as it is now."""
     global _prepared  # noqa: PLW0603 -- most children inherit the same as the one before
     entries, prepared = c_environment(), _prepared
-    if prepared is None or entries != prepared.inherited:
-        prepared = _prepared = _Prepared(entries, children_continue_trace(), {})
+    if prepared is None or entries is not prepared.inherited:
+        prepared = _prepared = Prepared(entries, children_continue_trace(), _may_relay(), {})
+    return prepared
+
+
+def _may_relay() -> bool:
+    try:
+        return relay() is not None
+    except SandscopeError:
+        return True  # whoever opens the pipe reports it
+
+
+def _inherited(prepared: Prepared, execution: Execution, added: Mapping[str, str]) -> list[bytes]:
     carrier: dict[str, str] = {}
     if prepared.continues:
-        inject_environment(carrier, parent)
-    carrier.update(added)
+        inject_execution(carrier, execution)
+    if added:
+        carrier.update(added)
     names = tuple(carrier)
     if names not in prepared.kept:
-        prepared.kept[names] = _keep(entries, carrier)
+        prepared.kept[names] = _keep(prepared.inherited, carrier)
     kept, is_added = prepared.kept[names]
     if not is_added:
         return kept

@@ -96,7 +96,7 @@ def _with_context(
     if env is None and not _INHERITS:
         return env  # raises the error that the program expects
     try:
-        return environment.with_context(env, None, execution.context, added)[0]
+        return environment.with_context(env, None, execution, added)[0]
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.environment", error)
         return env

@@ -19,6 +19,7 @@ from sandscope_instrumentation_subprocess._evidence import (
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._observed_wait import wait_observed
+from sandscope_instrumentation_subprocess._process_groups import leads_group
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._wait_functions import read, which
 
@@ -37,10 +38,11 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
         on_watcher_thread: end executions there: ``Popen.__del__`` polls, and may be called from any other
             code, even while that holds a lock of the SDK.
     """
+    forks = registry.forked.forks
 
     def make(original: _Waitpid) -> _Waitpid:
         def waitpid(pid: int, options: int) -> tuple[int, int]:
-            if not on_watcher_thread:
+            if forks.pending and not on_watcher_thread:
                 registry.forked.find_executed()
             child = registry.get(pid)
             if child is None and on_watcher_thread:
@@ -79,7 +81,7 @@ def _reap_any(registry: Registry, pid: Any, options: Any, original: _Waitpid) ->
 
 
 def _reap(registry: Registry, child: Child, options: int, *, on_watcher_thread: bool) -> tuple[int, int]:
-    zombie, exited = NOT_INSPECTED, None
+    zombie, exited, is_leader = NOT_INSPECTED, None, True
     if CAN_INSPECT_ZOMBIES:
         try:
             exited = _poll(registry, child) if options else _wait(registry, child)
@@ -90,10 +92,14 @@ def _reap(registry: Registry, child: Child, options: int, *, on_watcher_thread: 
         child.mark_exited()
         if exited is not SUCCESS:
             zombie = inspect_zombie(child.pid, exited)
+        elif not on_watcher_thread:
+            is_leader = leads_group(child.pid)
     try:
         reaped, status, usage = _wait4(child.pid, options)
     except ChildProcessError:
         raise _StatusLost from None
+    if not is_leader and not status and registry.on_success(child, usage):
+        return reaped, status
     exit_status = decode_status(status) if reaped else None
     if exit_status is not None:
         child.contradictory = exited is not None and exited != exit_status
@@ -110,7 +116,7 @@ def _poll(registry: Registry, child: Child) -> ExitStatus | None:
 def _wait(registry: Registry, child: Child) -> ExitStatus | None:
     """Wait for a child's exit without the watcher: waking two threads for one exit slows both down."""
     try:
-        return wait_observed(child, registry.unwatch)
+        return wait_observed(child, registry.unwatch, is_read=registry.read(child))
     except ChildProcessError:
         raise
     except BaseException:

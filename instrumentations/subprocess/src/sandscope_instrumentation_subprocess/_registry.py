@@ -22,7 +22,7 @@ from sandscope.instrumentation import (
 from sandscope_instrumentation_subprocess import _observed_wait
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._cleanup import Cleanups
-from sandscope_instrumentation_subprocess._ends import end_execution, finish
+from sandscope_instrumentation_subprocess._ends import end_execution, end_success, finish
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
     NOT_INSPECTED,
@@ -55,6 +55,7 @@ class Registry:
     def __init__(self, recorder: Recorder, settings: SubprocessSettings) -> None:
         self._recorder = recorder
         self._settings = settings
+        self._asks_for_samples = settings.ask_for_samples
         self.cleanups = Cleanups(recorder, self._later, self.children)
         self.forked = ForkedChildren(
             recorder, partial(self.add, prepared=True), lambda: self._watcher is not None
@@ -104,7 +105,7 @@ class Registry:
         try:
             child = self._children[pid] = Child(pid, execution, Observations(pid, prepared=prepared))
             child.meta_file = meta_file
-            if self._settings.ask_for_samples:
+            if self._asks_for_samples:
                 child.samples = _first_samples(pid, execution.site.name, self._settings)
             # Nobody can reap a child if SIGCHLD is ignored; only its pidfd then says how it ended.
             lost = getsignal(signal.SIGCHLD) == signal.SIG_IGN
@@ -139,6 +140,20 @@ class Registry:
             self._watcher.submit(partial(end_execution, child, exit_status, zombie, usage, self._recorder))
         else:
             end_execution(child, exit_status, zombie, usage, self._recorder)
+
+    def on_success(self, child: Child, usage: resource.struct_rusage) -> bool:
+        """Do what `on_reaped` does, for a child that has succeeded and was not the leader of a process group.
+
+        Returns:
+            False if there is more to be told of it.
+        """
+        if child.is_eventful():
+            return False
+        if self._remove(child):
+            end_success(child, usage, self._recorder)
+        else:
+            self.cleanups.on_late_reap(child.pid)
+        return True
 
     def end_unregistered(self, execution: Execution, exit_status: ExitStatus) -> None:
         """End the execution of a child that was never registered, because C code has waited for it.
@@ -253,6 +268,26 @@ class Registry:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.watcher", error)
 
+    def read(self, child: Child) -> bool:
+        """Have the watcher read a child while the program itself waits for its exit.
+
+        Returns:
+            False if the watcher cannot, or is too slow: a child may reach its memory limit soon.
+        """
+        if child.observed.limited:
+            return False
+        if not child.is_read:
+            try:
+                watcher = self._watcher
+                if watcher is None:
+                    with self._watcher_lock:
+                        watcher = self._started_watcher()
+                watcher.read(child)
+            except (AttributeError, OSError, RuntimeError):
+                return False  # there are no pidfds, or no thread can be started any more
+            child.pidfd = child.pidfd or "native"
+        return True
+
     def unwatch(self, child: Child) -> int | None:
         """Stop watching a child while the program itself waits for it, unless it is sampled.
 
@@ -272,8 +307,11 @@ class Registry:
 
     def _started_watcher(self) -> ExitWatcher:
         if self._watcher is None:
-            self._watcher = ExitWatcher(self.end_if_exited)
+            self._watcher = ExitWatcher(self.end_if_exited, self._is_registered)
         return self._watcher
+
+    def _is_registered(self, child: Child) -> bool:
+        return self._children.get(child.pid) is child
 
     def _remove(self, child: Child) -> bool:
         """Remove a child and return whether it was there: only one caller gets True."""

@@ -107,7 +107,7 @@ def _with_context(
     if env is not None and not isinstance(env, dict):
         return kwargs  # raises the error that the program expects
     try:
-        env, preexec_fn = environment.with_context(env, kwargs.get("preexec_fn"), execution.context, added)
+        env, preexec_fn = environment.with_context(env, kwargs.get("preexec_fn"), execution, added)
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("subprocess.environment", error)
         return kwargs

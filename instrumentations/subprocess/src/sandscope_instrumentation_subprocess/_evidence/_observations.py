@@ -19,17 +19,21 @@ _FIRST_OF_LIMITED, _LONGEST_OF_LIMITED = 0.001, 0.01
 """The same for a child with a memory limit, which may reach it soon."""
 
 
+_NO_PEAKS = MemoryPeaks()
+
+
 class Observations:
     """What was read of a running child. Most children end before they are read for the first time.
 
     Attributes:
         due: when to read next, in seconds of ``time.monotonic``.
         cpu_limit: the lowest soft limit of CPU time so far, in seconds: the kernel raises it with each SIGXCPU.
+        limited: whether it has a memory limit, which it may reach soon.
         memory: the greatest values so far.
         cgroup: what is observed of its cgroup, once it has been read.
     """
 
-    __slots__ = ("_interval", "_limited", "cgroup", "cpu_limit", "due", "memory")
+    __slots__ = ("_interval", "cgroup", "cpu_limit", "due", "limited", "memory")
 
     def __init__(self, pid: int, *, prepared: bool = False) -> None:
         """Begin to observe a child.
@@ -39,10 +43,10 @@ class Observations:
             prepared: whether code of the program ran in it before: then its cgroup is read at once.
         """
         self.cpu_limit: int | None = None
-        self.memory = MemoryPeaks()
+        self.memory = _NO_PEAKS
         self.cgroup: CgroupObservation | None = None
-        self._limited = has_memory_limit(pid)
-        self._interval = _FIRST_OF_LIMITED if self._limited else _FIRST
+        self.limited = has_memory_limit(pid)
+        self._interval = _FIRST_OF_LIMITED if self.limited else _FIRST
         self.due = time.monotonic() + self._interval
         if prepared:
             self._observe_cgroup(pid)
@@ -53,12 +57,12 @@ class Observations:
             self._take(pid)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.observe", error)
-        self._interval = min(2 * self._interval, _LONGEST_OF_LIMITED if self._limited else _LONGEST)
+        self._interval = min(2 * self._interval, _LONGEST_OF_LIMITED if self.limited else _LONGEST)
         self.due = time.monotonic() + self._interval
 
     def _take(self, pid: int) -> None:
         limits = read_limits(pid)
-        self._limited = limits.memory is not None or limits.data is not None
+        self.limited = limits.memory is not None or limits.data is not None
         if limits.cpu is not None:
             self.cpu_limit = min(limits.cpu, self.cpu_limit or limits.cpu)
         pairs = zip(self.memory, read_memory_peaks(pid), strict=True)
