@@ -16,8 +16,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.trace.span import TraceState
 
 from harness import Telemetry
-from sandscope._internals import _propagators
 from sandscope._child._propagation import inject_execution
+from sandscope._internals import _propagators
 from sandscope.instrumentation import Scope, Site, inject_environment
 
 

@@ -87,10 +87,10 @@ class DeferredExecution(Record, Execution):
         identity = self.identity
         if identity is not None:
             return identity
-        if not self.parent_context:
-            return self.adopt(self.recorder.identify(self))
         # The outermost first, so that none has to ask its parent: a guest may nest executions as deep as the stack is.
         try:
+            if not self.parent_context:
+                return self.adopt(self.recorder.identify(self))
             for execution in reversed(self._without_identity()):
                 identity = execution.adopt(execution.recorder.identify(execution))
         except (
