@@ -3,9 +3,10 @@
 The requests of a real program are sent again and again. `collector_X_per_core_second`: executions (a span, a log
 record and their part of the metrics) a second of the Collector's CPU time, with overlay X. `collector_X_over_plain`:
 beside the same binary with a plain pipeline, which acknowledges before it has written. `collector_X_over_durable`:
-beside a plain pipeline with the overlay's queue on disk. `collector_bytes_*`: bytes an execution. The stores are a
-Collector that discards; with SANDSCOPE_KAFKA_BROKERS, also the overlays `kafka` and `gateway`. Overlays that take only
-metrics are left out: the number of points does not grow with the executions.
+beside a plain pipeline with the overlay's queue on disk. `collector_X_over_jaeger`: the overlays X and `jaeger` beside
+`jaeger` alone. `collector_bytes_*`: bytes an execution. The stores are a Collector that discards; with
+SANDSCOPE_KAFKA_BROKERS, also the overlays `kafka` and `gateway`. Overlays that take only metrics are left out: the
+number of points does not grow with the executions.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ _PIPELINES = {
     "loki": {"logs": "otlp_http"},
 }
 """The plain pipelines beside each overlay."""
+_BETWEEN = ("sampling", "span-metrics", "quiet")
+"""Overlays that take something out, or compute something, before the stores."""
 _SINK = "receivers: {otlp: {protocols: {http: {logs_url_path: /otlp/v1/logs}}}}\n"
 
 Requests = list[tuple[str, bytes]]
@@ -95,8 +98,23 @@ def run(*, short: bool) -> dict[str, float]:
                 result[f"collector_{name}_over_durable"] = statistics.median(ours) / statistics.median(
                     durable
                 )
+        spans = [request for request in requests if request[0] == "traces"]
+        result |= _between(spans, stores, rounds, repeats)
     if "SANDSCOPE_KAFKA_BROKERS" in os.environ:
         result |= _kafka(requests, repeats)
+    return result
+
+
+def _between(spans: Requests, stores: dict[str, str], rounds: int, repeats: int) -> dict[str, float]:
+    result = {}
+    for name in _BETWEEN:
+        taken: dict[str, list[float]] = {"jaeger": [], f"jaeger {name}": []}
+        for _ in range(rounds):
+            for overlays, seconds in taken.items():
+                with _running(overlays, SANDSCOPE_SAMPLING_WAIT="500ms", **stores) as collector:
+                    seconds.append(_seconds(collector, spans, repeats))
+        alone, both = map(statistics.median, taken.values())
+        result[f"collector_{name.replace('-', '_')}_over_jaeger"] = both / alone
     return result
 
 
@@ -163,8 +181,8 @@ def _send(collector: _Collector, requests: Requests) -> None:
 
 
 @contextmanager
-def _running(overlay: str | None, *configurations: str, **environment: str) -> Iterator[_Collector]:
-    """Run a Collector with an overlay, or with configurations of its own beside `base.yaml` ("sink") or alone."""
+def _running(overlays: str | None, *configurations: str, **environment: str) -> Iterator[_Collector]:
+    """Run a Collector with overlays, or with configurations of its own beside `base.yaml` ("sink") or alone."""
     from sandscope._collector import Composition, Ports, find_otelcol
 
     with ExitStack() as stack:
@@ -174,8 +192,8 @@ def _running(overlay: str | None, *configurations: str, **environment: str) -> I
             files.append(Path(folder) / f"own-{number}.yaml")
             files[-1].write_text(configuration, encoding="utf-8")
         arguments = [f"--config=file:{file}" for file in files]
-        if overlay is not None:
-            arguments = Composition.of(*(files if overlay == "sink" else [overlay])).arguments
+        if overlays is not None:
+            arguments = Composition.of(*(files if overlays == "sink" else overlays.split())).arguments
         ports = Ports.free()
         variables = {**ports.environment, "SANDSCOPE_DATA": folder, **environment}
         process = subprocess.Popen(
