@@ -291,3 +291,21 @@ def test_a_program_that_is_named_by_a_descriptor(ended: Any) -> None:
     os.close(descriptor)
     assert "process.executable.name" not in ended.one()
     assert sys.platform != "darwin"
+
+
+def test_a_child_that_writes_late_does_not_hide_another_one(ended: Any) -> None:
+    """Its parent has seen that it executes a program; that has failed, and it looks in the next folder of PATH."""
+    forks = ended.registry.forked.forks
+
+    def fork() -> Any:
+        forks.before_fork("os")
+        return forks._starting.pop(threading.get_ident())
+
+    first = fork()
+    first.slot.execute("true")
+    forks.forget(first)
+    second = fork()
+    first.slot._write(1, executed=False)
+    second.slot.announce()
+    assert second.slot.read().pid == os.getpid()
+    forks.forget(second)

@@ -51,7 +51,7 @@ class Forks:
             on_fork: is called after each fork, in the parent process, with `Fork.executes`.
         """
         self.own: Fork | None = None
-        self._closed = False
+        self._closed, self._last = False, -1
         self._recorder = recorder
         self._on_fork = on_fork
         self._slots: Slots | None = None
@@ -115,8 +115,10 @@ class Forks:
         return [(report, fork) for report, fork in reports if report is not None and wanted(report)]
 
     def _free_index(self) -> int:
-        if len(self.pending) < CAPACITY:
-            return next(index for index in range(CAPACITY) if index not in self.pending)
-        oldest = next(iter(self.pending))
-        del self.pending[oldest]
-        return oldest
+        if len(self.pending) >= CAPACITY:
+            del self.pending[next(iter(self.pending))]
+        # One after the other: a child that was seen to execute a program may be writing once more, if that has failed.
+        while True:
+            self._last = (self._last + 1) % CAPACITY
+            if self._last not in self.pending:
+                return self._last
