@@ -9,7 +9,7 @@ from typing import Any
 def native_attribute(name: str, code: CodeType, state: Any, call: Any) -> Any:
     """Return a data descriptor that answers one caller with a method, or None if there is no compiled code.
 
-    It is what this class does, in a fifth of the time::
+    It is what this class does, compiled::
 
         class Attribute:
             def __get__(self, instance, owner=None):
