@@ -66,14 +66,14 @@ def test_all_signals_of_a_service_arrive_before_it_is_terminated(recorder: str) 
                 assert process.stdout.readline() == b"True\n"
                 # The SDK's own interval for metrics is 60 s.
                 arrived = wait_until(
-                    lambda: _executions(sink) == COUNT and len(sink.spans) == COUNT + 1, timeout=30
+                    lambda: (_executions(sink), len(sink.spans), len(sink.logs)) == (COUNT, COUNT + 1, COUNT),
+                    timeout=30,
                 )
                 process.terminate()
                 assert process.wait(PATIENCE) == -signal.SIGTERM
             finally:
                 process.kill()
-    assert arrived, (_executions(sink), sink.names())
-    assert len(sink.logs) == COUNT
+    assert arrived, (_executions(sink), sink.names(), len(sink.logs))
 
 
 SUDDEN = {
