@@ -53,9 +53,6 @@ PyObject *make_current(HotPath *self, PyObject *record, PyObject *context);
 /* Restore the parent context, and append the record to the queue. */
 void enqueue(HotPath *self, Record *record, PyObject *token);
 
-/* Make the type of the attribute that answers one caller ready; return -1 with an error set if it fails. */
-int ready_attribute(void);
-
 /* Return a wrapper of a method. */
 PyObject *wrap_method(HotPath *self, PyObject *arguments, PyObject *keywords);
 

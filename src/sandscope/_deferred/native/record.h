@@ -26,6 +26,9 @@ extern PyTypeObject CountType;
 extern PyTypeObject SlotsType;
 extern PyTypeObject AttributeType;
 
+/* Make the type of the attribute that answers one caller ready; return -1 with an error set if it fails. */
+int ready_attribute(void);
+
 /* Objects of Sandscope and OpenTelemetry, looked up once. */
 typedef struct {
     PyObject *ok, *span_key, *context_type, *span_context, *trace_flags, *no_state, *recording, *clock,
