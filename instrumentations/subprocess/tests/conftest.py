@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -108,11 +107,12 @@ def ended(telemetry: Telemetry, settings: dict[str, Any]) -> Iterator[Ended]:
     instrumentor = SubprocessInstrumentor()
     instrumentor.instrument(recorder=telemetry.recorder(instrumentor.scope), **settings)
     yield Ended(telemetry, instrumentor)
+    watcher = instrumentor._registry and instrumentor._registry._watcher
     instrumentor.uninstrument()
     assert CONTRACT.violations(telemetry) == []
     assert all(value == 0 for _, value in telemetry.points("sandbox.execution.active"))
     assert telemetry.points("sandscope.errors") == []
-    assert "sandscope-subprocess" not in {thread.name for thread in threading.enumerate()}
+    assert watcher is None or watcher.has_ended
 
 
 @pytest.fixture

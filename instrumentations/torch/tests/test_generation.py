@@ -105,9 +105,11 @@ def test_a_generation_is_one_execution_with_its_tokens(
     assert span["gen_ai.request.stream"] is (scenario == "streamed")
     seconds = found[scenario]["seconds"][-1]
     later = span["torch.generation.time_per_output_token"] * (written / span["torch.batch.size"] / 3 - 1)
-    assert 0 < span["torch.generation.time_to_first_token"] < seconds + 0.01
+    first = span["torch.generation.time_to_first_token"]
+    assert 0 < first < seconds + 0.01
     assert 0 < later < seconds or scenario == "stopped"
-    assert span["torch.generation.rate"] == pytest.approx(written / seconds, rel=0.5)
+    # The generation lies inside the program's own measurement, and its first token inside the generation.
+    assert 0.99 * written / seconds <= span["torch.generation.rate"] <= 1.01 * written / first
 
 
 def test_the_share_of_padding_is_that_of_the_prompts(found: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import _thread
 import math
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -73,8 +72,15 @@ class ExitWatcher:
         self._lingers_until = self._rests_until = 0.0
         self._readings: list[tuple[float, int, Child]] = []
         self._order = count()
-        self._thread = threading.Thread(target=self._run, name="sandscope-subprocess", daemon=True)
-        self._thread.start()
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        # Not a `Thread`, which could not find itself at its end if gevent has replaced `get_ident` in the meantime.
+        _thread.start_new_thread(self._run, ())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread has ended."""
+        return not self._ended.locked()
 
     def add(self, child: Child) -> None:
         """Watch a child from now on, unless the instrumentation has its share of file descriptors.
@@ -133,7 +139,7 @@ class ExitWatcher:
 
     def submit(self, task: Callable[[], None]) -> None:
         """Call something on the watcher's thread, soon."""
-        if not self._thread.is_alive():
+        if self.has_ended:
             task()
             return
         self._tasks.put(task)
@@ -147,7 +153,8 @@ class ExitWatcher:
         """End the thread once it has done all submitted tasks, and close the file descriptors."""
         self._tasks.put(None)
         self._wake_up()
-        self._thread.join(timeout=1)
+        if self._ended.acquire(timeout=1):
+            self._ended.release()
         while self._due:
             self._due.pop(0)[1]()
         for child in list(self._pidfds):
@@ -190,6 +197,8 @@ class ExitWatcher:
                 pass
         except (OSError, ValueError) as error:
             report_error("subprocess.watcher", error)
+        finally:
+            self._ended.release()
 
     def _run_once(self) -> bool:
         """Wait for events and handle them; return whether to go on."""
