@@ -15,7 +15,7 @@ from sandscope._internals._context_variable import (
 from sandscope._internals._encoded import Encoded, accept_encoded
 from sandscope._internals._exporter_arguments import ExporterArguments
 from sandscope._internals._forked_providers import exporters_of, reset_in_children
-from sandscope._internals._metric_readers import export_metrics, watch_exports
+from sandscope._internals._metric_readers import export_metrics, is_shut_down, watch_exports
 from sandscope._internals._otlp_client import (
     Keeper,
     is_keeping,
@@ -49,6 +49,7 @@ __all__ = [
     "injects_w3c",
     "is_instrumentation_enabled",
     "is_keeping",
+    "is_shut_down",
     "keeper_of",
     "keeping",
     "let_provider_be_replaced",

@@ -63,6 +63,11 @@ def _let_exports_end(reader: Any) -> None:
     _exporting[reader] = lock
 
 
+def is_shut_down(provider: Any) -> bool:
+    """Return whether a meter provider has shut down. It warns if it is asked for a meter after that."""
+    return bool(getattr(provider, "_shutdown", False))
+
+
 def watch_exports(provider: Any, on_export: Callable[[], object]) -> bool:
     """Call a function whenever metrics have been exported, by whomever, on the thread that has collected them.
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 from weakref import WeakSet
 
-from opentelemetry.metrics import CallbackOptions, Observation, get_meter
+from opentelemetry.metrics import CallbackOptions, Observation, get_meter_provider
 
+from sandscope import _internals
 from sandscope._metric import SPOOL_OLDEST, SPOOL_RECORDS, SPOOL_REQUESTS, SPOOL_SIZE
 from sandscope._spool import _counts
 from sandscope._spool._batch_file import Waiting
@@ -35,12 +36,13 @@ _is_shown: list[bool] = []
 
 
 def show(backlog: Backlog) -> None:
-    """Report a backlog from now on."""
+    """Report a backlog from now on, unless the process ends."""
     _backlogs.add(backlog)
-    if _is_shown:
+    provider = get_meter_provider()
+    if _is_shown or _internals.is_shut_down(provider):
         return
     _is_shown.append(True)
-    meter = get_meter("sandscope", __version__)
+    meter = provider.get_meter("sandscope", __version__)
     name, _, unit, description, _ = SPOOL_RECORDS
     meter.create_observable_counter(name, [_observe_records], unit, description)
     for metric, value_of in (
