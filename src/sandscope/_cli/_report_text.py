@@ -11,6 +11,10 @@ from sandscope._words import seconds, verdict
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _FAILED = "red"
+_SHOWN = ("name", "status", "actor", "cause", "limit", "status_code", "status_message", "service")
+"""What is shown of a span beside its duration."""
+_MOST_ALIKE = 3
+"""Spans of a trace that follow one another and look alike: more than this are one line."""
 
 
 def write_summary(summary: Summary) -> None:
@@ -29,17 +33,44 @@ def write_summary(summary: Summary) -> None:
 def write_trace(nodes: list[SpanNode]) -> None:
     """Print a trace as a tree: each span with its duration, and its verdict if it is an execution."""
     output = console()
-    for depth, span in nodes:
-        line = Text("  " * depth + printable(str(span["name"])), style="bold" if depth == 0 else "")
-        line.append(f"  {seconds(span['duration'])}", style="cyan")
-        if span["status"] is not None:
-            words = verdict(span["status"], span["actor"], span["cause"], span["limit"])
-            line.append(f"  {words}", style="" if span["status"] == "OK" else _FAILED)
-        elif span["status_code"] == "error":
-            line.append(f"  error: {printable(span['status_message'] or '')}", style=_FAILED)
-        if span["service"]:
-            line.append(f"  {printable(span['service'])}", style="dim")
-        output.print(line, soft_wrap=True)
+    for row in _alike(nodes):
+        shown = row if len(row) <= _MOST_ALIKE else row[:1]
+        for node in shown:
+            output.print(_line(node), soft_wrap=True)
+        durations = [node.span["duration"] for node in row[len(shown) :]]
+        if durations:
+            more = Text(f"{'  ' * row[0].depth}... and {len(durations)} more like this", style="dim")
+            more.append(f"  {seconds(min(durations))} to {seconds(max(durations))}", style="cyan")
+            output.print(more, soft_wrap=True)
+
+
+def _line(node: SpanNode) -> Text:
+    depth, span = node
+    line = Text("  " * depth + printable(str(span["name"])), style="bold" if depth == 0 else "")
+    line.append(f"  {seconds(span['duration'])}", style="cyan")
+    if span["status"] is not None:
+        words = verdict(span["status"], span["actor"], span["cause"], span["limit"])
+        line.append(f"  {words}", style="" if span["status"] == "OK" else _FAILED)
+    elif span["status_code"] == "error":
+        line.append(f"  error: {printable(span['status_message'] or '')}", style=_FAILED)
+    if span["service"]:
+        line.append(f"  {printable(span['service'])}", style="dim")
+    return line
+
+
+def _alike(nodes: list[SpanNode]) -> list[list[SpanNode]]:
+    """Return the spans in rows: those in a row differ in their durations only, and have no spans inside."""
+    rows: list[list[SpanNode]] = []
+    last: tuple[object, ...] | None = None
+    for node, following in zip(nodes, [*nodes[1:], None], strict=True):
+        has_inside = following is not None and following.depth > node.depth
+        shown = None if has_inside else (node.depth, *(node.span[column] for column in _SHOWN))
+        if shown is not None and shown == last:
+            rows[-1].append(node)
+        else:
+            rows.append([node])
+        last = shown
+    return rows
 
 
 def history(summary: Summary) -> Text:
