@@ -68,7 +68,9 @@ class Broker:
         self._settings = folder / "server.properties"
         self._settings.write_text(_SETTINGS.format(**ports, data=folder / "data"))
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        storage = ["kafka.tools.StorageTool", "format", "-t", identity, "-c", str(self._settings)]
+        # One argument: an identity may begin with a hyphen.
+        named = f"--cluster-id={identity}"
+        storage = ["kafka.tools.StorageTool", "format", named, "-c", str(self._settings)]
         run_command([*self._java(), *storage], folder)
 
     def start(self) -> None:
