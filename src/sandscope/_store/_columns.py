@@ -56,9 +56,8 @@ class Table:
             for origin, found in _by_origin(_LEVELS[self.signal], request)
         ]
         for (_, _, resource), columns in new:
-            "".join(
-                chain(resource, *columns["attributes"])
-            )  # only texts can be joined: names are nothing else
+            # Only texts can be joined: names are nothing else.
+            "".join(chain(resource, *columns["attributes"]))
         for (service, scope, resource), columns in new:
             number = len(self.origins["service"])
             self.origins["service"].append(service)

@@ -78,9 +78,8 @@ class Database:
             return
         for signal in TABLES.values():
             parts = [part for part in self._parts if part.signal == signal]
-            chosen = [part for part in parts if _overlaps(part, times)] or parts[
-                :1
-            ]  # DuckDB wants at least one
+            chosen = [part for part in parts if _overlaps(part, times)]
+            chosen = chosen or parts[:1]  # DuckDB wants at least one
             files = [str(self._store / part.name) for part in chosen]
             self._connection.execute(f"SET VARIABLE {signal} = ?", [files])
         self._times = times

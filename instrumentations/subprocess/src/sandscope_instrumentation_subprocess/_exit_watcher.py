@@ -60,9 +60,8 @@ class ExitWatcher:
         os.close(os.pidfd_open(os.getpid()))
         self._end_if_exited, self._is_registered = end_if_exited, is_registered
         self._events: ExitEvents | None = None
-        self._woken = (
-            _thread.allocate_lock()
-        )  # not an Event, which has a lock that a finalizer could wait for
+        # Not an Event, which has a lock that a finalizer could wait for.
+        self._woken = _thread.allocate_lock()
         self._woken.acquire()
         self._children: dict[int, Child] = {}
         self._pidfds: dict[Child, int] = {}
