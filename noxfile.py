@@ -37,6 +37,7 @@ FIRST = (
     "instrumentations/subprocess/tests/test_verdicts.py",
     "instrumentations/subprocess/tests/test_verdicts_limits.py",
     "instrumentations/subprocess/tests/test_verdicts_told.py",
+    "instrumentations/wasmtime/tests/test_freed.py",
     "instrumentations/wasmtime/tests/test_unchanged.py",
     "instrumentations/wasmtime/tests/test_verdicts.py",
 )

@@ -15,7 +15,7 @@ import pytest
 
 from harness import collector_ports, complete_lines, wait_until
 from sandscope._collector import CollectorProcess, Composition
-from ways.test_spool import Running, environment_of, files, recover
+from ways.spool._running import Running, environment_of, files, recover
 
 pytestmark = [pytest.mark.collector, pytest.mark.usefixtures("otelcol")]
 Start = Callable[..., CollectorProcess]

@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from deferred._grpc_sink import GrpcSink
 from harness import wait_until
-from ways.test_spool import Running, absent, environment_of, files, kinds, recover
+from ways.spool._running import Running, absent, environment_of, files, kinds, recover
 
 if not hasattr(os, "fork"):
     pytest.skip("there is no fork here", allow_module_level=True)

@@ -27,6 +27,7 @@ GUESTS = HERE / "guests"
 
 Instrument = Callable[..., None]
 Load = Callable[..., tuple[wasmtime.Store, Any]]
+Link = Callable[..., Callable[..., Any]]
 GoGuest = Callable[[str], wasmtime.Module]
 
 
@@ -80,6 +81,19 @@ def load() -> Load:
         return store, wasmtime.Instance(store, module, imports).exports(store)
 
     return load
+
+
+@pytest.fixture
+def link() -> Link:
+    """Return a function that instantiates a core module by a linker; what it returns calls exports by name."""
+
+    def link(wat: str, linker: wasmtime.Linker | None = None) -> Callable[..., Any]:
+        linker = linker or wasmtime.Linker(wasmtime.Engine())
+        store = wasmtime.Store(linker.engine)
+        exports: Any = linker.instantiate(store, wasmtime.Module(linker.engine, wat)).exports(store)
+        return lambda name, *arguments: exports[name](store, *arguments)
+
+    return link
 
 
 @pytest.fixture(scope="session")
