@@ -7,14 +7,18 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import Counter, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     InMemoryMetricReader,
     MetricExporter,
     MetricExportResult,
+    MetricsData,
     PeriodicExportingMetricReader,
 )
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from deferred._programs import Program
 from harness import wait_until
@@ -41,6 +45,21 @@ class Exporting(MetricExporter):
         pass
 
 
+class KeepingExemplars(Exporting):
+    """Keeps how many exemplars each metric had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exemplars: dict[str, int] = {}
+
+    def export(self, metrics_data: MetricsData, *_args: object, **_more: object) -> MetricExportResult:
+        for resource in metrics_data.resource_metrics:
+            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                points = metric.data.data_points
+                self.exemplars[metric.name] = sum(len(point.exemplars) for point in points)
+        return super().export()
+
+
 @pytest.fixture
 def exports() -> Iterator[MetricExports]:
     times.clear()
@@ -60,6 +79,21 @@ def test_the_metrics_of_an_execution_are_exported_without_waiting_for_the_interv
         assert wait_until(lambda: exporter.exports, timeout=30)
     finally:
         program.meter_provider.shutdown()
+
+
+def test_observable_instruments_have_no_exemplar_of_the_span_in_which_they_are_collected() -> None:
+    exporter = KeepingExemplars()
+    provider = MeterProvider([PeriodicExportingMetricReader(exporter)])
+    meter = provider.get_meter("tests")
+    meter.create_observable_gauge("queue", [lambda _options: [Observation(3)]])
+    parent = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    try:
+        with trace.use_span(NonRecordingSpan(parent)):
+            meter.create_counter("jobs").add(1)
+            _internals.export_metrics(provider)
+        assert exporter.exemplars == {"jobs": 1, "queue": 0}
+    finally:
+        provider.shutdown()
 
 
 def test_a_measurement_without_an_execution_is_exported() -> None:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from opentelemetry import context
+from opentelemetry.context import Context
+
 from sandscope._locks import new_lock
 
 _exporting: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
@@ -30,22 +33,31 @@ def export_metrics(provider: Any) -> bool:
         return False
     for reader in list(readers):
         if type(reader) is PeriodicExportingMetricReader:
-            _let_exports_end(reader)
+            _prepare(reader)
             with _exporting[reader]:
                 if not getattr(reader, "_shutdown", True):
                     reader.collect()
     return True
 
 
-def _let_exports_end(reader: Any) -> None:
-    """Let a reader shut down only when what other threads have collected is exported.
+def _prepare(reader: Any) -> None:
+    """Let a reader collect outside of any trace, and shut down only when what has been collected is exported.
 
-    Its exporter would otherwise refuse it, and with delta temporality nobody collects it again.
+    Observable instruments would otherwise have the parent process's span as their exemplar, because it is the
+    current span of every thread. And the exporter would refuse what other threads have collected, which with delta
+    temporality nobody collects again.
     """
     if reader in _exporting:
         return
     lock = new_lock()
-    shutdown, force_flush = reader.shutdown, reader.force_flush
+    collect, shutdown, force_flush = reader.collect, reader.shutdown, reader.force_flush
+
+    def collect_outside_of_traces(*args: Any, **kwargs: Any) -> None:
+        token = context.attach(Context())
+        try:
+            collect(*args, **kwargs)
+        finally:
+            context.detach(token)
 
     def shut_down(timeout_millis: float = 30_000, **more: Any) -> None:
         acquired = lock.acquire(timeout=timeout_millis / 1000)
@@ -59,7 +71,7 @@ def _let_exports_end(reader: Any) -> None:
         with lock:
             return getattr(reader, "_shutdown", False) or bool(force_flush(timeout_millis=timeout_millis))
 
-    reader.shutdown, reader.force_flush = shut_down, flush
+    reader.collect, reader.shutdown, reader.force_flush = collect_outside_of_traces, shut_down, flush
     _exporting[reader] = lock
 
 
@@ -81,14 +93,15 @@ def watch_exports(provider: Any, on_export: Callable[[], object]) -> bool:
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
     readers = getattr(getattr(provider, "_measurement_consumer", None), "_reader_storages", ())
-    exporters = [
-        reader._exporter
+    exporting = [
+        reader
         for reader in list(readers)
         if type(reader) is PeriodicExportingMetricReader and hasattr(reader, "_exporter")
     ]
-    for exporter in exporters:
-        _watch(exporter, on_export)
-    return bool(exporters)
+    for reader in exporting:
+        _prepare(reader)
+        _watch(reader._exporter, on_export)
+    return bool(exporting)
 
 
 def _watch(exporter: Any, on_export: Callable[[], object]) -> None:
