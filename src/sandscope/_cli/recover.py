@@ -11,7 +11,7 @@ from sandscope._errors import SandscopeError
 from sandscope._say import say
 
 if TYPE_CHECKING:
-    from sandscope._recovery import Recovered
+    from sandscope._recovery import Recovered, Sent
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +44,18 @@ def recover(arguments: argparse.Namespace) -> int:
     result = _recovery.recover(folder)
     say(f"sandscope: {described(result)}, from {folder}")
     spool = _settings.spool_folder()
-    is_left = send_kept(spool) if spool is not None and spool.is_dir() else False
+    is_left = False
+    if spool is not None and spool.is_dir():
+        sent = send_kept(spool)
+        is_left = sent.left > 0
+        if sent.others:
+            requests = _counted(sent.others, "request")
+            say(f"sandscope: kept {requests} for other endpoints, or of programs that still run: {spool}")
     return 1 if result.left or result.given_up or is_left else 0
 
 
-def send_kept(spool: Path) -> bool:
-    """Send what programs have kept while the Collector was away, and say so. Return whether something is left."""
+def send_kept(spool: Path) -> Sent:
+    """Send what programs have kept while the Collector was away, and say so."""
     from sandscope import _recovery
 
     sent = _recovery.send_spooled(spool)
@@ -58,13 +64,12 @@ def send_kept(spool: Path) -> bool:
         (sent.rejected, "record", "the Collector does not take"),
         (sent.unreadable, "file", "could not be read"),
         (sent.left, "request", "could not be sent, left for the next try"),
-        (sent.others, "request", "for other endpoints, or of programs that run, left as it was"),
     ):
         if count:
             parts.append(f"{_counted(count, what)} {rest}")
     if parts:
         say(f"sandscope: {'; '.join(parts)}: {spool}")
-    return sent.left > 0
+    return sent
 
 
 def described(result: Recovered) -> str:
