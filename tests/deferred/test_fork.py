@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 
 from deferred._forked import in_child
 from deferred._programs import SITE, Exporter, Program
@@ -77,6 +78,14 @@ def test_waiting_and_running_executions_stay_in_the_parent() -> None:
     assert program.pipeline.flush()
     assert len(program.spans.arrived) == 21
     assert program.active() == 0
+
+
+def test_the_child_knows_the_ids_of_what_runs() -> None:
+    program = Program()
+    running: Any = program.recorder.begin(SITE)
+    seen = in_child(lambda: tuple(trace.get_current_span().get_span_context()[:2]))
+    assert seen == tuple(running.get_span_context()[:2])
+    running.finish()
 
 
 def test_the_childs_drain_sends_by_itself() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os import urandom
+from os import register_at_fork, urandom
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags, get_current_span
 
 from sandscope import _guard
 from sandscope._deferred._compiled import give_ids
@@ -123,3 +123,14 @@ _fallback_ids = RandomIdGenerator()
 _RANDOM = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)
 _ROOT_ENTROPY = 24
 """Bytes of a trace id and a span id."""
+
+
+def _identify_current() -> None:
+    """Give the current execution its ids: a forked child would give others to its copy, and record below them."""
+    try:
+        get_current_span().get_span_context()
+    except Exception as error:  # noqa: BLE001 -- from a sampler or id generator of the program
+        _guard.report("fork", error)
+
+
+register_at_fork(before=_identify_current)
