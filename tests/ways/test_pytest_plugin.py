@@ -219,6 +219,59 @@ def test_an_interrupted_session_is_aborted(project: Project, ending: str) -> Non
     assert project.sink.total("test.case.duration") == 1
 
 
+FORKED = """
+import multiprocessing, os, pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    context = multiprocessing.get_context("fork")
+    reports = context.SimpleQueue()
+    child = context.Process(target=lambda: reports.put(runtestprotocol(item, log=False)))
+    child.start(); child.join()
+    if child.exitcode == 0:
+        told = reports.get()
+    else:
+        told = [pytest.TestReport(item.nodeid, item.location, {}, "failed", "CRASHED", "???")]
+    for report in told:
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
+
+def test_tests_that_run_in_children_of_their_own(project: Project) -> None:
+    """As pytest-forked does: the parent has nothing but their reports."""
+    project.write(TESTS + "def test_dies():\n    import os\n    os.kill(os.getpid(), 9)\n")
+    (project.folder / "forking.py").write_text(FORKED)
+    run = project.run("--sandscope", "-p", "forking", PYTHONPATH=str(project.folder))
+    assert "2 failed, 3 passed, 1 skipped, 1 xfailed, 1 error" in run.stdout, run.stdout
+    died = "tests/test_a.py::test_dies"
+    assert project.results() == {**RESULTS, died: "fail"}
+    assert values(project.sink.span(died))["sandbox.verdict.cause"] == "ie_host_killed"
+    assert values(project.sink.span("tests/test_a.py::test_fails"))["sandbox.verdict.status"] == "RE"
+    child = project.sink.span("true")
+    assert child.parent_span_id == project.sink.span("tests/test_a.py::test_child").span_id
+    assert values(project.sink.span("file"))["test.suite.run.status"] == "failure"
+
+
+def test_parts_of_a_test(project: Project) -> None:
+    project.write(
+        """
+import pytest
+def test_parts(subtests):
+    with subtests.test(): pass
+    with subtests.test(): pytest.skip()
+def test_one_part_fails(subtests):
+    with subtests.test(): raise LookupError
+"""
+    )
+    assert project.run("--sandscope").returncode == 1
+    assert project.results() == {
+        "tests/test_a.py::test_parts": "pass",
+        "tests/test_a.py::test_one_part_fails": "fail",
+    }
+
+
 def test_without_tests_it_is_skipped(project: Project) -> None:
     assert project.run("--sandscope", "-p", "no:xdist").returncode == 5
     assert values(project.session)["test.suite.run.status"] == "skipped"

@@ -24,7 +24,7 @@ _SUITE, _RUN_STATUS = "test.suite.name", "test.suite.run.status"
 _CASE, _RESULT = "test.case.name", "test.case.result.status"
 _ENDINGS = {0: "success", 1: "failure", 5: "skipped"}
 """What the exit codes of pytest mean; any other is ``aborted``."""
-_WORKER_DIED = Verdict("IE", "unknown", "ie_host_killed")
+_PROCESS_DIED = Verdict("IE", "unknown", "ie_host_killed")
 
 
 class Recording:
@@ -64,10 +64,12 @@ class Recording:
         site = _site(name, current=started is None)
         return self._recorder.begin(site) if started is None else self._recorder.begin_at(site, started)
 
-    def end_test(self, test: Execution, result: str, error: BaseException | None) -> None:
+    def end_test(self, test: Execution, result: str, error: BaseException | None, *, died: bool) -> None:
         """End a test with a value of ``test.case.result.status``."""
         test.set_attributes({_RESULT: result})
-        if error is not None:
+        if died:
+            test.finish(_PROCESS_DIED)
+        elif error is not None:
             test.fail(error, EXCEPTION, message=None if self._messages else "")
         else:
             test.finish(EXCEPTION if result == "fail" else OK)
@@ -87,7 +89,7 @@ class Recording:
         test = self.begin_test(name, started)
         if test is not None:
             test.set_attributes({_RESULT: "fail"})
-            test.finish(_WORKER_DIED)
+            test.finish(_PROCESS_DIED)
             self._measure(TEST_DURATION, test.duration, {_RESULT: "fail"})
 
     def fail_collection(self, file: str, error: BaseException, started: int) -> None:

@@ -14,6 +14,8 @@ from sandscope._execution import Execution
 from sandscope._pytest._names import Name, name_of, numbers_of
 from sandscope._pytest._recording import Recording, Suite
 
+_PHASES = ("setup", "call", "teardown")
+
 
 class TestRun:
     """A test that runs, and what pytest has reported of it.
@@ -21,7 +23,8 @@ class TestRun:
     Attributes:
         execution: None if it is not recorded.
         result: a value of ``test.case.result.status``; None until one is known.
-        error: the exception by which it has failed.
+        error: the exception by which it has failed; None if that is in another process.
+        died: whether it had a process of its own, as with pytest-forked, which has died.
     """
 
     __test__ = False
@@ -30,17 +33,25 @@ class TestRun:
         self.execution = execution
         self.result: str | None = None
         self.error: BaseException | None = None
+        self.died = False
+        self._raised: dict[str, BaseException] = {}
 
-    def note(self, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
-        """Take in the report of a phase. Of a test that is run again, the last time counts."""
-        if call.when == "setup":
+    def keep(self, call: pytest.CallInfo[Any]) -> None:
+        """Keep the exception of a phase: the report has only its text."""
+        if call.excinfo is not None:
+            self._raised[call.when] = call.excinfo.value
+
+    def note(self, report: pytest.TestReport) -> None:
+        """Take in a report, which may come from another process. Of a test that is run again, the last time counts."""
+        if report.when == "setup":
             self.result = self.error = None
         if report.failed:
-            if self.result != "fail":
-                self.result, self.error = "fail", None if call.excinfo is None else call.excinfo.value
+            self.result = "fail"
+            self.error = self.error or self._raised.get(report.when or "")
+            self.died = report.when not in _PHASES
         elif self.result != "fail" and report.skipped:
             self.result = "xfail" if hasattr(report, "wasxfail") else "skip"
-        elif self.result is None and call.when == "call":
+        elif self.result != "fail" and report.passed and report.when == "call":
             self.result = "pass"
 
 
@@ -81,12 +92,17 @@ class Tests:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Take in how a phase of the test has ended."""
-        report = yield
+        """Keep the exception of a phase."""
         if self._running is not None:
             with _reported():
-                self._running.note(call, report)
-        return report
+                self._running.keep(call)
+        return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in how a phase of the test has ended."""
+        if self._running is not None:
+            with _reported():
+                self._running.note(report)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -131,7 +147,7 @@ class Tests:
         self._running = None
         with _reported():
             if run.execution is not None and run.result is not None:
-                self.recording.end_test(run.execution, run.result, run.error)
+                self.recording.end_test(run.execution, run.result, run.error, died=run.died)
             elif run.execution is not None:
                 run.execution.finish()
             if self._file is not None:
