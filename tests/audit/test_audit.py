@@ -339,6 +339,28 @@ def test_a_link_in_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
         seal(tmp_path)
 
 
+def test_a_chain_that_was_removed_is_no_chain_that_fits(data: Path) -> None:
+    (data / "security.chain").unlink()
+    with pytest.raises(SandscopeError, match=r"none of its lines is sealed.*somebody has removed it"):
+        verify(data)
+
+
+@pytest.mark.parametrize("left", [0, 5])
+def test_who_seals_each_second_does_not_go_on_behind_a_cut(data: Path, left: int) -> None:
+    _, last = seal(data)
+    (data / "security.chain").write_text("".join(f"{line}\n" for line in _chain_of(data)[:left]))
+    with pytest.raises(SandscopeError, match="cut off or written anew: it had 9 entries"):
+        seal(data, after=last)
+    assert len(_chain_of(data)) == left
+
+
+def test_another_may_have_sealed_meanwhile(data: Path) -> None:
+    _, last = seal(data)
+    _write(data, [*LINES[6:], "one more"])
+    seal(data)
+    assert seal(data, after=last)[0] == 0
+
+
 def test_where_there_is_no_log_the_error_names_the_overlay(tmp_path: Path) -> None:
     with pytest.raises(SandscopeError, match="Run the Collector with the overlay `security`"):
         verify(tmp_path)

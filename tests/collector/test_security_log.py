@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from collector._log_records import attributes_of, body_of, records_in, send
-from harness import PATIENCE, clean_environment, collector_ports, run_program, wait_until
+from harness import PATIENCE, clean_environment, collector_ports, complete_lines, run_program, wait_until
 from sandscope._audit import seal, verify
 from sandscope._collector import CollectorProcess
 
@@ -169,7 +169,8 @@ def test_the_command_seals_what_its_collector_writes(tmp_path: Path) -> None:
         assert run.stdout is not None
         assert run.stdout.readline().startswith("ready")
         assert send(ports.otlp_http, body_of("first", **{TYPE: "auth_failure"})) == 200
-        assert wait_until(lambda: (data / "security.chain").exists() and verify(data).lines == 1)
+        assert wait_until(lambda: complete_lines(data / "security.chain") != [])
+        assert verify(data).lines == 1
         assert send(ports.otlp_http, body_of("last", **{TYPE: "auth_failure"})) == 200
         run.terminate()
         run.wait(PATIENCE)

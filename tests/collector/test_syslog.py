@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -126,8 +128,9 @@ def test_what_is_hostile_arrives_as_it_is(
     assert 60_000 < len(json.loads(last)["msg"]) <= 65_537
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["running", "killed"])
 def test_nothing_is_lost_while_the_siem_is_away(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killed: bool, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_ports(["syslog"])["syslog"]
     monkeypatch.setenv("SANDSCOPE_SYSLOG_PORT", str(port))
@@ -138,6 +141,11 @@ def test_nothing_is_lost_while_the_siem_is_away(
     sent = [f"record {number}" for number in range(200)]
     for name in sent:
         assert send(collector.ports.otlp_http, body_of(name, **{TYPE: "auth_failure"})) == 200
+    if killed:
+        assert collector.pid is not None
+        os.kill(collector.pid, signal.SIGKILL)
+        assert wait_until(lambda: collector.exit_code is not None)
+        start("syslog")
     with rsyslog(tmp_path, port) as file:
         assert wait_until(lambda: len(_received(file)) >= len(sent), 3 * PATIENCE)
         assert sorted(each["content"]["body"] for each in _received(file)) == sorted(sent)

@@ -20,18 +20,20 @@ _AT_A_TIME = 10_000
 _LONGEST_ENTRY = 4096
 
 
-def seal(data: Path, key: bytes | None = None) -> tuple[int, Entry | None]:
+def seal(data: Path, key: bytes | None = None, *, after: Entry | None = None) -> tuple[int, Entry | None]:
     """Add an entry to the chain for each line that has none.
 
     Args:
         data: the Collector's folder.
         key: of the heads; None: they can be computed without a key.
+        after: the last entry when this process has sealed before, if it has.
 
     Returns:
         How many lines were sealed, and the last entry.
 
     Raises:
-        SandscopeError: if the line that was sealed last is no longer there, or if a file cannot be read or written.
+        SandscopeError: if the line that was sealed last, or the entry ``after``, is no longer there, or if a file
+            cannot be read or written.
     """
     if not data.is_dir():
         raise SandscopeError(f"Cannot seal the security log in {str(data)!r}: there is no such folder.")
@@ -39,6 +41,7 @@ def seal(data: Path, key: bytes | None = None) -> tuple[int, Entry | None]:
     try:
         with _open_chain(data / CHAIN) as chain:
             last = _last_entry(chain, data / CHAIN)
+            _check_length(last, after, data)
             lines = _unsealed(segments, last, data)
             sealed = 0
             while batch := list(islice(lines, _AT_A_TIME)):
@@ -72,6 +75,17 @@ def _last_entry(chain: IO[bytes], path: Path) -> Entry | None:
     chain.seek(0, os.SEEK_END)
     lines = tail[:end].splitlines(keepends=True)
     return parse(lines[-1], path) if lines else None
+
+
+def _check_length(last: Entry | None, after: Entry | None, data: Path) -> None:
+    """Nothing is sealed behind a chain that was cut off: the cut could no longer be seen."""
+    if after is None or last == after or (last is not None and last.n > after.n):
+        return
+    raise SandscopeError(
+        f"Cannot seal the security log in {str(data)!r}: {CHAIN} has been cut off or written anew: it had {after.n} "
+        f"entries, the last one sealed {after.time} with the head {after.head}. Keep the files security* of that "
+        "folder in another one. When the Collector starts again, a new chain begins."
+    )
 
 
 def _append(chain: IO[bytes], lines: list[Line], last: Entry | None, key: bytes | None) -> Entry | None:

@@ -46,17 +46,23 @@ def verify(
         retention: days after which a line may be missing from the beginning.
 
     Raises:
-        SandscopeError: if a file cannot be read, or if there is neither a log nor a chain.
+        SandscopeError: if a file cannot be read, or if there is no chain: nothing can be said then.
     """
     last, wrong = _check_chain(data / CHAIN, key, kept_head)
     if wrong:
         return Verified(0, 0, 0, last, wrong)
-    if last is None and not any(True for _ in sealed_lines(data)):
-        raise SandscopeError(
-            f"Cannot verify a security log in {str(data)!r}: there is none. "
-            "Run the Collector with the overlay `security`."
-        )
+    if last is None:
+        raise SandscopeError(f"Cannot verify a security log in {str(data)!r}: {_lacking(data)}")
     return _compare(data, last, retention)
+
+
+def _lacking(data: Path) -> str:
+    if any(True for _ in sealed_lines(data)):
+        return (
+            f"none of its lines is sealed: {CHAIN} is missing or empty. If there was a chain, somebody has removed it; "
+            "else `sandscope audit seal` begins one."
+        )
+    return "there is none. Run the Collector with the overlay `security`."
 
 
 def _check_chain(path: Path, key: bytes | None, kept_head: str | None) -> tuple[Entry | None, str]:

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from sandscope._audit import read_key, seal
+from sandscope._audit import Entry, read_key, seal
 from sandscope._errors import SandscopeError
 from sandscope._say import say
 from sandscope._settings import audit_key
@@ -27,6 +27,7 @@ class Sealing:
         self._key = None if path is None else read_key(path)
         self._data: Path | None = None
         self._said = ""
+        self._last: Entry | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sandscope-seal", daemon=True)
 
@@ -52,7 +53,7 @@ class Sealing:
 
     def _seal(self, data: Path) -> None:
         try:
-            seal(data, self._key)
+            self._last = seal(data, self._key, after=self._last)[1]
         except SandscopeError as error:
             if str(error) != self._said:  # once
                 self._said = str(error)

@@ -70,8 +70,9 @@ def _key(arguments: argparse.Namespace) -> bytes | None:
 
 def _seal(arguments: argparse.Namespace) -> int:
     data, key = data_folder(arguments)[0], _key(arguments)
+    last: Entry | None = None
     while True:
-        count, last = seal(data, key)
+        count, last = seal(data, key, after=last)
         if count or not arguments.follow:
             say(f"sealed {_lines(count)}{_ending(last)}", stream=sys.stdout)
         if not arguments.follow:
