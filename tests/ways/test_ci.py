@@ -318,6 +318,13 @@ def test_vulnerabilities_are_counted_by_their_id(sink: OtlpSink, tmp_path: Path)
     assert CANARY not in str([sink.metrics, sink.logs, sink.resources, run.stderr])
 
 
+def test_one_is_not_several(sink: OtlpSink, tmp_path: Path) -> None:
+    report = tmp_path / "audit.json"
+    report.write_text(json.dumps([{"name": "flask", "version": "0.5", "vulns": [{"id": "PYSEC-1"}]}]))
+    run = sandscope(sink, "ci", "vulnerabilities", str(report))
+    assert run.stderr == "sandscope: 1 package, 1 known vulnerability: PYSEC-1 in flask 0.5\n"
+
+
 def test_the_number_of_series_is_limited(sink: OtlpSink, tmp_path: Path) -> None:
     found = [{"id": f"PYSEC-{number:04}", "fix_versions": []} for number in range(300)]
     report = tmp_path / "audit.json"

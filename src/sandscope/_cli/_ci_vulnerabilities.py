@@ -48,9 +48,17 @@ def count_vulnerabilities(arguments: argparse.Namespace) -> int:
             _record(found, packages, run)
     named = ", ".join(f"{each.id} in {each.package} {each.version}" for each in found[:5])
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    what = f"{len(found)} known vulnerabilities: {named}{more}" if found else "no known vulnerability"
-    say(f"sandscope: {packages} packages, {what}")
+    what = (
+        f"{_number(len(found), 'known vulnerability', 'known vulnerabilities')}: {named}{more}"
+        if found
+        else "no known vulnerability"
+    )
+    say(f"sandscope: {_number(packages, 'package', 'packages')}, {what}")
     return 0
+
+
+def _number(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def read(file: Path) -> tuple[list[Vulnerability], int]:
