@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sandscope._process_start import start_of
+
 
 class OwnGroup:
     """The program is the leader of its process group."""
@@ -32,16 +34,16 @@ class Descendants:
     """
 
     def __init__(self, pid: int) -> None:
-        self._known = {pid: _start_time(pid)}
+        self._known = {pid: _start_of(pid)}
 
     def send(self, number: int) -> bool:
         """Send a signal to all processes; 0 sends nothing. Return whether there are any."""
         for pid in list(self._known):
             for descendant in _descendants(pid):
-                self._known.setdefault(descendant, _start_time(descendant))
+                self._known.setdefault(descendant, _start_of(descendant))
         found = False
         for pid, started in list(self._known.items()):
-            if started is not None and _start_time(pid) == started:  # no other process with the same number
+            if started is not None and _start_of(pid) == started:  # no other process with the same number
                 with suppress(OSError):
                     os.kill(pid, number)
                     found = True
@@ -63,12 +65,8 @@ def _entries(folder: str) -> list[Path]:
         return []
 
 
-def _start_time(pid: int) -> str | None:
-    """Return when a process has started, in the kernel's clock ticks; None if it has ended."""
+def _start_of(pid: int) -> int | None:
     try:
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-        )
+        return start_of(pid)
     except OSError:
-        return None
-    return None if fields[0] in {"Z", "X"} else fields[19]
+        return None  # it has ended

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sandscope import _process_start
 from sandscope._errors import SandscopeError
 
 _FILE, _LOCK = "up.json", "up.lock"
@@ -84,13 +85,9 @@ def start_of(pid: int) -> str | None:
         state, _, since = listed.partition(" ")
         return None if not since or state.startswith("Z") else since.strip()
     try:
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{_process_start.boot_id()}/{_process_start.start_of(pid)}"
     except OSError:
         return None
-    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
 
 
 def read(data: Path) -> Started | None:

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from sandscope._deferred._box_layout import SIZE, Owner
+from sandscope._process_start import boot_id, start_of
 
 SUFFIX = ".box"
 _NOT_READY = ".new"
@@ -86,20 +87,8 @@ def this_process() -> Owner:
         OSError: if the kernel does not say it.
     """
     pid = os.getpid()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
-    return Owner(pid, start_of(pid), os.stat("/proc/self/ns/pid").st_ino, boot)  # noqa: PTH116 -- no path
-
-
-def start_of(pid: int) -> int:
-    """Return when a process has started, in clock ticks since the boot.
-
-    Raises:
-        OSError: if there is no such process, or if it has ended and only waits for its parent.
-    """
-    state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    if state in {b"Z", b"X"}:
-        raise ProcessLookupError(f"process {pid} has ended")
-    return int(fields[18])
+    namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 -- no path
+    return Owner(pid, start_of(pid), namespace, boot_id().encode())
 
 
 def seem_left(folder: Path) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sandscope._deferred._box_file import SUFFIX, own_files, start_of, this_process
+from sandscope._deferred._box_file import SUFFIX, own_files, this_process
 from sandscope._deferred._box_layout import SENT_AT, SIZE, VERSION, Owner, owner_of
+from sandscope._process_start import start_of
 
 OF_RUN = "run-"
 """The beginning of the name of a folder that one ``sandscope run`` makes."""

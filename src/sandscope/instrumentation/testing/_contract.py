@@ -125,8 +125,9 @@ class Contract:
 
 @cache
 def _groups(file: Path) -> list[dict[str, Any]]:
-    groups: list[dict[str, Any]] = yaml.safe_load(file.read_text())["groups"]
-    return groups
+    groups = yaml.safe_load(file.read_text())["groups"]
+    # A key without a value is None in YAML: `attributes:`, after its last item was removed.
+    return [{key: value for key, value in group.items() if value is not None} for group in groups]
 
 
 def _matches(declared: Mapping[str, Any], value: Any) -> bool:
