@@ -83,7 +83,7 @@ RECOVERED = Metric(
     "sandscope.recovered.executions",
     "counter",
     "{execution}",
-    "Executions of processes that died, told of by another process",
+    "Executions of processes that died, reported by another process",
 )
 SPOOL_RECORDS = Metric(
     "sandscope.spool.records",

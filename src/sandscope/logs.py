@@ -222,7 +222,7 @@ def _line(fields: Mapping[str, Any]) -> str:
     """Return one line of valid JSON, whatever the program has passed."""
     try:
         return json.dumps(fields, default=_text, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):  # NaN, a circle, a key that is no string
+    except (TypeError, ValueError, RecursionError):  # NaN, a circle, a key that is not a string
         return json.dumps(
             {
                 str(name): value if isinstance(value, (str, bool, int)) else _text(value)

@@ -165,7 +165,7 @@ def test_a_collector_that_ends_by_itself_is_started_again(environment: dict[str,
         os.kill(_otelcol_of(run), signal.SIGKILL)
         log = f"{environment['SANDSCOPE_DATA']}/otelcol.log"
         assert run.stderr.readline() == (
-            f"sandscope: the Collector has ended by itself (SIGKILL); its log: {log}; it is started again in 1 s\n"
+            f"sandscope: the Collector exited unexpectedly (SIGKILL); its log: {log}; it is started again in 1 s\n"
         )
         assert run.stderr.readline() == "sandscope: the Collector is ready again\n"
         send_all(f"http://127.0.0.1:{environment['SANDSCOPE_OTLP_HTTP_PORT']}")
@@ -187,13 +187,13 @@ def test_a_file_that_changes_is_read_again(environment: dict[str, str], tmp_path
         run.stdout.readline()
         mine.write_text("exporters: {debug: {loudness: 3}}\n")
         assert any("invalid keys: loudness" in line for line in run.stderr)
-        assert any("The Collector goes on with the configuration that it has" in line for line in run.stderr)
+        assert any("The Collector continues with its current configuration" in line for line in run.stderr)
         pipeline = "{receivers: [forward/received], exporters: [file/mine]}"
         mine.write_text(
             f"exporters: {{file/mine: {{path: {tmp_path}/mine.jsonl}}}}\n"
             f"service: {{pipelines: {{traces/mine: {pipeline}}}}}\n"
         )
-        assert any("has been told to read them again" in line for line in run.stderr)
+        assert any("the Collector reads it again" in line for line in run.stderr)
         assert wait_until((tmp_path / "mine.jsonl").exists)
         assert wait_until(lambda: is_ready(int(environment["SANDSCOPE_HEALTH_PORT"])))
         send_all(f"http://127.0.0.1:{environment['SANDSCOPE_OTLP_HTTP_PORT']}")

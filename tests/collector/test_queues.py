@@ -125,9 +125,7 @@ def test_a_collector_that_is_stopped_keeps_what_it_has_not_sent_and_says_so(
     assert send(collector, "kept") == 200
     collector.stop()
     (said,) = (text for text in problems(collector.log, errors_only=True) if "loki" in text)
-    assert said.endswith(
-        "records that it has not sent: 1. If its queue is on disk, the next start sends them"
-    )
+    assert said.endswith("records that were not sent: 1. If its queue is on disk, the next start sends them")
     with OtlpSink(port=store) as sink:
         collector.start()
         assert wait_until(lambda: bodies(sink) == ["kept"])

@@ -203,7 +203,7 @@ def test_the_oldest_are_dropped_and_counted_if_there_is_no_room(folder: Path) ->
     assert sum(file.size for file in all_files(folder.parent)) <= 5 * size
     assert [path.exists() for path in kept] == [False] * 3 + [True] * 5
     assert _counts.counts() == {("span", "dropped"): 9}
-    with pytest.raises(OSError, match="more than the spool may have"):
+    with pytest.raises(OSError, match="more than the spool may hold"):
         room.make(5 * size + 1)
 
 

@@ -45,7 +45,7 @@ def test_a_collector_that_was_killed_costs_one_line(store: Store, capfd: pytest.
     cut_off = request(span(2))[:-30]
     store.add(request(span(1)) + cut_off + request(span(3)) + "\x00\x00\n" + request(span(4)))
     assert store.names() == ["run 1", "run 3", "run 4"]
-    assert "skipped 2 bytes of traces.jsonl that are no complete request" in capfd.readouterr().err
+    assert "skipped 2 bytes of traces.jsonl that are not a complete request" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("move", [os.replace, shutil.copy])

@@ -242,10 +242,10 @@ def test_a_workflow_run_tells_of_the_completed_run(sink: OtlpSink, tmp_path: Pat
     ("words", "variables", "said"),
     [
         (["--result", "success"], {}, "no CI system is found. Set OTEL_RESOURCE_ATTRIBUTES="),
-        ([], GITLAB, "how it has ended is not known here. Give --result"),
-        (["--result", "fine"], GITLAB, "it is no result. Give success, failure"),
-        (["--result", "success"], OTHER, "when it has begun is not known here. Give --started"),
-        (["--result", "success", "--started", "noon"], OTHER, "it is no time. Give 2026-01-31T12:00:00Z"),
+        ([], GITLAB, "its result is not known here. Give --result"),
+        (["--result", "fine"], GITLAB, "it is not a result. Give success, failure"),
+        (["--result", "success"], OTHER, "its start is not known here. Give --started"),
+        (["--result", "success", "--started", "noon"], OTHER, "it is not a time. Give 2026-01-31T12:00:00Z"),
     ],
 )
 def test_what_is_not_known_is_said(

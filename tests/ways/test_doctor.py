@@ -93,7 +93,7 @@ def test_a_server_that_is_no_collector_is_reported() -> None:
         server.shutdown()
     assert code == 1
     assert (
-        f"-- endpoint    {url} (OTEL_EXPORTER_OTLP_ENDPOINT): what listens there is no Collector: "
+        f"-- endpoint    {url} (OTEL_EXPORTER_OTLP_ENDPOINT): what listens there is not a Collector: "
         "it answers 200 OK, with no content type." in said
     )
 

@@ -221,7 +221,7 @@ def test_a_reader_that_stops_reading(recorded: Path) -> None:
         (["report", "--data", "nowhere"], "there is no such folder. Record something with: sandscope run"),
         (["report", "--since", "soon"], "Cannot use --since 'soon'"),
         (["report", "--compare", "soon"], "Cannot use --compare 'soon'"),
-        (["report", "--compare", "1h", "--format", "md"], "Cannot compare so"),
+        (["report", "--compare", "1h", "--format", "md"], "Cannot combine these options"),
         (["report", "--compare", "2h", "--since", "1h"], "Give a longer --since"),
         (["report", "--since", "1h", "--until", "2h"], "give a longer --since"),
         (["report", "--compare", "1h", "--until", "2h"], "use --compare without --trace and --until"),

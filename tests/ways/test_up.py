@@ -186,4 +186,4 @@ def test_folders_that_cannot_be_used(tmp_path: Path, capfd: pytest.CaptureFixtur
 def test_two_at_the_same_time(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with _started.alone(tmp_path):
         assert main(["down", "--data", str(tmp_path)]) == 2
-    assert "another `sandscope up` or `down` is at work there" in capfd.readouterr().err
+    assert "another `sandscope up` or `down` is using it" in capfd.readouterr().err

@@ -212,9 +212,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
 def test_what_the_collector_could_not_deliver_is_said(environment: dict[str, str]) -> None:
     environment["SANDSCOPE_JAEGER_ENDPOINT"] = f"127.0.0.1:{free_ports(['jaeger'])['jaeger']}"
     said = _run(environment, "--with", "local", "--with", "jaeger").stderr
-    reported = (
-        "records that it has not sent: 1. If its queue is on disk, the next start sends them. Its log: "
-    )
+    reported = "records that were not sent: 1. If its queue is on disk, the next start sends them. Its log: "
     assert f"sandscope: the Collector reports: otlp_grpc/jaeger: {reported}" in said
 
 

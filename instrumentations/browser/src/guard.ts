@@ -1,4 +1,4 @@
-/** Telemetry never raises into the page: its own errors are counted in `sandscope.errors`, and told of once. */
+/** Telemetry never raises into the page: its own errors are counted in `sandscope.errors`, and logged once. */
 
 const counts = new Map<string, number>();
 

@@ -1,4 +1,4 @@
-/** Loads of models and inferences, which the page tells of. */
+/** Loads of models and inferences, which the page reports. */
 
 import { typeOf } from "./evidence.js";
 import type { Execution, Operation } from "./execution.js";

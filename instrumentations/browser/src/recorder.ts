@@ -59,7 +59,7 @@ export class Recorder {
     if (execution.span) guarded("span", () => this.trace(execution, execution.span as Span));
   }
 
-  /** Tell of a violation or a limit once, though it may end several calls. */
+  /** Report a violation or a limit once, though it may end several calls. */
   failed(execution: Execution, error: unknown): void {
     const ended = execution.failure?.verdict;
     if (!ended || !execution.span || (ended.status !== "SV" && !ended.limit)) return;

@@ -74,11 +74,11 @@ def _check_chain(path: Path, key: bytes | None, kept_head: str | None) -> tuple[
                 if entry.n == 1
                 else "it or the one before was changed"
             )
-            return last, f"entry {entry.n} of the chain does not follow from what is before it: {why}"
+            return last, f"entry {entry.n} of the chain does not follow from the entry before it: {why}"
         last = entry
         found = found or entry.head == kept_head
     if not found:
-        return last, "the chain does not contain the head that was kept: it was cut off or written anew"
+        return last, "the chain does not contain the head that was kept: it was cut off or rewritten"
     return last, ""
 
 

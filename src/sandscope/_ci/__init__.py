@@ -11,7 +11,7 @@ __all__ = ["Result", "Run", "completed_run", "detect", "result_of", "seconds_of"
 
 
 def detect(environment: Mapping[str, str]) -> Run | None:
-    """Return the run that an environment tells of: of GitHub Actions, GitLab CI or ``OTEL_RESOURCE_ATTRIBUTES``."""
+    """Return the run that an environment describes: of GitHub Actions, GitLab CI or ``OTEL_RESOURCE_ATTRIBUTES``."""
     return _github.detect(environment) or _gitlab.detect(environment) or _declared.detect(environment)
 
 

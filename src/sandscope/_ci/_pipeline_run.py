@@ -1,4 +1,4 @@
-"""A run of a pipeline: its identity, which all its steps can derive, and what is told of it."""
+"""A run of a pipeline: its identity, which all its steps can derive, and what is recorded of it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Run:
         job: the job of this process, or an empty string.
         task_url: the address of the job.
         started: when it has begun, in seconds since 1970; None if that is not known.
-        ended: when it has ended; None if it goes on.
+        ended: when it ended; None if it continues.
         result: how it has ended; None if that is not known.
     """
 
@@ -72,7 +72,7 @@ class Run:
 
 
 def result_of(word: str | None) -> Result | None:
-    """Return the result that a CI system calls by that word; None if it is none."""
+    """Return the result that a CI system calls by that word; None if there is none."""
     text = (word or "").strip().lower()
     text = _WORDS.get(text, text)
     return cast(Result, text) if text in get_args(Result) else None

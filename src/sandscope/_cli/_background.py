@@ -1,4 +1,4 @@
-"""A Collector in the background: a process of its own, which goes on when the command has ended."""
+"""A Collector in the background: a process of its own, which continues when the command has ended."""
 
 from __future__ import annotations
 

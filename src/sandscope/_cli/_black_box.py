@@ -1,4 +1,4 @@
-"""The black boxes of a program that `sandscope run` runs: whatever ends its processes, this process tells of it."""
+"""The black boxes of a program that `sandscope run` runs: whatever ends its processes, this process reports it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def recovered_at_end(environment: Mapping[str, str]) -> Iterator[Mapping[str, st
             _recover(folder, environment)
             _send_kept(environment)
         except Exception as error:  # noqa: BLE001 -- the run ends as the program did
-            say(f"sandscope: cannot tell of what ran: {error}. Try: sandscope recover {folder}")
+            say(f"sandscope: cannot report what was running: {error}. Try: sandscope recover {folder}")
         if not chosen:
             with suppress(OSError):  # processes that still run have files there
                 folder.rmdir()
@@ -68,7 +68,9 @@ def _remove_left_folders(base: Path) -> None:
     for folder in base.glob(f"{_OF_RUN}*"):
         pid = folder.name.removeprefix(_OF_RUN).partition("-")[0]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
-            with suppress(OSError):  # a program that still runs, or that nobody has told of, has files there
+            with suppress(
+                OSError
+            ):  # a program that still runs, or that has not been reported, has files there
                 folder.rmdir()
 
 

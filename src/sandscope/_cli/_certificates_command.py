@@ -16,8 +16,8 @@ from sandscope._say import say
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = (
-        "Make an authority, a certificate for the Collector and one for programs, a token and a password, as far as\n"
-        "they are missing, and show until when they are valid. No secret is printed."
+        "Create a certificate authority, a certificate for the Collector and one for programs, a token and a\n"
+        "password, unless they exist, and show when the certificates expire. No secret is printed."
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     variable, default = FOLDER, DEFAULT_FOLDER
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--renew",
         action="store_true",
-        help="make both certificates anew, with the same authority, token and password",
+        help="replace both certificates; the authority, the token and the password stay the same",
     )
     parser.set_defaults(handler=_run)
 
@@ -57,7 +57,7 @@ def _run(arguments: argparse.Namespace) -> int:
     lines = [
         f"made {said} in {folder}"
         if made
-        else f"made nothing: all of it is in {folder}; --renew replaces both certificates"
+        else f"nothing to create: all files are in {folder}; --renew replaces both certificates"
     ]
     found = _certificates.read(folder)
     for each in found:

@@ -86,14 +86,14 @@ def _result(word: str | None, run: Run) -> Result:
     if word is None:
         if run.result is None:
             raise SandscopeError(
-                "Cannot end a run: how it has ended is not known here. Give --result, such as "
+                "Cannot end a run: its result is not known here. Give --result, such as "
                 "--result ${{ job.status }} in GitHub Actions."
             )
         return run.result
     result = result_of(word)
     if result is None:
         raise SandscopeError(
-            f"Cannot end a run with --result {word!r}: it is no result. Give success, failure, error, timeout, "
+            f"Cannot end a run with --result {word!r}: it is not a result. Give success, failure, error, timeout, "
             "cancellation or skip."
         )
     return result
@@ -104,12 +104,12 @@ def _started(text: str | None, run: Run) -> float:
         run = replace(run, started=seconds_of(text))
         if run.started is None:
             raise SandscopeError(
-                f"Cannot end a run with --started {text!r}: it is no time. Give 2026-01-31T12:00:00Z or the seconds "
+                f"Cannot end a run with --started {text!r}: it is not a time. Give 2026-01-31T12:00:00Z or the seconds "
                 "since 1970."
             )
     if run.started is None:
         raise SandscopeError(
-            "Cannot end a run: when it has begun is not known here. Give --started, such as the output of "
+            "Cannot end a run: its start is not known here. Give --started, such as the output of "
             "`date +%s` in its first step."
         )
     return run.started

@@ -41,7 +41,7 @@ def add_destination_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--collector",
         metavar="URL",
-        help="send to this Collector, such as http://localhost:4318, and start none",
+        help="send to this Collector, such as http://localhost:4318, instead of starting one",
     )
     parser.add_argument(
         "--with",

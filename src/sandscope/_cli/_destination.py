@@ -170,8 +170,8 @@ def _chosen_ports(arguments: argparse.Namespace) -> dict[str, int]:
 def _check_alone(arguments: argparse.Namespace) -> None:
     if _own_is_wanted(arguments):
         raise SandscopeError(
-            "Cannot use --collector with --with, --data or a port: they are for a Collector that is started. "
-            "Leave out the one or the other."
+            "Cannot use --collector with --with, --data or a port: these are for a Collector that it starts. "
+            "Use one or the other."
         )
 
 

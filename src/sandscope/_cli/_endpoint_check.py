@@ -49,7 +49,7 @@ def check(endpoint: Endpoint) -> tuple[bool, str]:
     if parts.scheme == "http" and endpoint.protocol != "grpc":
         refusal = _refusal(host, port, parts.path.rstrip("/") + endpoint.path)
         if refusal:
-            return False, f"{endpoint}: what listens there is no Collector: {refusal}. {_ADVICE}"
+            return False, f"{endpoint}: what listens there is not a Collector: {refusal}. {_ADVICE}"
     return True, f"{endpoint} accepts connections"
 
 

@@ -22,11 +22,11 @@ _FILE, _LOCK = "up.json", "up.lock"
 
 
 class Process(NamedTuple):
-    """A process that goes on when the command has ended.
+    """A process that continues when the command has ended.
 
     Attributes:
         pid: its id.
-        since: when it started: its id may be another's by now.
+        since: when it started: its id may belong to another process by now.
     """
 
     pid: int
@@ -103,7 +103,7 @@ def read(data: Path) -> Started | None:
         return None
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise SandscopeError(
-            f"Cannot use {str(path)!r}: it is not what `sandscope up` has written ({error!r}). "
+            f"Cannot use {str(path)!r}: it is not a file that `sandscope up` wrote ({error!r}). "
             "Stop the Collector if it still runs, and remove this file."
         ) from error
 
@@ -129,7 +129,7 @@ def alone(data: Path) -> Iterator[None]:
     """Keep other `up` and `down` of this folder away.
 
     Raises:
-        SandscopeError: if the folder cannot be used, or if another one is at work.
+        SandscopeError: if the folder cannot be used, or if another command is using it.
     """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def alone(data: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SandscopeError(
-                f"Cannot use {str(data)!r}: another `sandscope up` or `down` is at work there. Wait until it has ended."
+                f"Cannot use {str(data)!r}: another `sandscope up` or `down` is using it. Wait until it has ended."
             ) from None
         yield
     finally:

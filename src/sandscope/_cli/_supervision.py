@@ -45,7 +45,7 @@ def supervise(
 
 
 def _start_again(collector: CollectorProcess, signals: Sequence[int], delays: _Delays) -> None:
-    said = f"the Collector has ended by itself ({_ending(collector.exit_code)}); its log: {collector.log}"
+    said = f"the Collector exited unexpectedly ({_ending(collector.exit_code)}); its log: {collector.log}"
     while not signals and collector.pid is None:
         delay = delays.following()
         say(f"sandscope: {said}; it is started again in {delay:g} s")
@@ -64,14 +64,14 @@ def _reload(collector: CollectorProcess) -> None:
     try:
         collector.reload()
     except SandscopeError as error:
-        say(f"sandscope: {error} The Collector goes on with the configuration that it has.")
+        say(f"sandscope: {error} The Collector continues with its current configuration.")
     else:
-        say("sandscope: a configuration file has changed: the Collector has been told to read them again")
+        say("sandscope: a configuration file has changed: the Collector reads it again")
 
 
 def _ending(code: int | None) -> str:
     if code is None:
-        return "nobody knows how"
+        return "exit code unknown"
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 

@@ -17,7 +17,7 @@ def duration(text: str, option: str) -> int:
     """Return nanoseconds.
 
     Raises:
-        SandscopeError: if it is no length of time.
+        SandscopeError: if it is not a length of time.
     """
     match = re.fullmatch(r"([0-9]{1,18})([smhd])", text)
     if match is None:
@@ -31,6 +31,6 @@ def moment(text: str, option: str) -> int:
     """Return nanoseconds since 1970 of the time that was so long ago.
 
     Raises:
-        SandscopeError: if it is no length of time.
+        SandscopeError: if it is not a length of time.
     """
     return max(0, time.time_ns() - duration(text, option))

@@ -21,7 +21,7 @@ from sandscope._words import STATUSES, seconds, size, verdict
 
 _FAILED = "red"
 _FIXED = 14
-"""Lines that are no rows."""
+"""Lines that are not rows."""
 _WIDE = 100
 """Columns of a terminal that shows all columns of the functions."""
 _IF_WIDE = {"runtime", "#p50", "#peak memory", "#CPU"}

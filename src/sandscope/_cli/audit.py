@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's actions and their options."""
     parser.description = (
         "The overlay `security` writes security.jsonl. A chain of hashes in security.chain shows whether a line has\n"
-        "been changed, removed, inserted or moved since it was sealed. Who may write both files can write both anew:\n"
+        "been changed, removed, inserted or moved since it was sealed. Whoever can write both files can rewrite both:\n"
         "keep the head that `seal` and `verify` print elsewhere, or the key."
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sealing.add_argument(
         "--follow",
         action="store_true",
-        help="seal each second until it is stopped: for a Collector of another kind",
+        help="seal each second until it is stopped: for a Collector that Sandscope did not start",
     )
     sealing.set_defaults(handler=_seal)
     verifying = actions.add_parser(

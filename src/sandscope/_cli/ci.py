@@ -11,7 +11,7 @@ from sandscope._cli._collector_options import add_destination_to
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's actions and their options."""
     parser.description = (
-        "Tell of the run of a CI pipeline: of GitHub Actions, of GitLab CI, or of the one that "
+        "Report the run of a CI pipeline: of GitHub Actions, of GitLab CI, or of the one that "
         "OTEL_RESOURCE_ATTRIBUTES names by cicd.pipeline.name and cicd.pipeline.run.id. Its steps run under "
         "`sandscope exec`, in the same trace."
     )

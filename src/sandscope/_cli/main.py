@@ -20,15 +20,15 @@ _COMMANDS = {
     "ci": "close the run of a CI pipeline, and count the vulnerabilities that a scan has found",
     "report": "show what has run: verdicts, functions, failures, the slowest executions, one trace",
     "view": "show it in the browser, live: executions, traces across processes, functions, metrics",
-    "top": "show what runs now, in the terminal, each second anew",
-    "query": "ask what has been recorded in SQL",
+    "top": "show what is running now, in the terminal, updated every second",
+    "query": "query what has been recorded, in SQL",
     "up": "start a Collector in the background, and the stores if asked",
     "down": "stop what `sandscope up` has started",
-    "recover": "send what programs that died could not send themselves",
+    "recover": "send what programs that were killed could not send",
     "audit": "seal the security log, and verify that nobody has changed it",
     "collector": "run or inspect the bundled OpenTelemetry Collector",
     "stores": "build, start and stop Prometheus, Jaeger, Loki and Alertmanager, without Docker",
-    "doctor": "check the whole way: Collector, endpoint, clock, stores, disk, recorder, instrumentations",
+    "doctor": "check everything on the way: Collector, endpoint, clock, stores, disk, recorder, instrumentations",
 }
 
 

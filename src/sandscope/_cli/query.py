@@ -16,7 +16,7 @@ _EXAMPLE = "SELECT name, status, count(*) FROM executions GROUP BY ALL"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
     parser.description = (
-        "Ask the Collector's files of `sandscope run` in SQL (DuckDB's). The tables are executions, spans, logs and "
+        "Query the Collector's files of `sandscope run` in DuckDB's SQL. The tables are executions, spans, logs and "
         'metrics; "DESCRIBE executions" lists the columns.'
     )
     parser.epilog = f'for example: sandscope query "{_EXAMPLE}"'

@@ -38,7 +38,7 @@ def recover(arguments: argparse.Namespace) -> int:
     if arguments.folder is not None and not folder.is_dir():
         raise SandscopeError(f"Cannot recover from {str(folder)!r}: there is no such folder.")
     if _settings.sdk_disabled():
-        raise SandscopeError("Cannot send anything: OTEL_SDK_DISABLED is true. Leave it out.")
+        raise SandscopeError("Cannot send anything: OTEL_SDK_DISABLED is true. Unset it.")
     from sandscope import _recovery
 
     result = _recovery.recover(folder)

@@ -54,7 +54,7 @@ def _report(arguments: argparse.Namespace) -> int:
     split = None if arguments.compare is None else moment(arguments.compare, "--compare")
     if split is not None and (arguments.format not in {"text", "json"} or arguments.trace or arguments.until):
         raise SandscopeError(
-            "Cannot compare so: use --compare without --trace and --until, with --format text or json."
+            "Cannot combine these options: use --compare without --trace and --until, with --format text or json."
         )
     if split is not None and split <= since:
         raise SandscopeError(
@@ -84,6 +84,6 @@ def _trace_id(database: Database, beginning: str) -> str:
         )
     if len(found) > 1:
         raise SandscopeError(
-            f"Cannot tell which trace {beginning!r} is: {', '.join(found[:3])}. Give more of its id."
+            f"Cannot tell which trace {beginning!r} is: {', '.join(found[:3])}. Give more digits of its id."
         )
     return found[0]

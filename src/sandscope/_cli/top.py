@@ -24,12 +24,14 @@ _ROWS = 20
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
     parser.description = (
-        "Show what runs now, each second anew: rate, verdicts, functions that fail or are slow, the last failures. "
+        "Show what is running now, every second: rate, verdicts, failing and slow functions, the latest failures. "
         "It reads the Collector's files of `sandscope run`, `sandscope up` or `sandscope collector run`. q quits."
     )
     parser.add_argument("--since", metavar="TIME", default="5m", help=f"{DURATION} (default: 5m)")
     parser.add_argument(
-        "--once", action="store_true", help="print one frame and end, as it does if the output is no terminal"
+        "--once",
+        action="store_true",
+        help="print one frame and exit, as it does if the output is not a terminal",
     )
     add_data_to(parser)
     parser.set_defaults(handler=_top)

@@ -104,7 +104,7 @@ def _with_page(started: Started, data: Path) -> Started:
     try:
         page, address = start_page(data, Patience("starting the page"))
     except SandscopeError as error:
-        say(f"sandscope: there is no page: {error}")
+        say(f"sandscope: the page did not start: {error}")
         return started
     started = started._replace(page=page, address=address)
     _started.write(data, started)

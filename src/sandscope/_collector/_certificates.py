@@ -130,7 +130,7 @@ def _signed(folder: Path, kind: str, names: str, days: int) -> list[Path]:
     if not (folder / "ca-key.pem").exists():
         raise SandscopeError(
             f"Cannot make {kind}.pem: the key of the authority, {str(folder / 'ca-key.pem')!r}, is not there. "
-            "Put it back for as long as this takes, or make everything anew in another folder."
+            "Put it back for this command, or create everything again in another folder."
         )
     key = _new_key()
     with _Configured(f"Sandscope {kind}", names, key) as (configuration, key_file):

@@ -125,7 +125,7 @@ class CollectorProcess:
         """Let it read its files again.
 
         Raises:
-            SandscopeError: if they are not valid now; it then goes on with what it has.
+            SandscopeError: if they are not valid now; it then continues with what it has.
         """
         self.files.remember()
         validate(find_otelcol(self._otelcol), self.composition, environment_for(self.ports, self.data))

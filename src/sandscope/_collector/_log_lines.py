@@ -38,6 +38,6 @@ def problem(line: str, *, errors_only: bool = False) -> str | None:
     if str(error).startswith("interrupted due to shutdown"):
         # It says that it drops them. A queue on disk keeps them nevertheless.
         count, error = details.get("dropped_items"), None
-        message = f"records that it has not sent: {count}. If its queue is on disk, the next start sends them"
+        message = f"records that were not sent: {count}. If its queue is on disk, the next start sends them"
     said = (details.get("otelcol.component.id"), message, error)
     return ": ".join(str(part).rstrip(".") for part in said if part)

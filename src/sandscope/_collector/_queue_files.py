@@ -27,7 +27,7 @@ def queue_error(output: str, data: Path) -> SandscopeError | None:
         )
     if "go.etcd.io/bbolt" in output or "invalid database" in output:
         return SandscopeError(
-            f"Cannot use {str(queues)!r}: a file in it is damaged, as a crash of the machine can leave it. "
+            f"Cannot use {str(queues)!r}: a file in it is damaged, perhaps by a crash of the machine. "
             f"Move the folder away: the telemetry in it has not reached the stores."
         )
     return None

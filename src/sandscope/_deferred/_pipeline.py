@@ -268,7 +268,7 @@ class Pipeline:
         self._is_measured = True
 
     def _on_export(self) -> None:
-        """Note that what this thread has collected is exported. The black box need not tell of it any more."""
+        """Note that what this thread has collected is exported. The black box need not report it any more."""
         self.black_box.on_export(getattr(self._collected, "counted", 0))
 
     def _outlets_of(self, signal: Signal | None) -> list[Outlet]:

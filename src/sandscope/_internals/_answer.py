@@ -16,7 +16,7 @@ class Answer(NamedTuple):
         reason: in words.
         retry_after: the seconds for which the endpoint wants no further request.
         is_final: whether the same request would get the same answer again.
-        error: what an exporter is told of, if it is told of an exception.
+        error: the exception that an exporter sees, if any.
     """
 
     status: int | None

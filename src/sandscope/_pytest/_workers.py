@@ -46,7 +46,7 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str) -> None:
-        """Record the test during which a worker has died, unless a black box tells of it."""
+        """Record the test during which a worker has died, unless a black box reports it."""
         started = self._started.pop(crashitem, None)
         if started is not None and _settings.black_box_folder() is None:
             self._recording.lose_test(name_of(crashitem), started)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Is told of executions that a direct recorder records."""
+    """Is notified of executions that a direct recorder records."""
 
     def on_begin(self) -> None:
         """Note that one begins."""

@@ -79,7 +79,7 @@ class Contents(NamedTuple):
 
     Attributes:
         resource: of its process.
-        executions: those that are to be told of.
+        executions: those that are to be reported.
         unreadable: the number of slots that make no sense.
     """
 
@@ -89,7 +89,7 @@ class Contents(NamedTuple):
 
 
 class UnreadableError(ValueError):
-    """A file that is none of a process that has written it to the end."""
+    """A file that no process has written to its end."""
 
 
 def read(content: bytes) -> Contents:

@@ -66,7 +66,7 @@ class SandscopeConfigurator(_OTelSDKConfigurator):
             for signal, current in _PROVIDERS.items()
             if signal not in preset and _is_set(current())
         }
-        if _relay_pipe.descriptor() is None:  # what others have kept is not this child's to send
+        if _relay_pipe.descriptor() is None:  # what other processes have kept is not for this child to send
             _spool_setup.keep_what_cannot_be_sent(list(added.values()))
         _notice.install()
         drop_conflicts_between_scopes()

@@ -1,4 +1,4 @@
-"""Tells of processes of the same service that have died, before this one or as its workers."""
+"""Reports processes of the same service that have died, before this one or as its workers."""
 
 from __future__ import annotations
 

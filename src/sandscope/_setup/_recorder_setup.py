@@ -133,7 +133,7 @@ def recover_workers(seconds: float) -> None:
     """Send what the black boxes of workers hold that have been terminated, if there are black boxes.
 
     Args:
-        seconds: to wait for this at most. It goes on then, while this process runs.
+        seconds: to wait for this at most. It then continues while this process runs.
     """
     from sandscope._deferred import _compiled
 

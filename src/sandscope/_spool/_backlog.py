@@ -208,5 +208,5 @@ class Backlog:
             _has_told.add(reason)
             say(
                 f"sandscope: Cannot keep telemetry in {self._spool.base} until it can be delivered: {reason}. "
-                f"Make room there, or set {_settings.SPOOL} to another folder, or to off."
+                f"Free some space there, or set {_settings.SPOOL} to another folder, or to off."
             )

@@ -66,7 +66,7 @@ def make_private(folder: Path) -> None:
     for each in (folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not is_private(each):
-            raise PermissionError(f"others than this user can write to {each}")
+            raise PermissionError(f"users other than this one can write to {each}")
 
 
 def _digest(text: str) -> str:

@@ -44,7 +44,7 @@ class Room:
         """
         size = on_disk(size)
         if size > self._limit:
-            raise OSError(f"{size} bytes are more than the spool may have")
+            raise OSError(f"{size} bytes are more than the spool may hold")
         space = os.statvfs(self._base)
         if space.f_bavail * space.f_frsize < min(_FREE, space.f_blocks * space.f_frsize // 20) + size:
             raise OSError(28, "the disk is full", str(self._base))

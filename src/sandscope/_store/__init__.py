@@ -1,7 +1,7 @@
 """The local store: the Collector's files in the data folder, as tables that SQL can query.
 
 What is read of a file becomes a part, a Parquet file whose name says from where to where it was read. Nothing else is
-kept: a process may be killed at any moment, and the next one goes on where the last part ends.
+kept: a process may be killed at any moment, and the next one continues where the last part ends.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Table:
         """Add what a request contains: all of it, or nothing.
 
         Raises:
-            AttributeError, KeyError, TypeError: if it is no request.
+            AttributeError, KeyError, TypeError: if it is not a request.
         """
         new = [
             (origin, _columns(self.signal, found))

@@ -1,4 +1,4 @@
-"""Parse the lines of a file of the Collector, and skip what is no request."""
+"""Parse the lines of a file of the Collector, and skip what is not a request."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _add(table: Table, line: bytes) -> None:
             return
     line = line.removesuffix(b"\n")
     if line.strip():
-        say(f"sandscope: skipped {len(line)} bytes of {table.signal}.jsonl that are no complete request")
+        say(f"sandscope: skipped {len(line)} bytes of {table.signal}.jsonl that are not a complete request")
 
 
 @contextmanager

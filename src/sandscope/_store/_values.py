@@ -37,7 +37,7 @@ def text(value: Any) -> str | None:
 
 
 def time(value: Any) -> int | None:
-    """Return nanoseconds since 1970; None if it is no time that a column can hold."""
+    """Return nanoseconds since 1970; None if it is not a time that a column can hold."""
     number = integer(value)
     return number if number is not None and _MIN_TIME < number <= _MAX_TIME else None
 
@@ -55,7 +55,7 @@ def times(values: Iterable[Any]) -> list[int | None]:
 
 
 def integer(value: Any) -> int | None:
-    """Return a number; None if it is none that a column can hold."""
+    """Return a number; None if a column cannot hold it."""
     if value is None:
         return None
     try:
@@ -66,7 +66,7 @@ def integer(value: Any) -> int | None:
 
 
 def real(value: Any) -> float | None:
-    """Return a number; None if it is none."""
+    """Return a number; None if it is not one."""
     if value is None:
         return None
     try:

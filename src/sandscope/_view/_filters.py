@@ -113,7 +113,7 @@ def iso(when: int) -> str:
 
 
 def nanoseconds(text: str) -> int | None:
-    """Return what `iso` was made of, to the microsecond; None if it is no time."""
+    """Return what `iso` was made of, to the microsecond; None if it is not a time."""
     try:
         when = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
     except ValueError:

@@ -55,7 +55,7 @@ class Check:
             found = self.function()
             if inspect.isawaitable(found):
                 found = asyncio.run(_awaited(found))
-        except Exception as error:  # noqa: BLE001 -- whatever a check raises, the others go on
+        except Exception as error:  # noqa: BLE001 -- whatever a check raises, the others continue
             return unhealthy(type(error).__name__)  # its text may contain addresses and passwords
         return healthy() if found is None else found
 

@@ -45,7 +45,7 @@ class Server:
         self._server.server_close()
 
     def close(self) -> None:
-        """Close the socket that a forked child has inherited; the parent goes on."""
+        """Close the socket that a forked child has inherited; the parent continues."""
         self._server.socket.close()
 
 

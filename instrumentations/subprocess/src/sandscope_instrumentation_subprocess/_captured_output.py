@@ -16,7 +16,7 @@ EVENT = "sandbox.process.output"
 TRUNCATED = "sandbox.process.output.truncated"
 
 _STREAMS: tuple[tuple[str, Severity], ...] = (("stdout", "INFO"), ("stderr", "WARN"))
-"""In the order in which ``communicate`` returns them. A program writes to stderr much that is no error: hence WARN."""
+"""In the order in which ``communicate`` returns them. Much of what is written to stderr is not an error: hence WARN."""
 
 LINES = 1000
 """The maximum number of records of one child."""

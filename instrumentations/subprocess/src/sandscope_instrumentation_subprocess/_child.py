@@ -107,7 +107,7 @@ class Child:
         self._timed_out_until = self._cancelled_until = self._wait_started = 0
 
     def is_eventful(self) -> bool:
-        """Return whether more is to be told of the child than that it has ended."""
+        """Return whether more is to be recorded of the child than that it has ended."""
         return bool(
             self.timeouts
             or self.sent_signals

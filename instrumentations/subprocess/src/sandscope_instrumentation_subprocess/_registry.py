@@ -145,7 +145,7 @@ class Registry:
         """Do what `on_reaped` does, for a child that has succeeded and was not the leader of a process group.
 
         Returns:
-            False if there is more to be told of it.
+            False if there is more to be recorded of it.
         """
         if child.is_eventful():
             return False

@@ -28,14 +28,14 @@ VOLUNTARY_SWITCHES = Metric(
     "sandbox.process.context_switches.voluntary",
     "histogram",
     "{context_switch}",
-    "Times that children have waited",
+    "Voluntary context switches of children",
     _SWITCHES,
 )
 INVOLUNTARY_SWITCHES = Metric(
     "sandbox.process.context_switches.involuntary",
     "histogram",
     "{context_switch}",
-    "Times that children had to leave their processor to others",
+    "Involuntary context switches of children",
     _SWITCHES,
 )
 CGROUP_MEMORY_PEAK = Metric(

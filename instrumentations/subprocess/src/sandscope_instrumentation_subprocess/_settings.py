@@ -15,8 +15,8 @@ class SubprocessSettings(Settings):
     Attributes:
         output: which of a child's output, as `communicate` returns it, is recorded as log records.
         controls: the controls of a sandbox that every child is expected to be under.
-        abuse_processes: from how many processes at a time on a child and its descendants are a fork bomb.
-        abuse_descriptors: from how many open file descriptors on a child exhausts them.
+        abuse_processes: the number of simultaneous processes from which on a child counts as a fork bomb.
+        abuse_descriptors: the number of open file descriptors from which on a child counts as exhausting them.
     """
 
     output: Literal["off", "stderr", "all"] = choice("SANDSCOPE_SUBPROCESS_OUTPUT", "off", "stderr", "all")

@@ -73,7 +73,7 @@ def record_calls(
         torch: the package.
         recorder: gets an execution for each outermost call.
         state: the calls inside an execution are not executions.
-        training: is told of the calls that train.
+        training: is notified of the calls that train.
         options: what is measured of each call.
     """
     measures: list[Measure] = []

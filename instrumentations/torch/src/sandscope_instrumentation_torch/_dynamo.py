@@ -9,7 +9,7 @@ from typing import Any
 def skip_frames(torch: Any, *functions: Callable[..., Any]) -> None:
     """Have torch.compile run functions as they are, and compile what they call.
 
-    Where a model breaks the graph, each module is called by Python. One function of ours serves them all: compiled, it
+    Where a model breaks the graph, each module is called by Python. One function serves them all: compiled, it
     would be compiled again for each class, until torch's limit stops it from compiling the modules themselves.
 
     Args:

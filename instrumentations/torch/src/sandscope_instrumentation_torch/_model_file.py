@@ -25,7 +25,7 @@ class Content(NamedTuple):
     """What a file or stream contains.
 
     Attributes:
-        format: a value of ``torch.model.format``, or None if it is none of torch's formats.
+        format: a value of ``torch.model.format``, or None if it is not one of torch's formats.
         named: the classes and functions that its pickles name, such as ``posix system``.
     """
 

@@ -108,7 +108,7 @@ def _is_text(torch: Any, value: Any) -> bool:
 
 
 def _real_tokens(torch: Any, request: Request, ids: Any, shape: tuple[int, ...], pad: Any) -> int:
-    """Return the number of positions that are no padding: by the mask, or as transformers finds them without one."""
+    """Return the number of positions that are not padding: by the mask, or as transformers finds them without one."""
     mask: Any = request.kwargs.get("attention_mask")
     if _is_tensor(torch, mask) and tuple(mask.shape) == shape:
         return sum(sum(1 for seen in row if seen) for row in mask.tolist())

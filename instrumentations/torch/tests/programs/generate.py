@@ -70,7 +70,7 @@ class StopsAt(StoppingCriteria):
 
 
 class Forces(LogitsProcessor):
-    """Makes the first row end at a position, and the others go on."""
+    """Makes the first row end at a position, and the others continue."""
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         forced = torch.full_like(scores, -1e9)

@@ -1,4 +1,4 @@
-"""What another program tells of the child that it has run: a shell, ``timeout``, a sandbox."""
+"""What another program reports about the child that it has run: a shell, ``timeout``, a sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that run another program, and what their exit codes tell of it."""
+"""Programs that run another program, and what their exit codes say about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Wrapper(NamedTuple):
-    """What the exit codes of a program tell of the program that it runs.
+    """What the exit codes of a program say about the program that it runs.
 
     Attributes:
         tells_signals: whether 128 and a number tell the signal that ended it.

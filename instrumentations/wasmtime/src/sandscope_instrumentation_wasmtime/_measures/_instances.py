@@ -156,7 +156,7 @@ def _not_defined(executions: Instantiations) -> Callable[..., None]:
         state: StoreState | None = getattr(store, STATE, None)
         executions.fail(
             None, state, module, error, 0.0
-        )  # a module that is no command is instantiated at once
+        )  # a module that is not a command is instantiated at once
         executions.refuse(state, linker, module, error)
 
     return refuse

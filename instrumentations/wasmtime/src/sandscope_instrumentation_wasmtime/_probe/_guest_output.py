@@ -10,7 +10,7 @@ from sandscope.instrumentation import Recorder, Severity
 EVENT = "wasm.output"
 STREAMS = {1: "stdout", 2: "stderr"}
 SEVERITIES: dict[int, Severity] = {1: "INFO", 2: "WARN"}
-"""A program writes its complaints to stderr, and much that is no error: hence not ERROR."""
+"""A program writes its complaints to stderr, and much that is not an error: hence not ERROR."""
 
 LINES = 1000
 """Records of one outermost call; what the guest writes after them is not recorded."""
