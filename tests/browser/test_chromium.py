@@ -23,7 +23,7 @@ GUEST = """async () => {
   return [guest.add(1, 2), failing(guest.memory_bounds), failing(() => guest.divide(1, 0)), failing(guest.recurse)];
 }""".replace("CANARY", CANARY)
 APPLICATION = """async () => {
-  const load = sandscope.trackModelLoad("mnist");
+  const load = sandscope.trackModelLoad("https://user:CANARY@models.example.com/CANARY/mnist?key=CANARY");
   load.end();
   sandscope.trackInference("mnist", 784).end();
   sandscope.trackInference("mnist", 784).fail(new RangeError("CANARY"));
@@ -167,6 +167,7 @@ def test_the_names_of_the_document_are_on_the_page_for_prometheus(received: Rece
         "browser_web_vital_duration_seconds_count",
         "browser_web_vital_shift_count",
         "browser_errors_total",
+        "browser_memory_usage_bytes",
     } <= samples
     inferences = [line for line in received.page.splitlines() if 'sandbox_operation="inference"' in line]
     assert any(line.startswith("sandbox_execution_duration_seconds_count{") for line in inferences)

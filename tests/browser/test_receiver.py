@@ -39,8 +39,9 @@ def _attribute(name: str, value: str) -> dict[str, Any]:
     return {"key": name, "value": {"stringValue": value}}
 
 
-def _counter(name: str) -> dict[str, Any]:
-    point = {"asInt": "1", "timeUnixNano": "1790000000000000000"}
+def _counter(name: str, runtime: str = "browser") -> dict[str, Any]:
+    attributes = [_attribute("sandbox.runtime", runtime)]
+    point = {"asInt": "1", "timeUnixNano": "1790000000000000000", "attributes": attributes}
     return {"name": name, "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]}}
 
 
@@ -103,3 +104,32 @@ def test_what_a_browser_claims_is_limited(site: Site, collect: Collect, tmp_path
     assert wait_until(lambda: received.metrics() != {})
     assert received.resources() == [{"service.name": "shop-pages", "service.version": "9" * 128}]
     assert set(received.metrics()) == {"sandbox.executions"}
+
+
+def test_no_page_speaks_for_a_program(site: Site, collect: Collect, tmp_path: Path) -> None:
+    """Its own runtime, and of security events only what its engine has trapped."""
+    port = collect(tmp_path, "security").ports.browser
+    identity = {"traceId": "1" * 32, "spanId": "2" * 16}
+    spans, records = [], []
+    for runtime in ("browser", "torch"):
+        attributes = [_attribute("sandbox.runtime", runtime)]
+        spans.append({**identity, "name": runtime, "attributes": attributes})
+        violation = _attribute("security.event.type", "sandbox_violation")
+        records.append({"body": {"stringValue": runtime}, "attributes": [*attributes, violation]})
+    records.append(
+        {"body": {"stringValue": "x"}, "attributes": [_attribute("security.event.type", "auth_failure")]}
+    )
+    metrics = [_counter("sandbox.executions"), _counter("sandbox.security.violations", "torch")]
+    for path, content in (
+        ("traces", {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}),
+        ("metrics", {"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}),
+        ("logs", {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}),
+    ):
+        assert _send(f"http://127.0.0.1:{port}/v1/{path}", content, site.origin)[0] == 200
+    received = Received(tmp_path)
+    assert wait_until(lambda: received.metrics() != {} and received.spans() != [] and received.logs() != [])
+    assert [span["name"] for span in received.spans()] == ["browser"]
+    assert set(received.metrics()) == {"sandbox.executions"}
+    assert [record["body"]["stringValue"] for record in received.logs()] == ["browser"]
+    security = (tmp_path / "security.jsonl").read_text()
+    assert ("sandbox_violation" in security, "auth_failure" in security) == (True, False)

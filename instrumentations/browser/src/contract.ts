@@ -15,6 +15,7 @@ export const METRICS = {
   "browser.errors": {"instrument": "counter", "unit": "{error}", "description": "Errors that the page did not handle"},
   "browser.web_vital.duration": {"instrument": "histogram", "unit": "s", "description": "LCP, INP, FCP and TTFB of page loads", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0]},
   "browser.web_vital.shift": {"instrument": "histogram", "unit": "", "description": "CLS of page loads", "boundaries": [0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1]},
+  "browser.memory.usage": {"instrument": "updowncounter", "unit": "By", "description": "JavaScript heap of the page in use, where the browser tells it (Chromium)"},
   "wasm.compilation.duration": {"instrument": "histogram", "unit": "s", "description": "Time to compile a module, its download included if it was streamed", "boundaries": [1e-05, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0]},
   "wasm.memory.pages": {"instrument": "updowncounter", "unit": "{page}", "description": "Pages of 64 KiB of the memories of living guests"},
 } as const;

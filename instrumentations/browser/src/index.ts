@@ -7,15 +7,17 @@ import { guarded, reportError } from "./guard.js";
 import { Instruments } from "./instruments.js";
 import { whenLeaving } from "./leaving.js";
 import { LivingInstances } from "./living_instances.js";
-import { type Tracked, track } from "./models.js";
+import { track } from "./models.js";
 import type { Outcome } from "./outbox.js";
 import { recordPageErrors } from "./page_errors.js";
+import { measurePageMemory } from "./page_memory.js";
 import { PageTrace } from "./page_trace.js";
 import { Patches } from "./patches.js";
 import { Providers, SCOPE } from "./providers.js";
 import { Recorder } from "./recorder.js";
 import { patchReferences } from "./references.js";
 import { type Chosen, type Settings, choose } from "./settings.js";
+import type { Tracked } from "./tracked.js";
 import { measureWebVitals } from "./web_vitals.js";
 
 export type { Settings, Tracked };
@@ -88,6 +90,7 @@ function run(settings: Chosen): Running {
 function observe(settings: Chosen, recorder: Recorder, providers: Providers): () => void {
   const living = new LivingInstances(recorder.instruments);
   const patches = new Patches();
+  measurePageMemory(recorder.instruments);
   patchCompilations(patches, recorder);
   new Instantiations(recorder, living).patch(patches);
   patchExports(patches, recorder, living, settings.functions);

@@ -3,18 +3,10 @@
 import { typeOf } from "./evidence.js";
 import type { Execution, Operation } from "./execution.js";
 import { guarded } from "./guard.js";
+import { shownName } from "./names.js";
 import type { Recorder } from "./recorder.js";
+import type { Tracked } from "./tracked.js";
 import { verdict } from "./verdict.js";
-
-const LONGEST = 128;
-
-/** A load or an inference that has begun. Only its first end counts. */
-export interface Tracked {
-  /** It has ended. */
-  end(): void;
-  /** It has failed. */
-  fail(error?: unknown): void;
-}
 
 /** Begin a load or an inference. */
 export function track(recorder: Recorder | undefined, operation: Operation, model: string, inputSize?: number): Tracked {
@@ -27,7 +19,7 @@ export function track(recorder: Recorder | undefined, operation: Operation, mode
 
 function site(operation: Operation, model: string, inputSize: number | undefined) {
   const attributes = {
-    "browser.model": String(model).slice(0, LONGEST),
+    "browser.model": shownName(String(model)),
     ...(typeof inputSize === "number" && { "browser.model.input_size": inputSize }),
   };
   return { operation, name: `model ${operation}`, attributes };

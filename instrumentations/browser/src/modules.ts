@@ -1,6 +1,7 @@
 /** What is known of modules and instances: names from their bytes or addresses. */
 
 import { guarded } from "./guard.js";
+import { shownName } from "./names.js";
 
 /** A module: its name, if known, and its size in bytes. */
 export interface ModuleInfo {
@@ -46,11 +47,11 @@ export function described(source: unknown, streaming: boolean): { readonly now: 
   return found;
 }
 
-/** Read the name from the address of a response: its last part, without the query. */
+/** Read the name from the address of a response. */
 function infoOfResponse(source: unknown): ModuleInfo {
   if (typeof Response === "undefined" || !(source instanceof Response)) return UNKNOWN;
-  const name = source.url.split(/[?#]/, 1)[0]?.split("/").pop();
-  return name ? { name: name.slice(0, LONGEST) } : UNKNOWN;
+  const name = shownName(source.url);
+  return name ? { name } : UNKNOWN;
 }
 
 function bytesOf(source: unknown): Uint8Array | undefined {

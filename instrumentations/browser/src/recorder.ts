@@ -11,6 +11,7 @@ import type { Status, Verdict } from "./verdict.js";
 
 const RUNTIME = { "sandbox.runtime": "browser" } as const;
 const SECURITY = { "security.event.type": "sandbox_violation" } as const;
+const WARN: [SeverityNumber, string] = [SeverityNumber.WARN, "WARN"];
 const SEVERITIES: Partial<Record<Status, [SeverityNumber, string]>> = {
   OK: [SeverityNumber.INFO, "INFO"],
   IE: [SeverityNumber.ERROR, "ERROR"],
@@ -59,10 +60,10 @@ export class Recorder {
     if (execution.span) guarded("span", () => this.trace(execution, execution.span as Span));
   }
 
-  /** Report a violation or a limit once, though it may end several calls. */
+  /** Report a violation or a limit once, though it may end several calls; also of calls without a span. */
   failed(execution: Execution, error: unknown): void {
     const ended = execution.failure?.verdict;
-    if (!ended || !execution.span || (ended.status !== "SV" && !ended.limit)) return;
+    if (!ended || (ended.status !== "SV" && !ended.limit)) return;
     if (typeof error === "object" && error !== null) {
       if (this.told.has(error)) return;
       this.told.add(error);
@@ -71,10 +72,11 @@ export class Recorder {
     const attributes: Values = ended.limit
       ? { ...RUNTIME, "sandbox.limit": ended.limit }
       : { ...RUNTIME, ...SECURITY, "sandbox.violation.type": ended.cause, "sandbox.violation.action": actionOn(execution) };
-    execution.span.addEvent(name, attributes);
+    execution.span?.addEvent(name, attributes);
     const { "wasm.module": module, "wasm.function": called } = execution.site.attributes;
     const where: Values = { ...(module && { "wasm.module": module }), ...(called && { "wasm.function": called }) };
-    this.log(name, ended.cause, severityOf(ended), { ...attributes, ...where }, execution.inside);
+    const body = `${execution.site.name}: ${ended.cause}`;
+    this.log(name, body, WARN, { ...attributes, ...where }, execution.inside ?? execution.parent);
   }
 
   /** Emit a log record. */
@@ -141,7 +143,7 @@ function verdictAttributes({ failure }: Execution, { status, actor, cause, limit
 }
 
 function severityOf({ status }: Verdict): [SeverityNumber, string] {
-  return SEVERITIES[status] ?? [SeverityNumber.WARN, "WARN"];
+  return SEVERITIES[status] ?? WARN;
 }
 
 function actionOn({ site }: Execution): "trapped" | "refused" {

@@ -100,6 +100,19 @@ describe("verdicts on calls", () => {
   });
 });
 
+it.each(["all", "outer", "off"] as const)("with spans=%s, a violation and a limit are told of, as on a server", async (spans) => {
+  await page.leave();
+  page = new Page({ spans });
+  const exports = exportsOf(instance());
+  failing(() => exports.memory_bounds!());
+  failing(() => exports.recurse!());
+  const [violation] = page.logs("sandbox.security");
+  expect(violation).toMatchObject({ severityText: "WARN", body: "wasm memory_bounds: sv_memory_bounds" });
+  expect(violation?.attributes).toMatchObject({ "security.event.type": "sandbox_violation", "wasm.function": "memory_bounds" });
+  expect(violation?.spanContext?.traceId).toBe("a".repeat(32));
+  expect(page.logs("sandbox.resource")[0]?.attributes).toMatchObject({ "sandbox.limit": "stack" });
+});
+
 describe("compilations and instantiations", () => {
   it("from bytes, the moment at which imports are read divides them", async () => {
     await WebAssembly.instantiate(guest(), IMPORTS);

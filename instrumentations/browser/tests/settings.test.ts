@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { shownName } from "../src/names.js";
 import { parse } from "../src/page_trace.js";
 import { choose } from "../src/settings.js";
 import { settingsOf } from "../src/script.js";
@@ -27,6 +28,22 @@ describe("settings", () => {
     expect(settingsOf(data)).toEqual(settings);
     expect(choose(settingsOf({ endpoint, functions: "all" })).functions).toBe("all");
   });
+});
+
+describe("names", () => {
+  it.each([
+    ["mnist", "mnist"],
+    ["llama3:8b", "llama3:8b"],
+    ["onnx-community/whisper-base", "onnx-community/whisper-base"],
+    ["https://user:secret@models.example.com/secret/mnist.onnx?key=secret#secret", "mnist.onnx"],
+    ["https://user:secret@models.example.com", ""],
+    ["/home/secret/mnist.onnx", "mnist.onnx"],
+    ["../secret/mnist.onnx", "mnist.onnx"],
+    ["mnist.onnx?key=secret", "mnist.onnx"],
+    ["blob:https://secret.example.com/7d3a", "7d3a"],
+    ["data:application/wasm;base64,secret/secret", ""],
+    ["x".repeat(1000), "x".repeat(128)],
+  ])("%s", (given, shown) => expect(shownName(given)).toBe(shown));
 });
 
 describe("traceparent", () => {
