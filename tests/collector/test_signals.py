@@ -125,6 +125,7 @@ def test_every_composition_takes_all_three_signals(overlays: tuple[str, ...], st
         send_all(collector.endpoint)
         collector.stop()
         said = collector.log.read_text()
+        assert "deprecated" not in said
         assert re.findall(r"^.*\t(?:Traces|Metrics|Logs)\b.*|^.*test span.*", said, re.MULTILINE) == []
 
 

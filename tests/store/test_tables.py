@@ -69,10 +69,18 @@ def test_an_execution(store: Store) -> None:
     values = {f"sandbox__{name}": value for name, value in names.items()}
     more = {"process__exit__code": "3", "sandbox__process__memory__peak": "1024"}
     times = {"sandbox__process__cpu__user": "1.5", "sandbox__process__cpu__system": "0.25"}
-    store.add(request(span(1, attributes=attributes(**values, **more, **times)), span(2, attributes=[])))
+    guest = attributes(sandbox__verdict__status="RE", wasm__exit_code="4", wasm__memory__peak="65536")
+    store.add(
+        request(
+            span(1, attributes=attributes(**values, **more, **times)),
+            span(2, attributes=[]),
+            span(3, attributes=guest),
+        )
+    )
     columns = 'runtime, status, actor, cause, "limit", exit_code, memory_peak, cpu_time'
-    assert store.query(f"SELECT {columns} FROM executions") == [
-        ("subprocess", "TLE", "kernel", None, "cpu", 3, 1024.0, 1.75)
+    assert store.query(f"SELECT {columns} FROM executions ORDER BY start_ns") == [
+        ("subprocess", "TLE", "kernel", None, "cpu", 3, 1024.0, 1.75),
+        (None, "RE", None, None, None, 4, 65536.0, None),
     ]
 
 

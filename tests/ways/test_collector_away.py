@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,7 +136,35 @@ def test_an_outage_ends_when_each_signal_is_delivered(
     assert capsys.readouterr().err == "", "so soon, it is not said again"
 
 
-def test_a_collector_without_a_pipeline_for_a_signal_is_one_line_that_says_so() -> None:
-    assert "Cannot deliver metrics to " in _notice._notice(
-        "Failed to export metrics batch code: 404, reason: Not Found"
-    )
+def _without_pipelines_over_http() -> Any:
+    return OtlpSink(status=404)
+
+
+@contextmanager
+def _without_pipelines_over_grpc() -> Iterator[Any]:
+    grpc = pytest.importorskip("grpc")
+    server = grpc.server(ThreadPoolExecutor())
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield SimpleNamespace(endpoint=f"http://127.0.0.1:{port}")
+    server.stop(None)
+
+
+@pytest.mark.parametrize("recorder", ["", "direct"])
+@pytest.mark.parametrize(
+    ("server", "protocol", "answer"),
+    [
+        (_without_pipelines_over_http, "http/protobuf", "404"),
+        (_without_pipelines_over_grpc, "grpc", "UNIMPLEMENTED"),
+    ],
+)
+def test_a_collector_without_pipelines_is_one_line_that_tells_it_from_one_that_is_away(
+    server: Callable[[], Any], protocol: str, answer: str, recorder: str
+) -> None:
+    with server() as sink:
+        said, _ = _run(sink.endpoint, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, SANDSCOPE_RECORDER=recorder)
+    assert said.count("\n") == 1, said
+    signals = "traces|metrics|logs"
+    told = rf"Cannot deliver ({signals}) to {sink.endpoint}: a server answers there, but takes no \1 \({answer}\)"
+    assert re.search(told, said), said
+    assert "give it a pipeline for" in said

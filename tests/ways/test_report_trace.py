@@ -11,7 +11,9 @@ from sandscope._store import SpanNode
 
 
 def _node(depth: int, name: str, duration: float, cause: str = "normal_exit") -> SpanNode:
-    span: dict[str, Any] = dict.fromkeys(("actor", "limit", "status_code", "status_message", "service"))
+    span: dict[str, Any] = dict.fromkeys(
+        ("module", "actor", "limit", "status_code", "status_message", "service")
+    )
     status = "OK" if cause == "normal_exit" else "RE"
     return SpanNode(depth, {**span, "name": name, "duration": duration, "status": status, "cause": cause})
 
@@ -32,3 +34,15 @@ def test_many_spans_that_look_alike_are_one_line(capsys: pytest.CaptureFixture[s
     ]
     assert lines[2].endswith("2.0 ms to 80.0 ms")
     assert "re_exception" in lines[3]
+
+
+def test_a_guest_has_its_module_and_the_reason_why_it_was_killed(capsys: pytest.CaptureFixture[str]) -> None:
+    killed = _node(0, "wasm run", 0.002, "re_unreachable")
+    killed.span.update(
+        module="plugin\x1b[2J", status_message="wasm `unreachable` instruction executed", actor="guest"
+    )
+    write_trace([killed])
+    assert capsys.readouterr().out == (
+        "wasm run (plugin\\x1b[2J)  2.0 ms  runtime error, ended by itself: re_unreachable "
+        "(wasm `unreachable` instruction executed)\n"
+    )

@@ -105,6 +105,23 @@ def test_the_trap_of_a_component_says_why_too(instrumented: Telemetry) -> None:
     assert "m!" in record(instrumented)["exception.stacktrace"]
 
 
+def test_a_trap_that_propagates_has_its_words_in_all_calls_and_each_call_its_own_backtrace(
+    instrumented: Telemetry, load: Any
+) -> None:
+    inner_store, inner = load('(module $inner (func (export "f") unreachable))')
+    store, exports = load(
+        '(module $outer (import "h" "f" (func $f)) (func (export "run") (call $f)))',
+        lambda: inner["f"](inner_store),
+    )
+    with pytest.raises(wasmtime.Trap):
+        exports["run"](store)
+    spans = instrumented.spans()
+    assert {span.status.description for span in spans} == {TRAPS["unreachable"]}
+    traces = [str((span.events[0].attributes or {})["exception.stacktrace"]) for span in spans]
+    assert ["inner!" in traces[0], "outer!" in traces[0]] == [True, False]
+    assert ["inner!" in traces[1], "outer!" in traces[1]] == [False, True]
+
+
 def test_what_a_host_function_raises_is_not_the_engines_reason(instrumented: Telemetry, load: Any) -> None:
     store, exports = load(
         '(module (import "h" "f" (func $f)) (func (export "run") (call $f)))', lambda: 1 / 0

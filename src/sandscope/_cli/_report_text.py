@@ -11,7 +11,7 @@ from sandscope._words import seconds, verdict
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _FAILED = "red"
-_SHOWN = ("name", "status", "actor", "cause", "limit", "status_code", "status_message", "service")
+_SHOWN = ("name", "module", "status", "actor", "cause", "limit", "status_code", "status_message", "service")
 """What is shown of a span beside its duration."""
 _MOST_ALIKE = 3
 """Spans of a trace that follow one another and look alike: more than this are one line."""
@@ -47,10 +47,14 @@ def write_trace(nodes: list[SpanNode]) -> None:
 def _line(node: SpanNode) -> Text:
     depth, span = node
     line = Text("  " * depth + printable(str(span["name"])), style="bold" if depth == 0 else "")
+    if span["module"]:
+        line.append(f" ({printable(span['module'])})")
     line.append(f"  {seconds(span['duration'])}", style="cyan")
     if span["status"] is not None:
         words = verdict(span["status"], span["actor"], span["cause"], span["limit"])
         line.append(f"  {words}", style="" if span["status"] == "OK" else _FAILED)
+        if span["status_message"] not in {None, span["cause"]}:
+            line.append(f" ({printable(span['status_message'])})", style=_FAILED)
     elif span["status_code"] == "error":
         line.append(f"  error: {printable(span['status_message'] or '')}", style=_FAILED)
     if span["service"]:

@@ -56,7 +56,8 @@ _ADVICE = {
 _INSTEAD_OF_CERTIFICATE = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _KEPT = re.compile(r", kept in (.+)", re.DOTALL)
 """What the spool adds to a message."""
-_NOT_FOUND = re.compile(r"Failed to export (\w+) batch code: 404,")
+_NO_PIPELINE = re.compile(r"Failed to export (\w+) (?:batch code: (404),|.*\b(UNIMPLEMENTED)\b)", re.DOTALL)
+"""How a server answers that has no place for a signal: over HTTP, and over gRPC."""
 _BETWEEN = 60.0
 """Seconds between two notices: an endpoint that comes and goes must not fill the terminal."""
 
@@ -174,12 +175,13 @@ def _endpoint() -> str:
 
 
 def _notice(message: str) -> str:
-    not_found = _NOT_FOUND.search(message)
-    if not_found:
+    refused = _NO_PIPELINE.search(message)
+    if refused:
+        signal, answer = refused[1].replace("spans", "traces"), refused[2] or refused[3]
         return (
-            f"sandscope: Cannot deliver {not_found[1]} to {_endpoint()}: what listens there does not take them "
-            f"(404 Not Found). The program is not affected. Give the Collector an overlay for {not_found[1]}, "
-            "such as `local`, or set OTEL_EXPORTER_OTLP_ENDPOINT to a Collector."
+            f"sandscope: Cannot deliver {signal} to {_endpoint()}: a server answers there, but takes no {signal} "
+            f"({answer}). The program is not affected. If it is a Collector, give it a pipeline for {signal}; "
+            "`sandscope collector run` starts one that takes all signals."
         )
     kept = _KEPT.search(message)
     message = message[: kept.start()] if kept else message

@@ -17,7 +17,7 @@ _OF_AN_EXECUTION = {
     "limit": "sandbox.limit",
 }
 _NO_STATUS: Item = {}
-_PEAK = "sandbox.process.memory.peak"
+_EXIT, _PEAK = "process.exit.code", "sandbox.process.memory.peak"
 _CPU, _USER, _SYSTEM = "wasm.cpu.time", "sandbox.process.cpu.user", "sandbox.process.cpu.system"
 
 
@@ -36,7 +36,7 @@ def span_columns(spans: list[Item]) -> dict[str, list[Any]]:
         "name": [span.get("name") for span in spans],
         "kind": [named(_KINDS, span.get("kind")) for span in spans],
         **{column: [each.get(name) for each in given] for column, name in _OF_AN_EXECUTION.items()},
-        "exit_code": [integer(each.get("process.exit.code")) for each in given],
+        "exit_code": [integer(each.get(_EXIT, each.get("wasm.exit_code"))) for each in given],
         "memory_peak": [real(each.get(_PEAK, each.get("wasm.memory.peak"))) for each in given],
         "cpu_time": [_cpu_time(each) if _USER in each or _CPU in each else None for each in given],
         "trace_id": [span.get("traceId") for span in spans],

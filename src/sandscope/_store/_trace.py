@@ -9,7 +9,7 @@ from sandscope._store._database import Database
 _RANGE = "SELECT min(start_ns), max(start_ns) FROM spans WHERE trace_id = ?"
 _TRACE = """
     SELECT span_id, parent_span_id, name, service, kind, runtime, start_ns, duration, status, actor, cause, "limit",
-        status_code, status_message
+        status_code, status_message, attributes['wasm.module'] AS module
     FROM spans WHERE trace_id = ? AND start_ns BETWEEN ? AND ? ORDER BY start_ns, duration DESC LIMIT ?
 """
 _MOST = 100_000

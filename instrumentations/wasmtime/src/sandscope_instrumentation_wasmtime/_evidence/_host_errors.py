@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Verdict, is_instrumentation_enabled
+from sandscope_instrumentation_wasmtime._evidence._engine_messages import engine_message
 from sandscope_instrumentation_wasmtime._evidence._shared_stack import SHARED_STACK, shares_stack
 from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, INVALID_CALL, has_code, verdict_of
 
@@ -32,10 +33,12 @@ class _Thread(threading.local):
     Attributes:
         host_error: the verdict on the exception that a host function raised, until the call around it ends.
         last_failure: the exception of the last failed call, and its verdict: a host function may let it propagate.
+        propagated: the last failed call ended with the exception of a call inside it.
     """
 
     host_error: Verdict | None = None
     last_failure: tuple[Callable[[], Any], Verdict] | None = None
+    propagated = False
 
 
 _thread = _Thread()
@@ -50,9 +53,13 @@ def remember_host_error(error: BaseException) -> None:
 def verdict_of_host(error: BaseException) -> Verdict:
     """Return the verdict on a host function that raised; if it let a guest's trap propagate, the trap's verdict."""
     last = _thread.last_failure
-    if last is not None and last[0]() is error:
+    if last is not None and _is_last_failure(error):
         return last[1]
     return verdict_of(error) if has_code(error) else HOST_ERROR
+
+
+def _is_last_failure(error: BaseException) -> bool:
+    return _thread.last_failure is not None and _thread.last_failure[0]() is error
 
 
 def verdict_of_call(error: BaseException) -> Verdict:
@@ -62,6 +69,7 @@ def verdict_of_call(error: BaseException) -> Verdict:
         error: the exception; what happened in the call decides, even if wasmtime raised another exception.
     """
     verdict, _thread.host_error = _thread.host_error, None
+    _thread.propagated = _is_last_failure(error)
     if verdict is None:
         verdict = verdict_of(engine_error(error))
         if verdict.limit == "stack" and shares_stack(error):
@@ -75,6 +83,11 @@ def verdict_of_call(error: BaseException) -> Verdict:
     ):  # not a class of wasmtime, so it is a host error in all calls that it propagates through
         _thread.last_failure = None
     return verdict
+
+
+def words_of(error: BaseException) -> str:
+    """Return the engine's message on the call that failed last; if a trap inside it ended it, the message on that."""
+    return engine_message(error if _thread.propagated else engine_error(error))
 
 
 def comes_from_engine(error: BaseException) -> bool:

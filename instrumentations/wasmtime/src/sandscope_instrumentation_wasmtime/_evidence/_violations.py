@@ -31,7 +31,11 @@ from sandscope_instrumentation_wasmtime._evidence._engine_messages import (
     engine_message,
     reason_of,
 )
-from sandscope_instrumentation_wasmtime._evidence._host_errors import engine_error, verdict_of_call
+from sandscope_instrumentation_wasmtime._evidence._host_errors import (
+    engine_error,
+    verdict_of_call,
+    words_of,
+)
 from sandscope_instrumentation_wasmtime._evidence._limit_messages import (
     LIMIT_MESSAGES,
     PAGE,
@@ -125,7 +129,7 @@ def _explain(execution: Execution, verdict: Verdict, error: BaseException) -> An
             execution.set_attributes({SANDBOX_ID: state.number})
         message = "" if verdict == HOST_ERROR else engine_message(engine_error(error))
         if message:
-            execution.explain(reason_of(message), backtrace_of(message))
+            execution.explain(reason_of(words_of(error)), backtrace_of(message))
     return store
 
 

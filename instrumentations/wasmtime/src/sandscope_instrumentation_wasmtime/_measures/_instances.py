@@ -27,6 +27,7 @@ from sandscope_instrumentation_wasmtime._measures._instantiations import Instant
 from sandscope_instrumentation_wasmtime._measures._living_stores import living_stores
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_PEAK, STATE, StoreState
 from sandscope_instrumentation_wasmtime._names import _references
+from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 from sandscope_instrumentation_wasmtime._names._start_function import has_start_function
 from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 from sandscope_instrumentation_wasmtime._sites import TAG, Guest, guest_of, instantiated
@@ -73,9 +74,9 @@ def patch_component(component: Any, patches: Patches, recorder: Recorder, settin
 
 
 def _compiled(_: None, source: Any, engine: Any, wasm: Any) -> None:
-    from wasmtime import wat2wasm
-
-    guest_of(source).starts = has_start_function(wasm, wat2wasm)
+    guest = guest_of(source)
+    guest.name = guest_name(wasm)
+    guest.starts = has_start_function(wasm)
 
 
 def _instantiating(

@@ -1,6 +1,6 @@
 """Carries names from where wasmtime knows them to the functions that are called.
 
-A module gets its name when it is compiled, hands it to its instances, and these to their functions.
+A module gets its name when it is compiled (`_instances`), hands it to its instances, and these to their functions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 from sandscope.instrumentation import Patches, Site
 from sandscope_instrumentation_wasmtime._after_call import after_success
 from sandscope_instrumentation_wasmtime._names._compiled_name import compiled_name
-from sandscope_instrumentation_wasmtime._names._name_section import guest_name
 from sandscope_instrumentation_wasmtime._names._references import Tag
 from sandscope_instrumentation_wasmtime._sites import TAG, UNNAMED, Guest, call_site, guest_of, instantiated
 
@@ -45,7 +44,6 @@ def patch_component(component: Any, patches: Patches) -> None:
 
 
 def _patch_source(source: Any, patches: Patches) -> None:
-    patches.replace(source, "__init__", _then(_compiled))
     patches.replace(source, "from_file", _then(_read))
     patches.replace(source, "deserialize", _then(_deserialized))
     patches.replace(source, "deserialize_file", _then(_deserialized_from_file))
@@ -56,10 +54,6 @@ def _then(note: Callable[..., None]) -> Callable[[Any], Any]:
 
 
 # Each of the following has the arguments of the method that it follows, after that method's result.
-
-
-def _compiled(_: None, module: Any, engine: Any, wasm: Any) -> None:
-    guest_of(module).name = guest_name(wasm)
 
 
 def _read(module: Any, _cls: Any, engine: Any, path: Any) -> None:

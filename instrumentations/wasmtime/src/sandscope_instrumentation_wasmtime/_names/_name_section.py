@@ -63,8 +63,11 @@ def _bytes(binary: bytes | bytearray, position: int) -> tuple[bytes, int]:
 
 def read_number(binary: bytes | bytearray | memoryview, position: int) -> tuple[int, int]:
     """Read an unsigned LEB128 number of at most 32 bits; return it and the position after it."""
-    number = 0
-    for index in range(5):
+    number = binary[position]
+    if number < 0x80:  # most are: the rest costs three times as much
+        return number, position + 1
+    number &= 0x7F
+    for index in range(1, 5):
         byte = binary[position + index]
         number |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from sandscope_instrumentation_wasmtime._names._name_section import COMPONENT, MAGIC, sections
 
@@ -14,24 +13,31 @@ _NESTED_SECTIONS = (1, 4)
 _TEXT = re.compile(r"\(\s*start\b")
 
 
-def has_start_function(
-    source: str | bytes | bytearray, to_binary: Callable[[str | bytes], bytearray]
-) -> bool:
+def has_start_function(source: str | bytes | bytearray) -> bool:
     """Return whether a module, or a module inside a component, has a start function.
 
     Args:
         source: the binary or the text form of what wasmtime has accepted.
-        to_binary: converts the text form; called only if the word occurs in it.
     """
     if isinstance(source, str) or source[:4] != MAGIC:
         text = source if isinstance(source, str) else source.decode("utf-8", "replace")
-        return _TEXT.search(text) is not None and _starts(memoryview(to_binary(text)))
-    return _starts(memoryview(source))
+        return _TEXT.search(text) is not None and _starts(_binary_of(text))
+    return _starts(source)
 
 
-def _starts(binary: memoryview) -> bool:
-    if binary[4:8] != COMPONENT:
-        return any(section == _START_SECTION for section, _, _ in sections(binary))
+def _binary_of(text: str) -> bytearray:
+    from wasmtime import wat2wasm
+
+    return wat2wasm(text)
+
+
+def _starts(binary: bytes | bytearray | memoryview) -> bool:
+    if binary[4:8] == COMPONENT:
+        return _component_starts(memoryview(binary))
+    return _START_SECTION in [section for section, _, _ in sections(binary)]
+
+
+def _component_starts(binary: memoryview) -> bool:
     return any(
         section == _COMPONENT_START_SECTION or (section in _NESTED_SECTIONS and _starts(binary[start:end]))
         for section, start, end in sections(binary)
