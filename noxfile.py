@@ -138,7 +138,7 @@ def newest(session: nox.Session) -> None:
 def stdlib(session: nox.Session) -> None:
     """Run CPython's own tests of what is patched, with and without instrumentation: half an hour for each Python."""
     install(session)
-    run_tests(session, "tests/ways/test_stdlib_suite.py", SANDSCOPE_TEST_STDLIB="1")
+    run_tests(session, "tests/ways/test_stdlib_suite.py", "-rP", SANDSCOPE_TEST_STDLIB="1")
 
 
 @nox.session(python=HERE[0], default=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -18,8 +19,10 @@ if names[0] == "--instrument":
 
     del names[0]
 suite = unittest.defaultTestLoader.loadTestsFromNames(names)
+began = time.monotonic()
 result = unittest.TextTestRunner().run(suite)
 outcomes = {
+    "seconds": time.monotonic() - began,
     "ran": result.testsRun,
     "skipped": sorted(test.id() for test, _ in result.skipped),
     "failed": {test.id(): text for test, text in result.failures + result.errors},
