@@ -308,6 +308,10 @@ def test_its_own_collector_writes_files(tmp_path: Path) -> None:
     (line,) = (data / "traces.jsonl").read_text().splitlines()
     assert verdict.rpartition(" ")[2] in line
 
+    command = [*EXEC, "--json", "-", "--", "false"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert json.loads(run.stderr)["status"] == "RE", "nothing else is on stderr"
+
 
 @pytest.mark.parametrize("wall", [[], ["--wall", "60"]], ids=["", "wall"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])

@@ -73,7 +73,8 @@ def _own_collector(
             say(f"sandscope: the Collector has ended before the program. Its log: {collector.log}")
     for problem in problems(collector.log, errors_only=True):
         say(f"sandscope: the Collector reports: {problem}. Its log: {collector.log}")
-    if collector.composition.writes_files and not getattr(arguments, "quiet", False):
+    is_silent = getattr(arguments, "quiet", False) or getattr(arguments, "json", None) == "-"
+    if collector.composition.writes_files and not is_silent:
         recorded = report.line()
         if recorded is not None:
             announce(f"sandscope: {recorded}")

@@ -17,6 +17,7 @@ from sandscope_instrumentation_subprocess._evidence import (
     inspect_zombie,
 )
 from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._sigchld import handler_may_reap
 
 Reaped: TypeAlias = "tuple[int, ExitStatus | None, resource.struct_rusage | None]"
 """The process id, 0 if there is none; how it ended, None if it has not; and what the kernel reports of its use."""
@@ -141,7 +142,12 @@ class _Reaping:
             return False
         if not isinstance(number, int) or not 0 <= number <= _MOST:
             return False
+        polls_any = bool(options & os.WNOHANG) and kind != os.P_PID
+        if (
+            handler_may_reap() and not polls_any
+        ):  # such a poll tries again; the handler itself polls like this
+            return False
         if kind == os.P_PID:
             return self._child is not None or self._registry.forked.pending
         # Children may be started while it waits.
-        return not options & os.WNOHANG or not self._registry.is_empty()
+        return not polls_any or not self._registry.is_empty()

@@ -29,7 +29,7 @@ _LATE = 0.02
 _LINGER = 1.0
 """Seconds after the last child was added for which the thread wakes up by itself, that often."""
 
-_MOST_READING, _REST = 0.002, 10
+_MOST_READING, _REST = 0.002, 20
 """Seconds for which the thread reads at once, and how many times as long it then reads nothing: it must not delay the
 program's own threads, however many children there are.
 """

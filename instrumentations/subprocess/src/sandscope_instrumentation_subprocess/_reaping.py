@@ -16,11 +16,13 @@ from sandscope_instrumentation_subprocess._evidence import (
     ExitStatus,
     decode_status,
     inspect_zombie,
+    read_limits,
     wait_without_reaping,
 )
 from sandscope_instrumentation_subprocess._observed_wait import wait_observed
 from sandscope_instrumentation_subprocess._process_groups import leads_group
 from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._sigchld import handler_may_reap
 from sandscope_instrumentation_subprocess._wait_functions import read, which
 
 _wait4 = os.wait4  # without the wrapper
@@ -55,6 +57,8 @@ def waitpid(registry: Registry, *, on_watcher_thread: bool = False) -> Callable[
             # Until the end of this call, no other thread ends the execution: it would lack what the kernel reports.
             child.reapers.append(None)
             try:
+                if handler_may_reap():
+                    return _reap_at_once(registry, child, options, on_watcher_thread=on_watcher_thread)
                 return _reap(registry, child, options, on_watcher_thread=on_watcher_thread)
             except _StatusLost:
                 pass
@@ -78,6 +82,25 @@ def _reap_any(registry: Registry, pid: Any, options: Any, original: _Waitpid) ->
 
     result = reap(registry, which(pid), options, call, read) or (0, 0)
     return result[0], result[1]
+
+
+def _reap_at_once(
+    registry: Registry, child: Child, options: int, *, on_watcher_thread: bool
+) -> tuple[int, int]:
+    """Reap a child without a look at its zombie, which a signal handler of the program could reap meanwhile."""
+    if options or not registry.read(child):
+        registry.watch(child)
+    limits = read_limits(child.pid)
+    try:
+        reaped, status, usage = _wait4(child.pid, options)
+    except ChildProcessError:
+        raise _StatusLost from None
+    exit_status = decode_status(status) if reaped else None
+    if exit_status is not None:
+        child.mark_exited()
+        zombie = NOT_INSPECTED._replace(limits=child.observed.limits or limits)
+        registry.on_reaped(child, exit_status, usage, zombie, on_watcher_thread=on_watcher_thread)
+    return reaped, status
 
 
 def _reap(registry: Registry, child: Child, options: int, *, on_watcher_thread: bool) -> tuple[int, int]:

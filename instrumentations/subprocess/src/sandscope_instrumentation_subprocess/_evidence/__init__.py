@@ -14,7 +14,7 @@ from sandscope_instrumentation_subprocess._evidence._exit_status import (
     find_exited,
     wait_without_reaping,
 )
-from sandscope_instrumentation_subprocess._evidence._limits import Limits, own_limits
+from sandscope_instrumentation_subprocess._evidence._limits import Limits, own_limits, read_limits
 from sandscope_instrumentation_subprocess._evidence._observations import Observations
 from sandscope_instrumentation_subprocess._evidence._pidfd_info import exit_status_of
 from sandscope_instrumentation_subprocess._evidence._proc import MemoryPeaks
@@ -41,6 +41,7 @@ __all__ = [
     "inspect_zombie",
     "needs_evidence",
     "own_limits",
+    "read_limits",
     "usage_of",
     "wait_without_reaping",
 ]

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sandscope.instrumentation import report_error
-from sandscope_instrumentation_subprocess._evidence._limits import has_memory_limit, read_limits
+from sandscope_instrumentation_subprocess._evidence._limits import Limits, has_memory_limit, read_limits
 from sandscope_instrumentation_subprocess._evidence._proc import MemoryPeaks, read_memory_peaks
 
 if TYPE_CHECKING:
@@ -29,11 +29,12 @@ class Observations:
         due: when to read next, in seconds of ``time.monotonic``.
         cpu_limit: the lowest soft limit of CPU time so far, in seconds: the kernel raises it with each SIGXCPU.
         limited: whether it has a memory limit, which it may reach soon.
+        limits: when it was last read; None if it was not.
         memory: the greatest values so far.
         cgroup: what is observed of its cgroup, once it has been read.
     """
 
-    __slots__ = ("_interval", "cgroup", "cpu_limit", "due", "limited", "memory")
+    __slots__ = ("_interval", "cgroup", "cpu_limit", "due", "limited", "limits", "memory")
 
     def __init__(self, pid: int, *, prepared: bool = False) -> None:
         """Begin to observe a child.
@@ -43,6 +44,7 @@ class Observations:
             prepared: whether code of the program ran in it before: then its cgroup is read at once.
         """
         self.cpu_limit: int | None = None
+        self.limits: Limits | None = None
         self.memory = _NO_PEAKS
         self.cgroup: CgroupObservation | None = None
         self.limited = has_memory_limit(pid)
@@ -61,7 +63,7 @@ class Observations:
         self.due = time.monotonic() + self._interval
 
     def _take(self, pid: int) -> None:
-        limits = read_limits(pid)
+        limits = self.limits = read_limits(pid)
         self.limited = limits.memory is not None or limits.data is not None
         if limits.cpu is not None:
             self.cpu_limit = min(limits.cpu, self.cpu_limit or limits.cpu)

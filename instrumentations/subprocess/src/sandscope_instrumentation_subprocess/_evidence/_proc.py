@@ -50,13 +50,13 @@ def has_exited(pid: int) -> bool:
 
 def read_memory_peaks(pid: int) -> MemoryPeaks:
     """Return how much memory a running process has used; nothing is known of a zombie."""
-    fields = _fields(read_file(f"/proc/{pid}/status"))
-    return MemoryPeaks(*(_kibibytes(fields.get(name)) for name in (b"VmPeak", b"VmData", b"VmHWM")))
+    status = read_file(f"/proc/{pid}/status")
+    return MemoryPeaks(*(_kibibytes(_field(status, name)) for name in (b"VmPeak", b"VmData", b"VmHWM")))
 
 
 def killed_by_seccomp(pid: int) -> bool:
     """Return whether a seccomp filter has killed a zombie: this leaves its own mark."""
-    return _fields(read_file(f"/proc/{pid}/status")).get(b"Seccomp") == b"3"
+    return _field(read_file(f"/proc/{pid}/status"), b"Seccomp") == b"3"
 
 
 def read_cpu_time(pid: int) -> tuple[float, float] | None:
@@ -71,14 +71,15 @@ def read_cpu_time(pid: int) -> tuple[float, float] | None:
 
 def read_bytes_written(pid: int) -> int | None:
     """Return the bytes that a process has written, to pipes and terminals as well; None if that is not readable."""
-    value = _fields(read_file(f"/proc/{pid}/io")).get(b"wchar")
+    value = _field(read_file(f"/proc/{pid}/io"), b"wchar")
     return None if value is None else int(value)
 
 
-def _fields(text: bytes) -> dict[bytes, bytes]:
-    lines = (line.partition(b":") for line in text.splitlines())
-    return {name: value.strip() for name, _, value in lines}
+def _field(text: bytes, name: bytes) -> bytes | None:
+    """Return the first word of a value that is not in the first line."""
+    words = text.partition(b"\n" + name + b":")[2].split(maxsplit=1)
+    return words[0] if words else None
 
 
 def _kibibytes(value: bytes | None) -> int | None:
-    return None if value is None else int(value.split(maxsplit=1)[0]) * 1024
+    return None if value is None else int(value) * 1024
