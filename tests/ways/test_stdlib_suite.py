@@ -82,7 +82,7 @@ def test_the_outcomes_are_the_same_with_instrumentation(tmp_path: Path, suite: s
                     tmp_path / f"alone {run}", *command, names=(*option, *failed), **variables
                 ) as again:
                     failed = again.outcomes(MAX_SECONDS_PLAIN)["failed"]
-    print(f"{suite}, {way}: {instrumented['seconds']:.0f} s, plain {plain['seconds']:.0f} s")
+    sys.stdout.write(f"{suite}, {way}: {instrumented['seconds']:.0f} s, plain {plain['seconds']:.0f} s\n")
     assert failed == {}
     assert instrumented["ran"] == plain["ran"] > 0
     assert instrumented["skipped"] == plain["skipped"]
