@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from builds import BUILDS, SCANS
 from panel import Panel, quantiles
-from runtimes import SUBPROCESS, TORCH, WASM
+from runtimes import BROWSER, SUBPROCESS, TORCH, WASM
 
 OVERVIEW = {
     "Now": [
@@ -130,6 +131,7 @@ SECURITY = {
             },
         ),
     ],
+    "Dependencies, as scans of the last day have found them": SCANS,
     "Controls and abuse": [
         Panel(
             "Controls that are missing",
@@ -276,6 +278,8 @@ DASHBOARDS: dict[str, tuple[str, dict[str, list[Panel]]]] = {
     "wasm": ("Sandscope: WebAssembly", WASM),
     "subprocess": ("Sandscope: child processes", SUBPROCESS),
     "torch": ("Sandscope: models", TORCH),
+    "browser": ("Sandscope: browsers", BROWSER),
+    "builds": ("Sandscope: builds and tests", BUILDS),
     "security": ("Sandscope: security", SECURITY),
     "slo": ("Sandscope: objectives", SLO),
     "telemetry": ("Sandscope: the telemetry itself", TELEMETRY),

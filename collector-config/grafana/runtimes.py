@@ -123,3 +123,55 @@ TORCH = {
         ),
     ],
 }
+
+BROWSER = {
+    "Executions": executions("browser"),
+    "Web Vitals": [
+        Panel(
+            "p75",
+            "s",
+            {
+                "{{browser_web_vital_name}}": 'histogram_quantile(0.75, sum by (browser_web_vital_name, le) (rate(browser_web_vital_duration_seconds_bucket{job=~"$job"}[5m])))'
+            },
+        ),
+        Panel(
+            "p75 of layout shifts",
+            "short",
+            {
+                "{{browser_web_vital_name}}": 'histogram_quantile(0.75, sum by (browser_web_vital_name, le) (rate(browser_web_vital_shift_bucket{job=~"$job"}[5m])))'
+            },
+        ),
+        Panel(
+            "By rating",
+            "ops",
+            {
+                "{{browser_web_vital_name}} {{browser_web_vital_rating}}": 'sum by (browser_web_vital_name, browser_web_vital_rating) (rate(browser_web_vital_duration_seconds_count{job=~"$job"}[5m]))'
+            },
+        ),
+    ],
+    "Modules and models": [
+        Panel(
+            "p95",
+            "s",
+            {
+                "{{job}} {{sandbox_operation}}": 'sandbox:duration_seconds:p95_rate5m{job=~"$job", sandbox_runtime="browser"}'
+            },
+        ),
+        quantiles("Compilation", "wasm_compilation_duration_seconds_bucket"),
+        Panel(
+            "Memory",
+            "bytes",
+            {
+                "{{job}} guests": 'sum by (job) (wasm_memory_pages{job=~"$job"}) * 65536',
+                "{{job}} pages": 'sum by (job) (browser_memory_usage_bytes{job=~"$job"})',
+            },
+        ),
+        Panel(
+            "Errors that nothing handled",
+            "ops",
+            {
+                "{{job}} {{browser_error_source}}": 'sum by (job, browser_error_source) (rate(browser_errors_total{job=~"$job"}[5m]))'
+            },
+        ),
+    ],
+}

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 from browser._site import SPAN, TRACE, Site
 from browser.conftest import Collect
 from harness import wait_until
+from harness._dashboards import QUERIES
 from harness._stores import Stores
 
 pytestmark = [pytest.mark.stores, pytest.mark.collector, pytest.mark.xdist_group("browser")]
@@ -35,11 +36,23 @@ def test_a_page_is_in_the_stores(
     page.evaluate("""async () => {
       const {instance} = await WebAssembly.instantiateStreaming(fetch("/guest.wasm"), imports);
       failing(instance.exports.memory_bounds);
+      Promise.reject(new Error("nothing handles it"));
     }""")
     page.goto("about:blank")
     page.close()
     refused = 'sandbox_security_violations_total{sandbox_runtime="browser", job="shop-pages"}'
     assert wait_until(lambda: prometheus_query(reached.prometheus, refused) != [])
     assert wait_until(lambda: "wasm memory_bounds" in {s.name for s in jaeger_trace(reached.jaeger, TRACE)})
+    empty = [
+        (panel, legend)
+        for (board, panel, legend), expression in QUERIES.items()
+        if board == "browser"
+        and not wait_until(
+            lambda expression=expression: prometheus_query(
+                reached.prometheus, expression.replace("$job", "shop-pages")
+            )
+        )
+    ]
+    assert empty == []
     query = f'{{service_name="shop-pages"}} | trace_id="{TRACE}" |= "sv_memory_bounds"'
     assert wait_until(lambda: loki_records(reached.loki, query) != [])

@@ -26,7 +26,8 @@ if sys.version_info >= (3, 11):  # as the SDK requires
 
 
 def test_there_is_one_for_each_concern() -> None:
-    assert set(BOARDS) == {"overview", "wasm", "subprocess", "torch", "security", "slo", "telemetry"}
+    runtimes = {"wasm", "subprocess", "torch", "browser"}
+    assert set(BOARDS) == {"overview", "builds", "security", "slo", "telemetry"} | runtimes
 
 
 @pytest.mark.parametrize("name", BOARDS)

@@ -83,12 +83,13 @@ def firing(url: str) -> set[str]:
 
 
 def recorded(url: str, expression: str) -> dict[tuple[str, ...], float]:
-    """Return the values of an expression by service, runtime and operation."""
+    """Return the values of an expression for the program, by service, runtime and operation."""
     return {
         tuple(
             sample.labels.get(name, "") for name in ("job", "sandbox_runtime", "sandbox_operation")
         ): sample.value
         for sample in prometheus_query(url, expression)
+        if sample.labels.get("job") == "judge"
     }
 
 
@@ -119,6 +120,20 @@ def test_every_query_of_the_dashboards_answers(prometheus: str) -> None:
     assert answers["overview", "Executions", ""][0].value > 0
     without = {panel for (board, panel, _), found in answers.items() if board == "subprocess" and not found}
     assert without <= {"Cold start", "Queues", "Quarantined workers", "Endings that are not known"}
+
+
+def test_a_build_is_on_its_dashboard(prometheus: str) -> None:
+    """Its runs, steps and tests, and among what matters for security its scans."""
+    scans = {"Known vulnerabilities", "Packages that were scanned"}
+    for (board, panel, legend), expression in QUERIES.items():
+        if board == "builds" or panel in scans:
+            query = expression.replace("$job", ".*")
+            assert wait_until(lambda query=query: prometheus_query(prometheus, query) != []), panel
+            assert "{{" in legend
+    (failed,) = prometheus_query(
+        prometheus, QUERIES["builds", "Failed", "{{cicd_pipeline_name}}"].replace("$job", "ci")
+    )
+    assert failed.value == 1
 
 
 def test_only_what_is_wrong_fires(prometheus: str) -> None:

@@ -114,6 +114,14 @@ def test_the_steps_and_the_end_of_a_run_are_one_trace(sink: OtlpSink, system: st
     )
 
 
+def test_steps_that_failed_are_counted_by_their_cause(sink: OtlpSink) -> None:
+    for program in ("true", "false", "false"):
+        sandscope(sink, "exec", "--", program, **GITHUB)
+    (told,) = {tuple(sorted(each.items())) for each in labels(sink, "cicd.pipeline.run.errors")}
+    assert dict(told) == {"cicd.pipeline.name": "Build, test", "error.type": "re_nonzero_exit"}
+    assert sink.total("cicd.pipeline.run.errors") == 2
+
+
 def test_what_github_tells(sink: OtlpSink) -> None:
     assert sandscope(sink, "exec", "--", "true", **GITHUB).returncode == 0
     (task,) = [span for span in sink.spans if span.name == "test: true"]

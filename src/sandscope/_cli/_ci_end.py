@@ -59,9 +59,8 @@ def _record(run: Run, result: Result, started: float, ended: float) -> None:
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanKind, StatusCode
 
-    from sandscope._cli._ci_task import SCOPE
+    from sandscope._cli._ci_task import SCOPE, ci_recorder
     from sandscope._metric import PIPELINE_RUN_DURATION
-    from sandscope._recording._choice import get_recorder
 
     attributes = {"cicd.pipeline.result": result, "cicd.pipeline.action.name": "RUN", **run.identity}
     labels = {"cicd.pipeline.run.state": "executing", "cicd.pipeline.result": result}
@@ -79,7 +78,7 @@ def _record(run: Run, result: Result, started: float, ended: float) -> None:
     if result in _FAILED:
         span.set_status(StatusCode.ERROR, result)
     span.end(round(ended * 1e9))
-    get_recorder(SCOPE).measure(PIPELINE_RUN_DURATION, ended - started, labels)
+    ci_recorder().measure(PIPELINE_RUN_DURATION, ended - started, labels)
 
 
 def _result(word: str | None, run: Run) -> Result:

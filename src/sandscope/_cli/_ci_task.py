@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sandscope import _settings
@@ -16,8 +17,17 @@ from sandscope._version import __version__
 
 if TYPE_CHECKING:
     from sandscope._cli._recorded import KeepingRecorder
+    from sandscope._recording._recorder import Recorder
 
 SCOPE = Scope("sandscope.ci", __version__)
+
+
+@cache
+def ci_recorder() -> Recorder:
+    """Return the recorder of what CI tells. It is kept: one that nobody has takes along what was not exported."""
+    from sandscope._recording._choice import get_recorder
+
+    return get_recorder(SCOPE)
 
 
 @contextmanager
@@ -65,7 +75,6 @@ def _result(status: str, cause: str) -> Result:
 
 def _count_error(run: Run, cause: str) -> None:
     from sandscope._metric import PIPELINE_RUN_ERRORS
-    from sandscope._recording._choice import get_recorder
 
     attributes = {"error.type": cause} | ({"cicd.pipeline.name": run.name} if run.name else {})
-    get_recorder(SCOPE).measure(PIPELINE_RUN_ERRORS, 1, attributes)
+    ci_recorder().measure(PIPELINE_RUN_ERRORS, 1, attributes)

@@ -95,11 +95,10 @@ def _text(value: Any) -> str:
 
 
 def _record(found: list[Vulnerability], packages: int, run: Run | None) -> None:
-    from sandscope._cli._ci_task import SCOPE
+    from sandscope._cli._ci_task import ci_recorder
     from sandscope._metric import SCANNED_PACKAGES, VULNERABILITIES
-    from sandscope._recording._choice import get_recorder
 
-    recorder = get_recorder(SCOPE)
+    recorder = ci_recorder()
     pipeline = {"cicd.pipeline.name": run.name} if run is not None and run.name else {}
     recorder.measure(SCANNED_PACKAGES, packages, pipeline)
     for number, each in enumerate(found):
