@@ -60,7 +60,7 @@ def received(
 ) -> Received:
     """Return what the Collector has of a visit that is over: of its last moments, too."""
     data = tmp_path_factory.mktemp("browser")
-    collector = collect(data, "prometheus")
+    collector = collect(data, "prometheus", "names-wasm-torch")
     port = collector.ports.browser
     settings = f'data-endpoint="http://127.0.0.1:{port}" data-functions="all" data-page="checkout" data-service="root"'
     site.add("/", settings, head=f'<meta name="traceparent" content="00-{TRACE}-{SPAN}-01">')
@@ -162,7 +162,8 @@ def test_models_that_the_page_tells_of(received: Received) -> None:
 
 def test_the_names_of_the_document_are_on_the_page_for_prometheus(received: Received) -> None:
     samples = {line.partition("{")[0] for line in received.page.splitlines()}
-    assert {"wasm_memory_pages", "wasm_compilation_duration_seconds_count"} <= samples
+    assert {"wasm_memory_pages", "wasm_compilation_time_seconds_count"} <= samples
+    assert {"wasm_compilation_duration_seconds_count", "inference_duration_seconds_count"} <= samples
     assert {
         "browser_web_vital_duration_seconds_count",
         "browser_web_vital_shift_count",
