@@ -19,11 +19,12 @@ def tell_of_a_build(folder: Path, endpoint: str) -> None:
     run = "cicd.pipeline.name=build,cicd.pipeline.run.id=1"
     environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_RESOURCE_ATTRIBUTES=run)
     environment = {name: value for name, value in environment.items() if not name.startswith("PYTEST_")}
-    for command, code in (
+    commands: list[tuple[list[str | Path], int]] = [
         (["sandscope", "exec", "--quiet", "--", "false"], 1),
         (["pytest", "--sandscope", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", test], 0),
         (["sandscope", "ci", "end", "--result", "failure", "--started", "1790000000"], 0),
         (["sandscope", "ci", "vulnerabilities", audit], 0),
-    ):
+    ]
+    for command, code in commands:
         done = subprocess.run([BIN / command[0], *command[1:]], env=environment, cwd=folder, check=False)
         assert done.returncode == code, command
