@@ -279,10 +279,29 @@ def test_a_trap_keeps_its_cause_also_in_a_host_function_that_is_older_than_the_i
     inner_store, inner = load(UNREACHABLE)
     store, exports = load(CALLS_HOST, lambda: inner["f"](inner_store))
     functions = inner["f"], exports["run"]
+    of_component = component_calling(lambda _store: inner["f"](inner_store))
     instrument()
     with pytest.raises(wasmtime.Trap):
         functions[1](store)
-    assert [cause for _, cause in causes(telemetry)] == ["re_unreachable", "re_unreachable"]
+    with pytest.raises(wasmtime.Trap):
+        of_component[1](of_component[0])
+    assert [cause for _, cause in causes(telemetry)] == ["re_unreachable"] * 4
+
+
+def test_an_error_that_a_components_host_function_makes_and_handles_decides_nothing(
+    instrumented: Telemetry, load: Any
+) -> None:
+    inner_store, inner = load(UNREACHABLE)
+
+    def host(_store: Any) -> None:
+        with contextlib.suppress(wasmtime.WasmtimeError):
+            raise wasmtime.WasmtimeError("python exception")
+        inner["f"](inner_store)
+
+    store, function = component_calling(host)
+    with pytest.raises(wasmtime.Trap):
+        function(store)
+    assert [cause for _, cause in causes(instrumented)] == ["re_unreachable", "re_unreachable"]
 
 
 def test_a_trap_that_a_host_function_makes_while_it_handles_an_exception_decides_nothing(

@@ -171,3 +171,29 @@ def test_what_an_unwrapped_host_function_raises_did_reach_the_guest(
         exports["run"](store)
     ((attributes, _),) = telemetry.points("sandbox.executions")
     assert attributes["sandbox.verdict.cause"] != "ie_invalid_call"
+
+
+@pytest.mark.parametrize("settings", [{"host_spans": True}])
+def test_values_that_wasmtime_refuses_are_in_no_message(
+    instrumented: Telemetry, load: Any, settings: dict[str, Any]
+) -> None:
+    store, exports = load(
+        """(module (import "h" "f" (func $f)) (import "h" "g" (func $g (result i32)))
+          (func (export "add") (param i32)) (func (export "f") (call $f)) (func (export "g") (drop (call $g))))""",
+        lambda: exports["add"](store, "canary"),
+        lambda: "canary",
+    )
+    wrong: list[Any] = [
+        lambda: exports["add"](store, {"key": "canary"}),
+        lambda: exports["f"](store),
+        lambda: exports["g"](store),
+    ]
+    for call in wrong:
+        with pytest.raises(TypeError, match="canary"):
+            call()
+    failed = [span for span in instrumented.spans() if not span.status.is_ok]
+    assert {span.status.description for span in failed} == {"TypeError raised by wasmtime"}
+    records = [log.log_record for log in instrumented.logs("sandbox.execution")]
+    recorded = [*(span.to_json() for span in failed), *((log.body, log.attributes) for log in records)]
+    assert "canary" not in str(recorded)
+    assert "TypeError raised by wasmtime" in str(records[0].attributes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
+from types import FrameType
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, Site, report_error
@@ -12,6 +13,10 @@ from sandscope_instrumentation_wasmtime._evidence._host_errors import remember_h
 from sandscope_instrumentation_wasmtime._sites import host_site
 
 _OWN_PACKAGES = {__name__.partition(".")[0], "sandscope"}
+
+
+_MADE = "_sandscope_made"
+"""The attribute of an error that wasmtime has made of a host function's exception."""
 
 
 def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder | None) -> None:
@@ -24,48 +29,80 @@ def patch_module(wasmtime: Any, patches: Patches, recorder: Recorder | None) -> 
         patches: records the replaced methods.
         recorder: gets an execution for each call of a host function, unless it is None.
     """
-    patches.replace(wasmtime.Trap, "__init__", _remembering_where_it_is_made)
+    patches.replace(wasmtime.Trap, "__init__", _remembering_where_it_is_made("wasmtime._func", "trampoline"))
     if recorder is None:
         return
-    registration = _Registration(patches, recorder, remembers_errors=False)
+    registration = _Registration(patches, recorder)
     patches.replace(wasmtime.Func, "__init__", registration.wrapper(3))
     patches.replace(wasmtime.Linker, "define_func", registration.wrapper(4, module=1, name=2))
 
 
 def patch_component(component: Any, patches: Patches, recorder: Recorder | None) -> None:
-    """Wrap the host functions of components when the program registers them; see `patch_module`."""
-    registration = _Registration(patches, recorder, remembers_errors=True)
-    patches.replace(component.LinkerInstance, "add_func", registration.wrapper(2, name=1))
+    """Do the same for the host functions of components."""
+    from wasmtime import WasmtimeError
+    from wasmtime._managed import Managed
+
+    place = "wasmtime.component._enter", "catch_exceptions"
+    patches.replace(WasmtimeError, "__init__", _remembering_where_it_is_made(*place))
+    patches.replace(Managed, "_consume", _remembering_where_it_is_passed_on(*place))
+    if recorder is not None:
+        registration = _Registration(patches, recorder)
+        patches.replace(component.LinkerInstance, "add_func", registration.wrapper(2, name=1))
 
 
-def _remembering_where_it_is_made(original: Any) -> Any:
-    """Return what wraps ``Trap.__init__``: wasmtime makes a trap where it handles a host function's exception."""
+def _remembering_where_it_is_made(module: str, function: str) -> Callable[[Any], Any]:
+    """Return a wrapper of the ``__init__`` of a class that wasmtime makes of a host function's exception.
 
-    @wraps(original)
-    def initialize(*args: Any, **kwargs: Any) -> None:
-        original(*args, **kwargs)
-        try:
-            caller = sys._getframe(1)
-            error = sys.exc_info()[1]
-            if (
-                isinstance(error, Exception)
-                and caller.f_code.co_name == "trampoline"
-                and caller.f_globals.get("__name__") == "wasmtime._func"
-            ):
-                remember_host_error(error)
-        except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
-            report_error("wasmtime.host", error)
+    Args:
+        module: where wasmtime handles such exceptions.
+        function: in which it does.
+    """
 
-    return initialize
+    def wrap(original: Any) -> Any:
+        @wraps(original)
+        def initialize(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            try:
+                error = sys.exc_info()[1]
+                if isinstance(error, Exception) and _is_in(sys._getframe(1), module, function):
+                    setattr(self, _MADE, True)
+                    remember_host_error(error)
+            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+                report_error("wasmtime.host", error)
+
+        return initialize
+
+    return wrap
+
+
+def _remembering_where_it_is_passed_on(module: str, function: str) -> Callable[[Any], Any]:
+    """Return a wrapper of ``Managed._consume``: wasmtime passes an error of its own class on as it is."""
+
+    def wrap(original: Any) -> Any:
+        @wraps(original)
+        def consume(self: Any) -> Any:
+            try:
+                if _is_in(sys._getframe(1), module, function) and not hasattr(self, _MADE):
+                    remember_host_error(self)
+            except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+                report_error("wasmtime.host", error)
+            return original(self)
+
+        return consume
+
+    return wrap
+
+
+def _is_in(frame: FrameType, module: str, function: str) -> bool:
+    return frame.f_code.co_name == function and frame.f_globals.get("__name__") == module
 
 
 class _Registration:
     """Wraps the methods of wasmtime that register a host function."""
 
-    def __init__(self, patches: Patches, recorder: Recorder | None, *, remembers_errors: bool) -> None:
+    def __init__(self, patches: Patches, recorder: Recorder) -> None:
         self._patches = patches
         self._recorder = recorder
-        self._remembers_errors = remembers_errors
 
     def wrapper(self, position: int, **names: int) -> Callable[[Any], Any]:
         """Return what wraps a method.
@@ -99,23 +136,8 @@ class _Registration:
         own = str(getattr(func, "__module__", "")).partition(".")[0] in _OWN_PACKAGES
         if own or not callable(func):  # wasmtime raises its own error for what is not callable
             return func
-        call = _remembering_errors(func, self._patches) if self._remembers_errors else func
-        if self._recorder is None:
-            return call
         site = host_site(name or getattr(func, "__name__", None))
-        return _recorded(call, self._patches, self._recorder, site)
-
-
-def _remembering_errors(func: Callable[..., Any], patches: Patches) -> Callable[..., Any]:
-    def host_function(*args: Any) -> Any:
-        try:
-            return func(*args)
-        except Exception as error:
-            if not patches.undone:
-                remember_host_error(error)
-            raise
-
-    return host_function
+        return _recorded(func, self._patches, self._recorder, site)
 
 
 def _recorded(

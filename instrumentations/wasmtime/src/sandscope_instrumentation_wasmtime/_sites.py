@@ -10,7 +10,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Site, Value
-from sandscope_instrumentation_wasmtime._evidence._host_errors import verdict_of_call, verdict_of_host
+from sandscope_instrumentation_wasmtime._evidence._host_errors import (
+    hide_values,
+    verdict_of_call,
+    verdict_of_host,
+)
 from sandscope_instrumentation_wasmtime._evidence._violations import (
     report_failed_call,
     report_failed_instantiation,
@@ -88,7 +92,12 @@ def host_site(function: str | None) -> Site:
     name = (function or "call")[:_LONGEST]
     attributes = {HOST_FUNCTION: name} if function else {}
     return Site(
-        "wasmtime", "host_call", f"wasm host {name}", attributes=attributes, verdict_of=verdict_of_host
+        "wasmtime",
+        "host_call",
+        f"wasm host {name}",
+        attributes=attributes,
+        verdict_of=verdict_of_host,
+        failed=hide_values,
     )
 
 

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from sandscope.instrumentation import Verdict, is_instrumentation_enabled
+from sandscope.instrumentation import Execution, Verdict, is_instrumentation_enabled
 from sandscope_instrumentation_wasmtime._evidence._engine_messages import engine_message
 from sandscope_instrumentation_wasmtime._evidence._shared_stack import SHARED_STACK, shares_stack
 from sandscope_instrumentation_wasmtime._verdicts import HOST_ERROR, INVALID_CALL, has_code, verdict_of
@@ -25,6 +25,10 @@ _RERAISING = {
 
 _ENTERED = {"trap", "run"}
 """Variables of wasmtime's methods `Func.__call__`, one of each, that are set when the guest is entered."""
+
+
+_WITHOUT_VALUES = (ValueError, AttributeError)
+"""Python's classes of which wasmtime's code raises exceptions that say nothing of the values it was given."""
 
 
 class _Thread(threading.local):
@@ -88,6 +92,28 @@ def verdict_of_call(error: BaseException) -> Verdict:
 def words_of(error: BaseException) -> str:
     """Return the engine's message on the call that failed last; if a trap inside it ended it, the message on that."""
     return engine_message(error if _thread.propagated else engine_error(error))
+
+
+def has_values(error: BaseException) -> bool:
+    """Return whether the message of an exception may contain values that the program has passed to wasmtime."""
+    kind = type(error)
+    if kind in _WITHOUT_VALUES or kind.__module__.startswith("wasmtime."):
+        return False
+    module = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+    return module.startswith("wasmtime.")
+
+
+def hide_values(execution: Execution, _verdict: Verdict, error: BaseException) -> None:
+    """Replace such a message.
+
+    Args:
+        execution: that is about to end.
+        error: that it raised.
+    """
+    if has_values(error):
+        execution.explain(f"{type(error).__qualname__} raised by wasmtime")
 
 
 def comes_from_engine(error: BaseException) -> bool:

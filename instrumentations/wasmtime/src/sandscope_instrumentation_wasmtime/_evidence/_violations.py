@@ -33,6 +33,7 @@ from sandscope_instrumentation_wasmtime._evidence._engine_messages import (
 )
 from sandscope_instrumentation_wasmtime._evidence._host_errors import (
     engine_error,
+    hide_values,
     verdict_of_call,
     words_of,
 )
@@ -127,6 +128,7 @@ def _explain(execution: Execution, verdict: Verdict, error: BaseException) -> An
     if execution.site.traced:
         if state is not None:
             execution.set_attributes({SANDBOX_ID: state.number})
+        hide_values(execution, verdict, error)
         message = "" if verdict == HOST_ERROR else engine_message(engine_error(error))
         if message:
             execution.explain(reason_of(words_of(error)), backtrace_of(message))
