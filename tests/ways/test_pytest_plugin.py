@@ -14,6 +14,7 @@ import pytest
 
 from harness import BIN, PATIENCE, Contract, OtlpSink, clean_environment, requires_otelcol
 from sandscope import _ci
+from sandscope._deferred._compiled import python_reason
 from sandscope._pytest._names import Name, name_of, numbers_of
 
 pytestmark = pytest.mark.usefixtures("default_signals")
@@ -333,6 +334,22 @@ def test_under_exec_it_is_part_of_the_step(project: Project) -> None:
     assert project.run("--sandscope", way=way).returncode == 0
     (step,) = [span for span in project.sink.spans if not span.parent_span_id]
     assert project.session.parent_span_id == step.span_id
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or bool(python_reason),
+    reason="black boxes are for Linux and the compiled recorder",
+)
+def test_the_test_during_which_the_session_is_killed(project: Project) -> None:
+    project.write("import os\ndef test_ok(): pass\ndef test_dies(): os.kill(os.getpid(), 9)\n")
+    way = (str(BIN / "sandscope"), "run", "--trace", "--")
+    assert project.run("--sandscope", way=way).returncode == -9
+    (step,) = [span for span in project.sink.spans if not span.parent_span_id]
+    lost = project.sink.span("tests/test_a.py::test_dies")
+    assert values(lost)["sandbox.verdict.cause"] == "ie_host_killed"
+    assert lost.trace_id == step.trace_id
+    assert "test.case.result.status" not in values(lost)  # nobody saw how it would have ended
+    assert values(project.sink.span("tests/test_a.py::test_ok"))["test.case.result.status"] == "pass"
 
 
 @pytest.mark.collector
