@@ -29,29 +29,35 @@ def dynamo(torch: Any) -> Iterator[Any]:
     torch._dynamo.reset()
 
 
+def _run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(_PROGRAM), *arguments],
+        env=clean_environment(PYTHONPATH=str(ROOT / "tests"), **variables),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def plain_run(torch: Any) -> subprocess.CompletedProcess[str]:
+    """Return the run of the program without instrumentation."""
+    return _run()
+
+
 @pytest.fixture(scope="module", params=["compiled", "python"])
-def runs(torch: Any, request: pytest.FixtureRequest) -> list[subprocess.CompletedProcess[str]]:
-    """Return the plain and the instrumented run of the program, with the compiled hot path and without."""
-    environment = clean_environment(PYTHONPATH=str(ROOT / "tests"))
-    if request.param == "python":
-        environment["SANDSCOPE_RECORDER"] = "python"
-    return [
-        subprocess.run(
-            [sys.executable, str(_PROGRAM), *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        )
-        for arguments in ([], ["instrumented"])
-    ]
+def instrumented_run(torch: Any, request: pytest.FixtureRequest) -> subprocess.CompletedProcess[str]:
+    """Return the instrumented run of the program, with the compiled hot path and without."""
+    return _run("instrumented", **({"SANDSCOPE_RECORDER": "python"} if request.param == "python" else {}))
 
 
 @pytest.mark.since_torch("2.6", "partial functions, and what its guards say")
-def test_the_compiler_does_the_same(runs: Any) -> None:
+def test_the_compiler_does_the_same(plain_run: Any, instrumented_run: Any) -> None:
     """The same graphs, operations, frames, breaks, recompiles and guards, and the same results."""
-    plain, instrumented = ([json.loads(line) for line in run.stdout.splitlines()] for run in runs)
+    plain, instrumented = (
+        [json.loads(line) for line in run.stdout.splitlines()] for run in (plain_run, instrumented_run)
+    )
     assert len(plain) == 25
     assert all("TENSOR_MATCH" in "".join(guards) for *_, guards, _results in plain)
     assert instrumented == plain
@@ -75,16 +81,18 @@ def test_the_compiler_does_the_same(runs: Any) -> None:
         ("class", "Decorated", None),
     ],
 )
-def test_a_call_is_one_execution_of_the_model(runs: Any, way: str, model: str, function: str | None) -> None:
-    lines = [json.loads(line) for line in runs[1].stderr.splitlines() if line.startswith("{")]
+def test_a_call_is_one_execution_of_the_model(
+    instrumented_run: Any, way: str, model: str, function: str | None
+) -> None:
+    lines = [json.loads(line) for line in instrumented_run.stderr.splitlines() if line.startswith("{")]
     told = [line for line in lines if line["way"] == way]
     assert [line["batch"] for line in told] == [2, 2, 3, 5] * (1 if way == "break" else 2)
     assert {(line["span"], line["function"]) for line in told} == {(f"training {model}", function)}
 
 
 @pytest.mark.since_torch("2.6", "partial functions, and what its guards say")
-def test_a_function_without_a_model_is_no_execution(runs: Any) -> None:
-    assert '"none"' not in runs[1].stderr
+def test_a_function_without_a_model_is_no_execution(instrumented_run: Any) -> None:
+    assert '"none"' not in instrumented_run.stderr
 
 
 @BOTH
