@@ -40,14 +40,15 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Distribute the tests to the workers of pytest-xdist: file by file, those with slow tests first.
+    """Distribute the tests to the workers of pytest-xdist: file by file, what takes longest first.
 
-    One worker runs all tests of the stores, which are started once.
+    One worker runs all tests of the stores, which are started once: it begins with them, so that the others have work
+    until it has ended. Files with slow tests are next.
     """
     if not hasattr(config, "workerinput"):
         return
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (not item.get_closest_marker("stores"), item.path not in slow))
     for item in items:
         file = item.path.relative_to(config.rootpath).as_posix()
         item.add_marker(pytest.mark.xdist_group("stores" if item.get_closest_marker("stores") else file))

@@ -7,9 +7,8 @@ This package is for authors of programs; `sandscope.instrumentation` is for auth
         run.finish(sandscope.OK if code == 0 else sandscope.Verdict("RE", "guest", "re_nonzero_exit"))
 
 `queue` reports the length of a queue of executions, and `worker` the health of a worker that runs them.
-`current_execution` returns the execution that runs in the current context. `security_event` reports what matters for
-security, such as a failed log-in. A `Metric` declares a metric of the
-program.
+`current_execution` returns the execution that runs in the current context. `security_event` reports an event that is
+relevant to security, such as a failed log-in. A `Metric` declares a metric of the program.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def configure(level: int | str = logging.INFO, *, stream: TextIO | None = None, 
     """Write the records of `logging` as lines of JSON, and send them by OTLP. Replaces the root logger's handlers.
 
     Args:
-        level: the least level of a record.
+        level: the minimum level of a record.
         stream: where the lines go; standard error by default.
         send: whether they are sent, too. They are not sent twice, if another handler of OpenTelemetry does so.
     """
@@ -98,7 +98,7 @@ def structlog_settings(level: int = logging.INFO, *, send: bool = True) -> dict[
     """Return what `structlog.configure` needs to write lines of JSON on standard output, and to send them by OTLP.
 
     Args:
-        level: the least level of an event.
+        level: the minimum level of an event.
         send: whether they are sent, too.
 
     Raises:

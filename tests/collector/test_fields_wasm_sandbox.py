@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from collector._log_records import attributes_of
 from harness import ROOT, clean_environment, complete_lines, run_program, wait_until
 from sandscope._collector import CollectorProcess
 
@@ -34,11 +35,6 @@ EVENTS = {
     "sandbox.resource": ("resource_type", "current_usage", "limit", "percentage", "trend"),
 }
 """The guide's fields, by our event; each event has the first eight."""
-
-
-def attributes_of(holder: Any) -> dict[str, Any]:
-    """Return attributes of OTLP/JSON."""
-    return {each["key"]: next(iter(each["value"].values())) for each in holder.get("attributes", ())}
 
 
 def records(file: Path) -> Iterator[dict[str, Any]]:

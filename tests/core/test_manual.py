@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any
 
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 import sandscope
+from core._verdicts import verdicts_of
 from harness import Contract, Telemetry
 from sandscope import OK, Metric, Verdict, current_execution
 
 SIZE = Metric("test.size", "histogram", "By", "A size")
-
-
-def _verdicts(telemetry: Telemetry) -> list[tuple[Any, ...]]:
-    names = ("status", "actor", "cause")
-    return [
-        tuple((span.attributes or {}).get(f"sandbox.verdict.{name}") for name in names)
-        for span in telemetry.spans()
-    ]
 
 
 def test_the_end_of_the_block_is_ok_in_all_three_signals(recorded: Telemetry) -> None:
@@ -75,7 +67,7 @@ def test_an_exception_fails_the_execution_and_is_raised_unchanged(
         run()
     assert raised.value is error
     assert error.__cause__ is error.__context__ is None
-    assert _verdicts(recorded) == [verdict]
+    assert verdicts_of(recorded) == [verdict]
     (span,) = recorded.spans()
     assert (span.attributes or {})["error.type"] == type(error).__qualname__
 
@@ -92,7 +84,7 @@ def test_later_ends_do_not_change_a_verdict(recorded: Telemetry) -> None:
     with pytest.raises(TimeoutError):
         run(TimeoutError("CANARY"))
     (span,), (log,) = recorded.spans(), recorded.logs()
-    assert _verdicts(recorded) == [("TLE", "host", "tle_wall")]
+    assert verdicts_of(recorded) == [("TLE", "host", "tle_wall")]
     assert (span.attributes or {})["sandbox.limit"] == "wall"
     assert (span.attributes or {})["error.type"] == "tle_wall"
     assert "late" not in (span.attributes or {})
@@ -105,7 +97,7 @@ def test_an_exception_can_have_its_own_verdict(recorded: Telemetry) -> None:
     with sandscope.execution("docker", "run") as run:
         run.fail(TimeoutError("too long"), Verdict("TLE", "host", "tle_wall", "wall"))
     (log,) = recorded.logs()
-    assert _verdicts(recorded) == [("TLE", "host", "tle_wall")]
+    assert verdicts_of(recorded) == [("TLE", "host", "tle_wall")]
     assert (log.log_record.attributes or {})["exception.message"] == "too long"
 
 
@@ -134,7 +126,7 @@ def test_as_a_decorator_each_call_is_an_execution(recorded: Telemetry) -> None:
     assert [divide(6, by=3), divide(4, by=2)] == [2, 2]
     with pytest.raises(ZeroDivisionError):
         divide(1, by=0)
-    assert [verdict[0] for verdict in _verdicts(recorded)] == ["OK", "OK", "RE"]
+    assert [verdict[0] for verdict in verdicts_of(recorded)] == ["OK", "OK", "RE"]
     assert {(span.attributes or {})["kind"] for span in recorded.spans("divide")} == {"test"}
 
 
@@ -170,7 +162,7 @@ def test_a_cancelled_task_is_interrupted(recorded: Telemetry) -> None:
             await task
 
     asyncio.run(main())
-    assert _verdicts(recorded) == [("IE", "host", "ie_interrupted")]
+    assert verdicts_of(recorded) == [("IE", "host", "ie_interrupted")]
 
 
 def test_nothing_happens_while_instrumentation_is_suppressed(recorded: Telemetry) -> None:

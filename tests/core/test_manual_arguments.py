@@ -8,18 +8,11 @@ from typing import Any
 import pytest
 
 import sandscope
+from core._verdicts import verdicts_of
 from harness import Telemetry
 from sandscope import Metric, _manual
 
 SIZE = Metric("test.size", "histogram", "By", "A size")
-
-
-def _verdicts(telemetry: Telemetry) -> list[tuple[Any, ...]]:
-    names = ("status", "actor", "cause")
-    return [
-        tuple((span.attributes or {}).get(f"sandbox.verdict.{name}") for name in names)
-        for span in telemetry.spans()
-    ]
 
 
 def _generator() -> Iterator[int]:
@@ -65,7 +58,7 @@ def test_an_execution_is_entered_once(recorded: Telemetry) -> None:
     once = sandscope.execution("docker", "run")
     with once, pytest.raises(RuntimeError, match="Cannot enter an execution twice"):
         once.__enter__()
-    assert [verdict[0] for verdict in _verdicts(recorded)] == ["OK"]
+    assert [verdict[0] for verdict in verdicts_of(recorded)] == ["OK"]
 
 
 @pytest.mark.parametrize(

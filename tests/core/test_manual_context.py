@@ -7,27 +7,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import wasmtime
 from opentelemetry import trace
 
 import sandscope
+from core._verdicts import verdicts_of
 from deferred._forked import in_child
 from harness import OtlpSink, Telemetry, clean_environment, run_program, wait_until
 from sandscope import _manual
 from sandscope._own_process import _inherited
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 from sandscope_instrumentation_wasmtime import WasmtimeInstrumentor
-
-
-def _verdicts(telemetry: Telemetry) -> list[tuple[Any, ...]]:
-    names = ("status", "actor", "cause")
-    return [
-        tuple((span.attributes or {}).get(f"sandbox.verdict.{name}") for name in names)
-        for span in telemetry.spans()
-    ]
 
 
 def test_the_environment_continues_the_trace_and_changes_nothing_else(
@@ -125,7 +117,7 @@ def test_leaving_on_another_thread_or_in_another_context_does_not_raise(
         thread.join()
     assert errors == []
     assert [span.name for span in telemetry.spans()] == ["thread", "generator"]
-    assert _verdicts(telemetry) == [("OK", "guest", "normal_exit"), ("IE", "host", "ie_interrupted")]
+    assert verdicts_of(telemetry) == [("OK", "guest", "normal_exit"), ("IE", "host", "ie_interrupted")]
     caplog.clear()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness import lacking
-from sandscope_instrumentation_subprocess import _backends
 from sandscope_instrumentation_subprocess._evidence._cgroup import Cgroup
 from sandscope_instrumentation_subprocess._evidence._cgroup_counters import CgroupUsage, Counters
 from sandscope_instrumentation_subprocess._evidence._cgroup_observation import CgroupObservation, observe
+from sandscope_instrumentation_subprocess._measures import _backends
 
 
 def modes(ended: Any) -> dict[str, float]:

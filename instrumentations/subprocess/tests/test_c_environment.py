@@ -6,7 +6,7 @@ import ctypes
 import subprocess
 import sys
 
-from sandscope_instrumentation_subprocess._c_environment import c_environment
+from sandscope_instrumentation_subprocess._starts._c_environment import c_environment
 
 _library = ctypes.CDLL(None)
 
@@ -35,7 +35,7 @@ def test_reads_what_c_code_changes_in_place() -> None:
 def test_an_environment_that_c_code_clears() -> None:
     code = (
         "import ctypes, os\n"
-        "from sandscope_instrumentation_subprocess._c_environment import c_environment\n"
+        "from sandscope_instrumentation_subprocess._starts._c_environment import c_environment\n"
         "assert c_environment()\n"
         "ctypes.CDLL(None).clearenv()\n"
         "assert c_environment() == []\n"
@@ -49,7 +49,7 @@ def test_variables_that_are_anywhere_in_memory() -> None:
     """Some follow one another, as at the start of a process; one is there twice, and one is empty."""
     code = (
         "import ctypes\n"
-        "from sandscope_instrumentation_subprocess._c_environment import c_environment\n"
+        "from sandscope_instrumentation_subprocess._starts._c_environment import c_environment\n"
         "block = ctypes.create_string_buffer(b'A=1\\0B=22\\0\\0C=3')\n"
         "other = ctypes.create_string_buffer(b'D=4')\n"
         "a, d = ctypes.addressof(block), ctypes.addressof(other)\n"

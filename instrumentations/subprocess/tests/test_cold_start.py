@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from sandscope._child import _children
-from sandscope_instrumentation_subprocess._cold_start import PHASE
-from sandscope_instrumentation_subprocess._interpreter_ready import Answers
 from sandscope_instrumentation_subprocess._languages import LANGUAGE
+from sandscope_instrumentation_subprocess._measures._cold_start import PHASE
+from sandscope_instrumentation_subprocess._starts._interpreter_ready import Answers
 
 NAME = "sandbox.cold_start.duration"
 READY = "interpreter_ready"

@@ -17,7 +17,7 @@ from harness import lacking, wait_until
 from sandscope import SandscopeError
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._controls import Controls
+from sandscope_instrumentation_subprocess._measures._controls import Controls
 
 ALL = ("namespace", "cgroup", "capability", "seccomp", "no_new_privs")
 expects_all = pytest.mark.parametrize("settings", [{"controls": ALL}])

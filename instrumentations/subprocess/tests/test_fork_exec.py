@@ -19,13 +19,13 @@ import pytest
 
 from harness import run_program, wait_until
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
-from sandscope_instrumentation_subprocess._fork_slots import CAPACITY
+from sandscope_instrumentation_subprocess._forked._fork_slots import CAPACITY
 
 MANY_FORKS = """
 import os
 from sandscope.instrumentation.testing import Telemetry
 from sandscope_instrumentation_subprocess import SubprocessInstrumentor
-from sandscope_instrumentation_subprocess._fork_slots import CAPACITY
+from sandscope_instrumentation_subprocess._forked._fork_slots import CAPACITY
 
 telemetry = Telemetry("direct")
 instrumentor = SubprocessInstrumentor()

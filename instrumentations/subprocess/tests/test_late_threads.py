@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sandscope_instrumentation_subprocess import _any_reaping, _exit_watcher, _reaping
 from sandscope_instrumentation_subprocess._evidence import inspect_zombie
 from sandscope_instrumentation_subprocess._file_descriptors import open_pidfd
+from sandscope_instrumentation_subprocess._waits import _any_reaping, _exit_watcher, _reaping
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 

@@ -17,9 +17,9 @@ import pytest
 
 from harness import lacking, wait_until
 from harness._toolchains import compiled
-from sandscope_instrumentation_subprocess import _reaping
 from sandscope_instrumentation_subprocess._evidence import wait_without_reaping
-from sandscope_instrumentation_subprocess._sigchld import handler_may_reap
+from sandscope_instrumentation_subprocess._waits import _reaping
+from sandscope_instrumentation_subprocess._waits._sigchld import handler_may_reap
 
 SOURCE = Path(__file__).with_name("reaps_on_sigchld.c")
 LATE = ["/bin/sh", "-c", "sleep 0.5; exit 3"]
@@ -132,7 +132,7 @@ def test_c_code_reaps_during_run(ended: Any, monkeypatch: pytest.MonkeyPatch, wh
     if when == "before the look":
         plain: Callable[..., Any] = wait_without_reaping
         monkeypatch.setattr(
-            "sandscope_instrumentation_subprocess._observed_wait.wait_without_reaping", reap_first
+            "sandscope_instrumentation_subprocess._waits._observed_wait.wait_without_reaping", reap_first
         )
     else:
         plain = _reaping._wait4

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from harness import wait_until
-from sandscope_instrumentation_subprocess import _exit_watcher
 from sandscope_instrumentation_subprocess._evidence import wait_without_reaping
-from sandscope_instrumentation_subprocess._exit_watcher import GRACE_PERIOD
-from sandscope_instrumentation_subprocess._observed_wait import wait_observed
+from sandscope_instrumentation_subprocess._waits import _exit_watcher
+from sandscope_instrumentation_subprocess._waits._exit_watcher import GRACE_PERIOD
+from sandscope_instrumentation_subprocess._waits._observed_wait import wait_observed
 
 CLOCK_TOLERANCE = 1_000_000
 """Nanoseconds: durations are measured with another clock than the one that tests compare them with."""

@@ -32,7 +32,7 @@ def queue(name: str, length: Callable[[], int]) -> Queue:
         name: of the queue; an attribute of the metric. A process can use 32 names; further ones are ``other``. Queues
             with the same name are added.
         length: returns how many executions wait. It is called on another thread at each collection of metrics. If it
-            raises or returns no number, nothing is reported.
+            raises or does not return a number, nothing is reported.
 
     Raises:
         TypeError: if an argument has the wrong type.

@@ -56,7 +56,7 @@ def security_event(
     user: Mapping[str, object] | None = None,
     attributes: Mapping[str, object] | None = None,
 ) -> None:
-    """Report something that matters for security: a log record in the current trace, and a count.
+    """Report an event that is relevant to security: a log record in the current trace, and a count.
 
         sandscope.security_event("auth_failure", "wrong password", user={"user.id": account.id})
 
@@ -66,17 +66,17 @@ def security_event(
     Args:
         event_type: ``auth_failure``, ``auth_success``, ``access_denied``, ``injection_attempt``,
             ``privilege_escalation``, ``data_exfiltration``, ``rate_limit_exceeded``, ``configuration_change``,
-            ``suspicious_model_load``, or an own name in lower case. A process can use 32 own names; further ones are
-            recorded as ``other``.
+            ``suspicious_model_load``, or a name of your own in lower case. A process can use 32 of these; further
+            ones are recorded as ``other``.
         message: one line for a human reader, of at most 1024 characters.
-        severity: ``low``, ``medium`` or ``high``; by default that of the type, ``medium`` for own types.
+        severity: ``low``, ``medium`` or ``high``; by default that of the type, ``medium`` for names of your own.
         user: who it was, by the names of ``SANDSCOPE_SECURITY_USER``. Other names are left out, so that a whole account
             may be passed.
         attributes: what else is known, 32 at most; scalars, or lists of 16 strings at most.
 
     Raises:
         TypeError: if the type is not a string.
-        ValueError: if the type is not a name in lower case, or the severity is none of the three.
+        ValueError: if the type is not a name in lower case, or the severity is not one of the three.
     """
     _check(event_type, severity)
     try:

@@ -27,10 +27,10 @@ from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Sc
 from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 
 if TYPE_CHECKING:
-    from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
-    from sandscope_instrumentation_subprocess._cold_start import ColdStarts
-    from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
+    from sandscope_instrumentation_subprocess._measures._captured_output import CapturedOutput
+    from sandscope_instrumentation_subprocess._measures._cold_start import ColdStarts
     from sandscope_instrumentation_subprocess._registry import Registry
+    from sandscope_instrumentation_subprocess._starts._popen_environment import ChildEnvironment
 
 __all__ = ["SubprocessInstrumentor"]
 
@@ -63,10 +63,11 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
             return
         import os
 
-        from sandscope_instrumentation_subprocess import _asyncio_waits, _patch, _reaping
-        from sandscope_instrumentation_subprocess._cold_start import ColdStarts
-        from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
+        from sandscope_instrumentation_subprocess import _patch
+        from sandscope_instrumentation_subprocess._measures._cold_start import ColdStarts
         from sandscope_instrumentation_subprocess._registry import Registry
+        from sandscope_instrumentation_subprocess._starts._popen_environment import ChildEnvironment
+        from sandscope_instrumentation_subprocess._waits import _asyncio_waits, _reaping
 
         if module.__name__ == "uvloop":
             self._patch_uvloop(module, patches, recorder)
@@ -127,8 +128,8 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
     ) -> None:
         import os
 
-        from sandscope_instrumentation_subprocess import _fork_exec, _os_system, _posix_spawn
         from sandscope_instrumentation_subprocess._builtin_functions import replace_builtin
+        from sandscope_instrumentation_subprocess._starts import _fork_exec, _os_system, _posix_spawn
 
         posix_spawn = _posix_spawn.posix_spawn(
             recorder, registry, self._environment, cold_starts, getattr(recorded, "__code__", None)
@@ -142,7 +143,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
     def _patch_uvloop(self, module: ModuleType, patches: Patches, recorder: Recorder) -> None:
         from asyncio.subprocess import Process
 
-        from sandscope_instrumentation_subprocess import _uvloop
+        from sandscope_instrumentation_subprocess._starts import _uvloop
 
         registry, cold_starts = self._registry, self._cold_starts
         if registry is None or cold_starts is None:
@@ -158,7 +159,7 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
     def _captured_output(self, waiting: set[CodeType]) -> CapturedOutput | None:
         if self._settings.output == "off":
             return None
-        from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
+        from sandscope_instrumentation_subprocess._measures._captured_output import CapturedOutput
 
         return CapturedOutput(self._settings.output, waiting)
 
@@ -167,8 +168,9 @@ class SubprocessInstrumentor(RuntimeInstrumentor):
         import os
         import signal
 
-        from sandscope_instrumentation_subprocess import _reaping, _sent_signals, _wait_functions
+        from sandscope_instrumentation_subprocess import _sent_signals
         from sandscope_instrumentation_subprocess._builtin_functions import replace_builtin
+        from sandscope_instrumentation_subprocess._waits import _reaping, _wait_functions
 
         plain = os.waitpid
         replace_builtin(patches, os, "waitpid", _reaping.waitpid(registry))

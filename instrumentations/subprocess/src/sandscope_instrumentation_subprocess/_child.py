@@ -10,9 +10,9 @@ from sandscope.instrumentation import Execution
 from sandscope_instrumentation_subprocess._timers import sends_by_timer
 
 if TYPE_CHECKING:
-    from sandscope_instrumentation_subprocess._backends import PidfdMode
     from sandscope_instrumentation_subprocess._evidence import ExitStatus, Observations
-    from sandscope_instrumentation_subprocess._samples import Samples
+    from sandscope_instrumentation_subprocess._measures._backends import PidfdMode
+    from sandscope_instrumentation_subprocess._measures._samples import Samples
 
 _REACTION_TIME = 1_000_000_000
 """Nanoseconds: the least time that a program has after a timeout to stop the child because of it."""

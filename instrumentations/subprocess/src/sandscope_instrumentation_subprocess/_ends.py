@@ -8,9 +8,7 @@ from functools import partial
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_EXIT_CODE, PROCESS_PID
 
 from sandscope.instrumentation import MISSING_EVIDENCE, OK, Recorder, Verdict, report_error
-from sandscope_instrumentation_subprocess._backends import count_backends
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._cleanup import success
 from sandscope_instrumentation_subprocess._evidence import (
     NOT_INSPECTED,
     NOT_MEASURED,
@@ -24,7 +22,9 @@ from sandscope_instrumentation_subprocess._evidence import (
     usage_of,
 )
 from sandscope_instrumentation_subprocess._incidents import SIGNAL, conclude, signal_name
-from sandscope_instrumentation_subprocess._resource_use import (
+from sandscope_instrumentation_subprocess._measures._backends import count_backends
+from sandscope_instrumentation_subprocess._measures._cleanup import success
+from sandscope_instrumentation_subprocess._measures._resource_use import (
     describe_usage,
     record,
     record_evidence,
@@ -110,7 +110,7 @@ def _usage(reported: resource.struct_rusage | None, zombie: Zombie) -> Usage:
 
 def _judge(child: Child, evidence: Evidence, recorder: Recorder) -> Verdict:
     # Not imported before: most children succeed.
-    from sandscope_instrumentation_subprocess._survived import report_survived
+    from sandscope_instrumentation_subprocess._measures._survived import report_survived
     from sandscope_instrumentation_subprocess._verdicts import verdict_of
 
     verdict, basis = verdict_of(evidence)

@@ -16,9 +16,9 @@ from sandscope.instrumentation import (
     Verdict,
     report_incident,
 )
-from sandscope_instrumentation_subprocess._backends import count_backends
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._limit_numbers import attributes_of
+from sandscope_instrumentation_subprocess._measures._backends import count_backends
+from sandscope_instrumentation_subprocess._measures._limit_numbers import attributes_of
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._evidence import Evidence

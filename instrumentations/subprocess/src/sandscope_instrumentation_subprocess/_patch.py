@@ -10,15 +10,19 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, note_execution, report_error
-from sandscope_instrumentation_subprocess._asyncio_waits import waits_in_thread
-from sandscope_instrumentation_subprocess._cold_start import ColdStarts
-from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment, Prepared, prepare
+from sandscope_instrumentation_subprocess._measures._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._registry import Registry
-from sandscope_instrumentation_subprocess._relay_pipes import ChildEnd, open_pipe
 from sandscope_instrumentation_subprocess._sites import UNKNOWN, message_of, site_of
+from sandscope_instrumentation_subprocess._starts._popen_environment import (
+    ChildEnvironment,
+    Prepared,
+    prepare,
+)
+from sandscope_instrumentation_subprocess._starts._relay_pipes import ChildEnd, open_pipe
+from sandscope_instrumentation_subprocess._waits._asyncio_waits import waits_in_thread
 
 if TYPE_CHECKING:
-    from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
+    from sandscope_instrumentation_subprocess._measures._captured_output import CapturedOutput
 
 # Not `Popen.__init__`: an additional frame between it and its caller would change the line that its
 # EncodingWarning names. `__init__` calls this method once for each child, with positional arguments.

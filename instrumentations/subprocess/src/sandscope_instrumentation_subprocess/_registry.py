@@ -19,9 +19,7 @@ from sandscope.instrumentation import (
     report_error,
     watch_forks,
 )
-from sandscope_instrumentation_subprocess import _observed_wait
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._cleanup import Cleanups
 from sandscope_instrumentation_subprocess._ends import end_execution, end_success, finish
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
@@ -32,12 +30,14 @@ from sandscope_instrumentation_subprocess._evidence import (
     inspect_zombie,
     wait_without_reaping,
 )
-from sandscope_instrumentation_subprocess._exit_watcher import ExitWatcher
-from sandscope_instrumentation_subprocess._forked_children import ForkedChildren
+from sandscope_instrumentation_subprocess._forked._forked_children import ForkedChildren
+from sandscope_instrumentation_subprocess._measures._cleanup import Cleanups
 from sandscope_instrumentation_subprocess._sites import STILL_RUNNING
+from sandscope_instrumentation_subprocess._waits import _observed_wait
+from sandscope_instrumentation_subprocess._waits._exit_watcher import ExitWatcher
 
 if TYPE_CHECKING:
-    from sandscope_instrumentation_subprocess._samples import Samples
+    from sandscope_instrumentation_subprocess._measures._samples import Samples
     from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 
 _NO_PID = -1
@@ -324,7 +324,7 @@ class Registry:
 
 def _first_samples(pid: int, program: str, settings: SubprocessSettings) -> Samples:
     # Not imported before: most programs do not ask for samples.
-    from sandscope_instrumentation_subprocess._samples import Samples
+    from sandscope_instrumentation_subprocess._measures._samples import Samples
 
     samples = Samples(settings, program)
     samples.take(pid, at_start=True)

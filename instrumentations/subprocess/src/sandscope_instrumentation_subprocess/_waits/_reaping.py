@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeAlias
 
-from sandscope_instrumentation_subprocess._any_reaping import reap
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import (
     CAN_INSPECT_ZOMBIES,
@@ -19,11 +18,12 @@ from sandscope_instrumentation_subprocess._evidence import (
     read_limits,
     wait_without_reaping,
 )
-from sandscope_instrumentation_subprocess._observed_wait import wait_observed
 from sandscope_instrumentation_subprocess._process_groups import leads_group
 from sandscope_instrumentation_subprocess._registry import Registry
-from sandscope_instrumentation_subprocess._sigchld import handler_may_reap
-from sandscope_instrumentation_subprocess._wait_functions import read, which
+from sandscope_instrumentation_subprocess._waits._any_reaping import reap
+from sandscope_instrumentation_subprocess._waits._observed_wait import wait_observed
+from sandscope_instrumentation_subprocess._waits._sigchld import handler_may_reap
+from sandscope_instrumentation_subprocess._waits._wait_functions import read, which
 
 _wait4 = os.wait4  # without the wrapper
 

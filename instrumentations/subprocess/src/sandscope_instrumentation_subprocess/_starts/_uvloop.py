@@ -9,12 +9,12 @@ from signal import SIGKILL, SIGTERM
 from typing import Any
 
 from sandscope.instrumentation import MISSING_EVIDENCE, Execution, Recorder, Site, report_error
-from sandscope_instrumentation_subprocess._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._evidence import ExitStatus
-from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
+from sandscope_instrumentation_subprocess._measures._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._registry import Registry
 from sandscope_instrumentation_subprocess._sent_signals import forget, note
 from sandscope_instrumentation_subprocess._sites import SHELL_SITE, UNKNOWN, message_of, site_of
+from sandscope_instrumentation_subprocess._starts._popen_environment import ChildEnvironment
 
 _Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -24,7 +24,7 @@ from sandscope.instrumentation import (
     relay,
     report_error,
 )
-from sandscope_instrumentation_subprocess._c_environment import c_environment
+from sandscope_instrumentation_subprocess._starts._c_environment import c_environment
 
 _Preexec: TypeAlias = "Callable[[], Any] | None"
 

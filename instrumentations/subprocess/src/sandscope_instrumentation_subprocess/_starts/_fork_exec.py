@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandscope.instrumentation import report_error
-from sandscope_instrumentation_subprocess._c_environment import c_environment
-from sandscope_instrumentation_subprocess._forks import Fork, Forks
-from sandscope_instrumentation_subprocess._popen_environment import changes_to_inherit, merge, set_variables
+from sandscope_instrumentation_subprocess._forked._forks import Fork, Forks
 from sandscope_instrumentation_subprocess._sites import executable_name
+from sandscope_instrumentation_subprocess._starts._c_environment import c_environment
+from sandscope_instrumentation_subprocess._starts._popen_environment import (
+    changes_to_inherit,
+    merge,
+    set_variables,
+)
 
 _Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 

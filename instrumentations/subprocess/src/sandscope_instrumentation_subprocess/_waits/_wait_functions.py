@@ -7,9 +7,9 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from sandscope_instrumentation_subprocess._any_reaping import Reaped, reap
 from sandscope_instrumentation_subprocess._evidence import decode_exit, decode_status
 from sandscope_instrumentation_subprocess._registry import Registry
+from sandscope_instrumentation_subprocess._waits._any_reaping import Reaped, reap
 
 _Make = Callable[[Callable[..., Any]], Callable[..., Any]]
 

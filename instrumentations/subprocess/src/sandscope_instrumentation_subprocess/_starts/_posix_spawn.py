@@ -10,11 +10,11 @@ from types import CodeType, FrameType
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, report_error
-from sandscope_instrumentation_subprocess._cold_start import ColdStarts
-from sandscope_instrumentation_subprocess._popen_environment import ChildEnvironment
+from sandscope_instrumentation_subprocess._measures._cold_start import ColdStarts
 from sandscope_instrumentation_subprocess._registry import Registry
-from sandscope_instrumentation_subprocess._relay_pipes import ChildEnd, open_pipe
 from sandscope_instrumentation_subprocess._sites import message_of, site_of
+from sandscope_instrumentation_subprocess._starts._popen_environment import ChildEnvironment
+from sandscope_instrumentation_subprocess._starts._relay_pipes import ChildEnd, open_pipe
 
 _INHERITS = sys.version_info >= (3, 13)
 """Whether ``env`` may be None."""

@@ -13,7 +13,7 @@ from sandscope.instrumentation import Patches
 from sandscope_instrumentation_subprocess._registry import Registry
 
 if TYPE_CHECKING:
-    from sandscope_instrumentation_subprocess._captured_output import CapturedOutput
+    from sandscope_instrumentation_subprocess._measures._captured_output import CapturedOutput
 
 _MODULE = "asyncio.subprocess"
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sandscope_instrumentation_subprocess._evidence._cgroup import differs_from_own, locate, read_membership
 from sandscope_instrumentation_subprocess._evidence._proc import read_file
-from sandscope_instrumentation_subprocess._process_tree import descendants
+from sandscope_instrumentation_subprocess._measures._process_tree import descendants
 
 _MOST_PROCESSES = 1000
 

@@ -16,9 +16,9 @@ from sandscope.instrumentation import (
     report_error,
     report_incident,
 )
-from sandscope_instrumentation_subprocess._cgroup_members import count_cgroup_members, own_folder
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import CAN_INSPECT_ZOMBIES, wait_without_reaping
+from sandscope_instrumentation_subprocess._measures._cgroup_members import count_cgroup_members, own_folder
 from sandscope_instrumentation_subprocess._process_groups import count_members, group_exists
 
 EVENT = "sandbox.cleanup"

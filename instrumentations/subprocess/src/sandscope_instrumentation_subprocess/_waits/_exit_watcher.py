@@ -17,8 +17,8 @@ from queue import Empty, SimpleQueue
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_subprocess._child import Child
 from sandscope_instrumentation_subprocess._evidence import ExitStatus, exit_status_of, wait_without_reaping
-from sandscope_instrumentation_subprocess._exit_events import OWN_DESCRIPTORS, ExitEvents
 from sandscope_instrumentation_subprocess._file_descriptors import open_pidfd
+from sandscope_instrumentation_subprocess._waits._exit_events import OWN_DESCRIPTORS, ExitEvents
 
 GRACE_PERIOD = 0.25
 """Seconds from a child's exit until its execution ends if nobody reaps it."""

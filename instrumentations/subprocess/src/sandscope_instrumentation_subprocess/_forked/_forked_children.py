@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 
 from sandscope.instrumentation import Execution, Recorder, new_lock
-from sandscope_instrumentation_subprocess._exec_observer import ExecObserver
-from sandscope_instrumentation_subprocess._fork_slots import Report
-from sandscope_instrumentation_subprocess._forks import Fork, Forks
+from sandscope_instrumentation_subprocess._forked._exec_observer import ExecObserver
+from sandscope_instrumentation_subprocess._forked._fork_slots import Report
+from sandscope_instrumentation_subprocess._forked._forks import Fork, Forks
 from sandscope_instrumentation_subprocess._sites import message_of, site_of
 
 

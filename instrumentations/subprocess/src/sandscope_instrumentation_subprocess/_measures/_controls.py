@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from sandscope_instrumentation_subprocess._evidence._cgroup import differs_from_own, locate, read_membership
 from sandscope_instrumentation_subprocess._evidence._proc import read_file
-from sandscope_instrumentation_subprocess._process_tree import descendants, name_of
+from sandscope_instrumentation_subprocess._measures._process_tree import descendants, name_of
 
 _NAMESPACES = ("mnt", "pid", "net", "user", "ipc", "uts")
 _NO_CAPABILITIES = b"0" * 16

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sandscope.instrumentation import Execution, Recorder, new_lock, observe_forks
-from sandscope_instrumentation_subprocess._fork_slots import CAPACITY, Report, Slot, Slots
-from sandscope_instrumentation_subprocess._popen_environment import carrier_of
+from sandscope_instrumentation_subprocess._forked._fork_slots import CAPACITY, Report, Slot, Slots
 from sandscope_instrumentation_subprocess._sites import UNKNOWN
+from sandscope_instrumentation_subprocess._starts._popen_environment import carrier_of
 
 _EXECUTING_MODULES = {"invoke", "os", "pexpect", "pty", "ptyprocess", "sh"}
 """The packages whose forked children execute a program at once; ``os`` is that of ``os.spawn*``."""

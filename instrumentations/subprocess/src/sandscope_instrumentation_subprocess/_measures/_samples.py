@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sandscope.instrumentation import Metric, Recorder, Value, Verdict, report_error, report_incident
-from sandscope_instrumentation_subprocess._abuse import Abuse, Pattern
 from sandscope_instrumentation_subprocess._child import Child
-from sandscope_instrumentation_subprocess._controls import Controls
+from sandscope_instrumentation_subprocess._measures._abuse import Abuse, Pattern
+from sandscope_instrumentation_subprocess._measures._controls import Controls
 from sandscope_instrumentation_subprocess._settings import SubprocessSettings
 
 CONTROL_DEGRADED = Metric(

@@ -17,7 +17,7 @@ from sandscope_instrumentation_subprocess._evidence import (
     inspect_zombie,
 )
 from sandscope_instrumentation_subprocess._registry import Registry
-from sandscope_instrumentation_subprocess._sigchld import handler_may_reap
+from sandscope_instrumentation_subprocess._waits._sigchld import handler_may_reap
 
 Reaped: TypeAlias = "tuple[int, ExitStatus | None, resource.struct_rusage | None]"
 """The process id, 0 if there is none; how it ended, None if it has not; and what the kernel reports of its use."""

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from sandscope.instrumentation import COLD_START, Execution, Recorder, Site, Value, report_error
-from sandscope_instrumentation_subprocess._interpreter_ready import Answers
 from sandscope_instrumentation_subprocess._languages import LANGUAGE, PYTHON
+from sandscope_instrumentation_subprocess._starts._interpreter_ready import Answers
 
 PHASE = "sandbox.cold_start.phase"
 

@@ -1,0 +1,1 @@
+"""Forked children, which become executions when they execute a program."""

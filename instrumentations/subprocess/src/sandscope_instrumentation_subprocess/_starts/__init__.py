@@ -1,0 +1,1 @@
+"""How children start: the functions beside `Popen`, and what a child gets."""
