@@ -47,6 +47,10 @@ class Received:
         found = self._records("logs", "resourceLogs", "scopeLogs", "logRecords")
         return [record for record in found if name in {None, record.get("eventName")}]
 
+    def security(self) -> list[dict[str, Any]]:
+        """The records in the security log."""
+        return list(self._records("security", "resourceLogs", "scopeLogs", "logRecords"))
+
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The last state of each metric, with plain attributes of its points."""
         found: dict[str, dict[str, Any]] = {}

@@ -60,7 +60,7 @@ def received(
 ) -> Received:
     """Return what the Collector has of a visit that is over: of its last moments, too."""
     data = tmp_path_factory.mktemp("browser")
-    collector = collect(data, "prometheus", "names-wasm-torch")
+    collector = collect(data, "prometheus", "names-wasm-torch", "security")
     port = collector.ports.browser
     settings = f'data-endpoint="http://127.0.0.1:{port}" data-functions="all" data-page="checkout" data-service="root"'
     site.add("/", settings, head=f'<meta name="traceparent" content="00-{TRACE}-{SPAN}-01">')
@@ -146,6 +146,21 @@ def test_each_execution_has_a_log_record_and_is_counted(received: Received) -> N
         "sv_memory_bounds"
     ]
     assert [log["attributes"]["sandbox.limit"] for log in received.logs("sandbox.resource")] == ["stack"]
+
+
+def test_a_violation_is_in_the_security_log_as_those_of_programs_are(received: Received) -> None:
+    (record,) = received.security()
+    assert (record["eventName"], record["severityText"]) == ("sandbox.security", "WARN")
+    assert record["body"]["stringValue"] == "wasm memory_bounds: sv_memory_bounds"
+    assert record["traceId"] == TRACE
+    assert record["attributes"] == {
+        "security.event.type": "sandbox_violation",
+        "sandbox.runtime": "browser",
+        "sandbox.violation.type": "sv_memory_bounds",
+        "sandbox.violation.action": "trapped",
+        "wasm.module": "guest.wasm",
+        "wasm.function": "memory_bounds",
+    }
 
 
 def test_models_that_the_page_tells_of(received: Received) -> None:

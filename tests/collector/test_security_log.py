@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import os
 import signal
 import subprocess
@@ -15,7 +16,15 @@ from pathlib import Path
 import pytest
 
 from collector._log_records import attributes_of, body_of, records_in, send
-from harness import PATIENCE, clean_environment, collector_ports, complete_lines, run_program, wait_until
+from harness import (
+    PATIENCE,
+    clean_environment,
+    collector_ports,
+    complete_lines,
+    lacking,
+    run_program,
+    wait_until,
+)
 from sandscope._audit import seal, verify
 from sandscope._collector import CollectorProcess
 
@@ -71,6 +80,33 @@ def test_the_events_of_runtimes_and_of_the_program_are_in_one_file(start: Start,
     assert failure["traceId"]
     events = {record["eventName"] for record in records_in(collector.data / "logs.jsonl")}
     assert events > {"sandbox.execution", "security.event"}
+
+
+MODEL = """
+import os, sys, torch
+
+class Running:
+    def __reduce__(self):
+        return os.system, ("true",)
+
+torch.save({"weights": torch.ones(2), "other": Running()}, sys.argv[1])
+torch.load(sys.argv[1], weights_only=False)
+"""
+
+
+def test_a_model_that_runs_code_is_in_the_same_file(start: Start, tmp_path: Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        lacking("torch is not installed: `make torch`")
+    collector = start("security")
+    environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    ended = run_program(MODEL, str(tmp_path / "net.pt"), environment=environment)
+    assert ended.returncode == 0, ended.stderr
+    (record,) = records_in(collector.data / "security.jsonl")
+    told = attributes_of(record)
+    assert (record["eventName"], record["severityText"]) == ("sandbox.security", "ERROR")
+    assert (told[TYPE], told["torch.load.risk_level"]) == ("suspicious_model_load", "high")
+    assert (told["torch.model.file"], told["sandbox.runtime"]) == ("net.pt", "torch")
+    assert record["traceId"]
 
 
 def test_of_other_origins_the_name_of_the_event_is_enough(start: Start) -> None:
