@@ -55,6 +55,14 @@ SUBPROCESS = {
         ),
         quantiles("Cleanup", "sandbox_cleanup_duration_seconds_bucket"),
         Panel(
+            "Backends",
+            "ops",
+            {
+                "cgroup {{sandbox_cgroup_version}}": 'sum by (sandbox_cgroup_version) (rate(sandbox_backend_cgroup_total{job=~"$job"}[5m]))',
+                "pidfd {{sandbox_pidfd_mode}}": 'sum by (sandbox_pidfd_mode) (rate(sandbox_backend_pidfd_total{job=~"$job"}[5m]))',
+            },
+        ),
+        Panel(
             "Cleanups by outcome",
             "ops",
             {
@@ -98,6 +106,13 @@ TORCH = {
             "s",
             {"{{job}}": 'sandbox:duration_seconds:p95_rate5m{job=~"$job", sandbox_operation="load"}'},
             "stat",
+        ),
+        Panel(
+            "p95 by model, with torch.module in SANDSCOPE_METRIC_ATTRIBUTES",
+            "s",
+            {
+                "{{torch_module}}": 'histogram_quantile(0.95, sum by (torch_module, le) (rate(sandbox_execution_duration_seconds_bucket{job=~"$job", sandbox_runtime="torch", torch_module!=""}[5m])))'
+            },
         ),
     ],
     "Memory and accelerators": [

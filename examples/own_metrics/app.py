@@ -25,11 +25,14 @@ cluster.create_gauge("kotoba.cluster.nodes.total").set(3)
 cluster.create_gauge("kotoba.cluster.nodes.active").set(2)
 cluster.create_counter("kotoba.cluster.leader_changes").add(1)
 
-# record_counter, record_gauge and record_histogram of kotoba-monitoring
+# record_counter, record_gauge, record_histogram and record_metric of kotoba-monitoring
 own = metrics.get_meter("example.shop")
 own.create_counter("user.registrations").add(1, {"region": "us-east"})
 own.create_gauge("active.users").set(150, {"service": "auth"})
 own.create_histogram("request.duration", unit="s").record(0.25, {"endpoint": "/api/users"})
+own.create_histogram("custom.operation.duration", unit="s").record(1.5, {"operation": "user_registration"})
+own.create_counter("orders").add(150, {"status": "completed", "region": "us-east"})
+own.create_counter("revenue").add(25_000, {"currency": "USD"})
 
 opened.add(1)
 active.add(1)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 
 import pytest
+from opentelemetry import environment_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
 
 import sandscope
 from harness import ROOT, Contract
@@ -26,6 +28,7 @@ EXISTS: dict[str, Callable[[str], bool]] = {
     "check": lambda name: (
         name in health.__all__ and getattr(health, name).__module__ == "sandscope.health._builtin"
     ),
+    "variable": lambda name: hasattr(environment_variables, name) or hasattr(sdk_variables, name),
     "setting": lambda name: f"| `{name}` |" in SETTINGS,
     "function": lambda name: callable(getattr(sandscope, name.removeprefix("sandscope."), None)),
     "page": lambda name: (ROOT / "docs" / name).is_file(),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import socket
+import struct
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -114,6 +118,87 @@ def test_a_check_that_raises_is_unhealthy_and_keeps_its_text_to_itself(
     assert CANARY not in repr([vars(each.log_record) for each in telemetry.logs()])
 
 
+def exits() -> None:
+    sys.exit("canary")
+
+
+RUBBISH = {
+    "text": (lambda: "ok", "the check returned neither a Result nor None, but str"),
+    "bool": (lambda: True, "the check returned neither a Result nor None, but bool"),
+    "status": (lambda: health.Result("purple"), "the check returned neither a Result nor None, but Result"),  # type: ignore[arg-type]
+    "details": (lambda: health.Result("healthy", "", 7), "AttributeError"),  # type: ignore[arg-type]
+    "exit": (exits, "SystemExit"),
+}
+
+
+@pytest.mark.parametrize("name", RUBBISH)
+def test_a_check_that_returns_rubbish_is_unhealthy_and_the_others_go_on(start: Start, name: str) -> None:
+    function, message = RUBBISH[name]
+    rounds: list[int] = []
+    monitor = start(health.Check("bad", function, failures=1), health.Check("good", lambda: rounds.append(1)))
+    assert wait_until(lambda: len(rounds) > 3)
+    found = get(monitor, "/health")[1]["checks"]
+    assert (found["bad"]["status"], found["bad"]["message"]) == ("unhealthy", message)
+    assert found["good"]["status"] == "healthy"
+
+
+def test_what_json_cannot_say_is_text(start: Start) -> None:
+    odd = {"since": date(2026, 1, 2), "percent": float("nan"), "most": float("inf"), "rows": 3, "on": True}
+    monitor = start(health.Check("odd", lambda: health.Result("healthy", ValueError("a"), odd)))  # type: ignore[arg-type]
+    assert wait_until(lambda: monitor.status == "healthy")
+    with urllib.request.urlopen(f"{monitor.url}/health", timeout=10) as answer:  # noqa: S310 - http, on loopback
+        odd_check = json.load(answer, parse_constant=pytest.fail)["checks"]["odd"]
+    assert odd_check["message"] == "a"
+    as_text = {"since": "2026-01-02", "percent": "nan", "most": "inf"}
+    assert odd_check["details"] == as_text | {"rows": 3, "on": True}
+
+
+def test_the_others_do_not_wait_for_a_check_that_hangs(start: Start) -> None:
+    go_on = threading.Event()
+    monitor = start(
+        health.Check("hangs", lambda: waits(go_on), timeout=600),
+        health.Check("down", lambda: health.unhealthy("gone"), critical=True, failures=1),
+    )
+    assert wait_until(lambda: monitor.status == "unhealthy")
+    assert monitor.report()["checks"]["hangs"]["message"] == "not checked yet"
+    go_on.set()
+
+
+def test_checks_are_run_at_the_interval(start: Start) -> None:
+    seldom: list[int] = []
+    often: list[int] = []
+    start(health.Check("a", lambda: seldom.append(1)), interval=3600)
+    start(health.Check("a", lambda: often.append(1)), interval=0.01)
+    assert wait_until(lambda: len(often) > 5)
+    assert wait_until(lambda: seldom == [1])
+
+
+def test_what_a_check_cannot_know_does_not_keep_a_program_from_work(start: Start) -> None:
+    monitor = start(health.pool())
+    assert wait_until(lambda: get(monitor, "/health/ready") == (200, {"status": "unknown"}))
+    assert monitor.report()["checks"]["pool"]["message"] == "there are no workers and no queues"
+
+
+def test_head_is_answered_without_a_body(start: Start) -> None:
+    monitor = start(health.Check("a", lambda: None))
+    assert wait_until(lambda: monitor.status == "healthy")
+    request = urllib.request.Request(f"{monitor.url}/health", method="HEAD")  # noqa: S310 - http, on loopback
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - http, on loopback
+        assert (answer.status, answer.read()) == (200, b"")
+
+
+def test_a_client_that_goes_away_is_not_on_stderr(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    monitor = start(health.Check("a", lambda: None))
+    address = ("127.0.0.1", int(str(monitor.url).rpartition(":")[2]))
+    for _ in range(5):
+        with socket.create_connection(address) as client:
+            client.sendall(b"GET /health")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets on close
+    assert get(monitor, "/health/live")[0] == 200
+    time.sleep(0.2)
+    assert capfd.readouterr().err == ""
+
+
 def test_coroutine_functions_and_the_decorator(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     from sandscope.health import _check, _monitor
 
@@ -141,7 +226,7 @@ def test_status_and_duration_are_metrics_and_changes_are_log_records(
     time.sleep(0.2)  # more rounds without a change
     monitor.stop()
 
-    assert telemetry.points("health.check.status") == [({"check.name": "a"}, 0.0)]
+    assert telemetry.points("health.check.status") == [({"check.name": "a", "check.critical": True}, 0.0)]
     ((attributes, count),) = telemetry.points("health.check.duration")
     assert attributes == {"check.name": "a"}
     assert count >= 4

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import ROOT, lacking
+from harness import ROOT, Contract, lacking
 from harness._promql import labels_of, metrics_of
 from harness._rules import ALERTS, FILES, FOLDER, RULES, TESTS, declared_labels, declared_series
+from harness._runbooks import LOGQL, PROMQL, QUERIES, SECTIONS, TEXT
 from harness._stores import CONFIGURATION
 from sandscope_collector.stores import STORES, find_binary
 
-RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
 each_alert = pytest.mark.parametrize(
     "rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}"
 )
@@ -50,20 +50,35 @@ def test_the_configurations_are_valid() -> None:
         run("check", "config", FOLDER / "history" / file)
 
 
-def expectations() -> list[dict[str, Any]]:
-    """Return what the unit tests expect of alerts, at one time each."""
+def expectations(alert: str) -> list[dict[float, list[dict[str, Any]]]]:
+    """Return what each unit test expects of an alert, by time in seconds."""
     files = [yaml.safe_load(file.read_text()) for file in TESTS]
-    return [each for file in files for test in file["tests"] for each in test.get("alert_rule_test", ())]
+    return [
+        {seconds(each["eval_time"]): each["exp_alerts"] for each in asked if each["alertname"] == alert}
+        for asked in (test.get("alert_rule_test", ()) for file in files for test in file["tests"])
+    ]
+
+
+def seconds(duration: str) -> float:
+    """Return a duration as Prometheus writes it, such as ``6d23h30m``, in seconds."""
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+)([dhms])", duration))
 
 
 @each_alert
 def test_each_alert_is_seen_silent_and_then_firing(rule: dict[str, Any]) -> None:
-    of_this = [each for each in expectations() if each["alertname"] == rule["alert"]]
-    assert [] in [each["exp_alerts"] for each in of_this]
-    firing = [alert for each in of_this for alert in each["exp_alerts"]]
-    assert rule["labels"]["severity"] in {alert["exp_labels"]["severity"] for alert in firing}
-    for alert in firing:
-        assert set(alert["exp_annotations"]) == {"summary", "runbook_url"}
+    severity = rule["labels"]["severity"]
+    seen = False
+    for expected in expectations(rule["alert"]):
+        silent = [time for time, alerts in expected.items() if not alerts]
+        fires = {
+            time: [alert for alert in alerts if alert["exp_labels"]["severity"] == severity]
+            for time, alerts in expected.items()
+        }
+        seen = seen or any(fires[time] and min(silent, default=time) < time for time in fires)
+        for alert in (each for alerts in expected.values() for each in alerts):
+            assert set(alert["exp_annotations"]) == {"summary", "runbook_url"}
+    assert seen
 
 
 @each_alert
@@ -72,14 +87,12 @@ def test_each_alert_has_a_severity_a_summary_and_a_section_in_the_runbooks(rule:
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
-    (section,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", RUNBOOKS, re.MULTILINE | re.DOTALL)
-    assert "**Means**" in section
-    assert "**Ask**" in section
-    assert "**Do**" in section
+    for part in ("**Means**", "**Ask**", "**Do**"):
+        assert part in SECTIONS[name]
 
 
 def test_the_runbooks_are_about_alerts_that_exist() -> None:
-    assert set(re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE)) == {rule["alert"] for rule in ALERTS}
+    assert set(SECTIONS) == {rule["alert"] for rule in ALERTS}
 
 
 @pytest.mark.parametrize("expression", sorted({rule["expr"] for rule in RULES}))
@@ -88,13 +101,35 @@ def test_a_rule_uses_declared_metrics_and_labels(expression: str) -> None:
     assert labels_of(expression) <= declared_labels()
 
 
-def test_the_queries_of_the_runbooks_use_declared_metrics_and_labels() -> None:
-    queries = re.findall(r"^    (.+)$", RUNBOOKS, re.MULTILINE)
-    promql = [query for query in queries if not query.startswith(("{", "sandscope ", "curl ", "amtool "))]
-    assert len(promql) >= len({rule["alert"] for rule in ALERTS}) - 3
-    for query in promql:
-        assert metrics_of(query) <= declared_series(), query
-        assert labels_of(query) <= declared_labels(), query
+@pytest.mark.parametrize(("alert", "query"), PROMQL)
+def test_a_query_of_the_runbooks_uses_declared_metrics_and_labels(alert: str, query: str) -> None:
+    assert metrics_of(query) <= declared_series(), alert
+    assert labels_of(query) <= declared_labels(), alert
+
+
+@pytest.mark.parametrize(("alert", "query"), LOGQL)
+def test_a_query_of_the_runbooks_uses_declared_attributes(alert: str, query: str) -> None:
+    filters = query.partition("}")[2]
+    labels = set(re.findall(r"(\w+)(?:=|!)[=~\"]", filters))
+    assert labels, alert
+    assert labels <= {name.replace(".", "_") for name in Contract.whole().attributes}, alert
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", TEXT))
+def test_a_link_of_the_runbooks_leads_somewhere(link: str) -> None:
+    file, _, heading = link.partition("#")
+    page = ROOT / "docs" / (file or "runbooks.md")
+    assert page.is_file()
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    assert not heading or heading in {re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in headings}
+
+
+@pytest.mark.parametrize("alert", SECTIONS)
+def test_what_a_runbook_refers_to_is_there(alert: str) -> None:
+    """Runbooks refer to each other by the names of alerts."""
+    named = set(re.findall(r"\b(?:[Aa]s|[Ss]ee|for) ([A-Z][a-z]+[A-Z]\w+)", SECTIONS[alert]))
+    assert named <= {rule["alert"] for rule in ALERTS}
+    assert any(each == alert for each, _ in QUERIES)
 
 
 def test_what_an_undeclared_name_looks_like() -> None:

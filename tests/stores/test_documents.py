@@ -20,9 +20,10 @@ from harness import (
     wait_until,
 )
 from harness._builds import tell_of_a_build
+from harness._dashboards import PANELS
 from harness._documents import ROWS, Row, documents
 from harness._requires import requires_otelcol
-from harness._stores import requires_stores, running
+from harness._stores import hurried_configuration, requires_stores, running
 from sandscope._collector import CollectorProcess, Composition
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow]
@@ -42,8 +43,9 @@ MODELS = """if True:
     usage = metrics.get_meter("test").create_up_down_counter("torch.memory.usage", "By")
     usage.add(1, {"torch.memory.device": "cpu", "torch.memory.kind": "resident"})
     for operation in ("load", "inference", "inference"):
-        with sandscope.execution("torch", operation):
-            pass
+        with sandscope.execution("torch", operation) as running:
+            running.set_attributes({"torch.module": "Reader"})
+    sandscope.security_event("auth_failure")
 """
 HEALTH = """if True:
     import time
@@ -56,6 +58,19 @@ HEALTH = """if True:
         time.sleep(0.01)
     time.sleep(0.3)
 """
+SHOW_NOTHING = {
+    *(("browser", panel["title"]) for panel in PANELS["browser"]),  # it needs a browser
+    *(("slo", title) for title in ("Slow", "Unsteady", "Failing")),  # they compare with the day before
+    *(("torch", title) for title in ("GPU memory", "GPU use")),
+    ("security", "Telemetry of guests that was refused"),
+    ("telemetry", "Rejected by stores for good"),
+    ("telemetry", "Queues"),  # overlay `prometheus` has none
+    ("telemetry", "Queues on disk"),
+    ("telemetry", "Found no place in a queue"),
+    ("telemetry", "On disk until the Collector is back"),
+    ("telemetry", "Errors of Sandscope"),
+}
+"""Panels that are empty if nothing is wrong, or for a reason that is said here."""
 _NAMES = re.compile(r"\w+(\{\w+\})?(, \w+)*")
 METRICS = [
     row for row in ROWS if row.section == "Metrics" and "by" in row.content and _NAMES.fullmatch(row.name)
@@ -72,19 +87,21 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("documents")
     scraped = free_ports(["collector"])["collector"]
     collector = CollectorProcess(
-        Composition.of("prometheus", *OVERLAYS),
+        Composition.of("prometheus", "own-metrics", *OVERLAYS),
         data=folder / "data",
         ports=collector_ports(prometheus=scraped),
         otelcol=requires_otelcol(),
     )
-    with running(folder / "stores", "prometheus", scrape=f"127.0.0.1:{scraped}") as stores, collector:
+    hurried = hurried_configuration(folder / "configuration")
+    address = f"127.0.0.1:{scraped}"
+    with running(folder / "stores", "prometheus", scrape=address, configuration=hurried) as stores, collector:
         programs: list[tuple[Path | str, tuple[str, ...], dict[str, str]]] = [
             (PROGRAMS / "wasm.py", (str(folder),), WASM),
             (PROGRAMS / "children.py", (), CHILDREN),
             (PROGRAMS / "confined.py", (), {}),
             (LEFT, (), {}),
-            (MODELS, (), {}),
-            (HEALTH, (), {}),
+            (MODELS, (), {"SANDSCOPE_METRIC_ATTRIBUTES": "torch.module"}),
+            (HEALTH, (), {"SANDSCOPE_SYSTEM_METRICS": "true"}),
             (ROOT / "examples" / "own_metrics" / "app.py", (), {}),
         ]
         for program, arguments, settings in programs:
@@ -109,7 +126,7 @@ def test_a_metric_of_a_document_has_its_name_and_its_label(prometheus: str, row:
         if name == "rustbox_backend_cgroup" and not prometheus_query(prometheus, name):
             lacking("no cgroup can be made here: run as root, or delegate one")
         matcher = f', {label}!=""' if label else ""
-        assert answers(prometheus, f'{{__name__=~"{name}(_count)?"{matcher}}}')
+        assert answers(prometheus, f'{{__name__=~"{name}(_seconds)?(_count)?"{matcher}}}')
 
 
 @pytest.mark.parametrize("asked", EXPRESSIONS)
@@ -118,6 +135,20 @@ def test_an_expression_of_a_document_answers(prometheus: str, asked: str) -> Non
     prometheus_query(prometheus, answer)
     threshold = _THRESHOLD.match(answer)  # where the alert is silent, its left side answers
     assert answers(prometheus, threshold[1] if threshold else answer)
+
+
+@pytest.mark.parametrize(
+    ("board", "title"), [(name, panel["title"]) for name, panels in PANELS.items() for panel in panels]
+)
+def test_a_panel_shows_something(prometheus: str, board: str, title: str) -> None:
+    (panel,) = [each for each in PANELS[board] if each["title"] == title]
+    queries = [target["expr"].replace("$job", ".*") for target in panel["targets"]]
+
+    def shown() -> bool:
+        answers = [prometheus_query(prometheus, query) for query in queries]
+        return any(answers)
+
+    assert shown() or (board, title) in SHOW_NOTHING or wait_until(shown)
 
 
 @pytest.mark.parametrize("asked", WRONG)

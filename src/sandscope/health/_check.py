@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandscope._errors import SandscopeError
-from sandscope.health._result import Result, healthy, unhealthy
+from sandscope.health._result import Result, presentable, unhealthy
 
 Function = Callable[[], "Result | Awaitable[Result | None] | None"]
 
@@ -55,9 +55,9 @@ class Check:
             found = self.function()
             if inspect.isawaitable(found):
                 found = asyncio.run(_awaited(found))
+            return presentable(found)
         except Exception as error:  # noqa: BLE001 -- whatever a check raises, the others continue
             return unhealthy(type(error).__name__)  # its text may contain addresses and passwords
-        return healthy() if found is None else found
 
 
 async def _awaited(found: Awaitable[Any]) -> Any:

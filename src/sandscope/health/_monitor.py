@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
 from sandscope import _guard
 from sandscope._errors import SandscopeError
@@ -15,8 +14,11 @@ from sandscope._own_process._forking import watch_forks
 from sandscope.health._check import MAX_CHECKS, Check, registered
 from sandscope.health._result import Result, Status, unhealthy
 from sandscope.health._server import Server
-from sandscope.health._state import State, overall
+from sandscope.health._state import State, is_ready, overall
 from sandscope.health._telemetry import HealthTelemetry
+
+Results: TypeAlias = "SimpleQueue[tuple[str, Result, float]]"
+"""The name of a check, what it found, and how many seconds it took."""
 
 
 class Monitor:
@@ -85,35 +87,41 @@ class Monitor:
     def _round(self) -> None:
         """Run all checks at the same time, and wait for each as long as it may take."""
         started = time.monotonic()
-        waiting = {name: self._begin(state.check) for name, state in self._states.items()}
-        for name, results in waiting.items():
-            state = self._states[name]
-            left = started + state.check.timeout - time.monotonic()
+        results: Results = SimpleQueue()
+        until = {
+            name: started + state.check.timeout if self._begin(state.check, results) else started
+            for name, state in self._states.items()
+        }
+        while until:
+            name = min(until, key=until.__getitem__)
             try:
-                result, duration = results.get(timeout=max(left, 0)) if results else _hangs(state)
+                name, result, duration = results.get(timeout=max(until[name] - time.monotonic(), 0))
             except Empty:
-                result, duration = _hangs(state)
-            with self._lock:
-                changed = state.add(result, duration)
-                self._last_round = time.monotonic()
-            if not self._stopped.is_set():
-                self._telemetry.measured(state)
-                if changed:
-                    self._telemetry.check_changed(state)
+                result, duration = _hangs(self._states[name].check)
+            if until.pop(name, None) is not None:  # otherwise it has come too late
+                self._add(self._states[name], result, duration)
+
+    def _add(self, state: State, result: Result, duration: float) -> None:
+        with self._lock:
+            changed = state.add(result, duration)
+            self._last_round = time.monotonic()
+        if not self._stopped.is_set():
+            self._telemetry.measured(state)
+            if changed:
+                self._telemetry.check_changed(state)
         self._update_overall()
 
-    def _begin(self, check: Check) -> SimpleQueue[tuple[Result, float]] | None:
-        """Start a check; None if its last run has not ended: a check that hangs does not pile up threads."""
+    def _begin(self, check: Check, results: Results) -> bool:
+        """Start a check, unless its last run has not ended: a check that hangs does not pile up threads."""
         previous = self._running.get(check.name)
         if previous is not None and previous.is_alive():
-            return None
-        results: SimpleQueue[tuple[Result, float]] = SimpleQueue()
+            return False
         thread = threading.Thread(
-            target=_timed, args=(check.run, results), name=f"sandscope-health-{check.name}", daemon=True
+            target=_timed, args=(check, results), name=f"sandscope-health-{check.name}", daemon=True
         )
         self._running[check.name] = thread
         thread.start()
-        return results
+        return True
 
     def _update_overall(self) -> None:
         with self._lock:
@@ -125,20 +133,25 @@ class Monitor:
         if path == "/health":
             return (503 if self._status == "unhealthy" else 200), self.report()
         if path == "/health/ready":
-            return (200 if self._status in {"healthy", "degraded"} else 503), {"status": self._status}
+            with self._lock:
+                ready = is_ready(list(self._states.values()))
+            return (200 if ready else 503), {"status": self._status}
         if path == "/health/live":
             return (200 if self.alive else 503), {"alive": self.alive}
         return None
 
 
-def _timed(run: Callable[[], Result], results: SimpleQueue[tuple[Result, float]]) -> None:
+def _timed(check: Check, results: Results) -> None:
     start = time.perf_counter()
-    result = run()
-    results.put((result, time.perf_counter() - start))
+    try:
+        result = check.run()
+    except BaseException as error:  # noqa: BLE001 -- such as SystemExit: this thread is the check's own
+        result = unhealthy(type(error).__name__)
+    results.put((check.name, result, time.perf_counter() - start))
 
 
-def _hangs(state: State) -> tuple[Result, float]:
-    return unhealthy(f"no result within {state.check.timeout:g} s"), state.check.timeout
+def _hangs(check: Check) -> tuple[Result, float]:
+    return unhealthy(f"no result within {check.timeout:g} s"), check.timeout
 
 
 def start(*checks: Check, interval: float = 30.0, port: int | None = None) -> Monitor:

@@ -29,7 +29,7 @@ class Server:
         """
         handler = type("Handler", (_Handler,), {"answer": staticmethod(answer)})
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+            self._server = _Listener(("127.0.0.1", port), handler)
         except OSError as error:
             raise SandscopeError(
                 f"Cannot serve health on port {port}: {error}. Choose another port, or 0 for a free one."
@@ -49,6 +49,11 @@ class Server:
         self._server.socket.close()
 
 
+class _Listener(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing about a client that has gone: the output is the program's."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     answer: Answer
     timeout = 5  # for a client that sends nothing
@@ -61,7 +66,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815 -- as http.server names it
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- as declared there
         """Print nothing: the output is the program's."""

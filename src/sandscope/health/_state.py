@@ -27,6 +27,11 @@ class State:
     duration: float = 0.0
     in_a_row: int = 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a result counts already; also one that says that it cannot be known."""
+        return self.status != "unknown" or (self.in_a_row > 0 and self.latest.status == "unknown")
+
     def add(self, result: Result, duration: float) -> bool:
         """Take a result into account, and return whether the status has changed."""
         self.in_a_row = self.in_a_row + 1 if result.status == self.latest.status else 1
@@ -60,5 +65,13 @@ def overall(states: list[State]) -> Status:
         return "unhealthy"
     if any(state.status in {"degraded", "unhealthy"} for state in states):
         return "degraded"
-    wanted = [state for state in states if state.check.critical] or states
-    return "unknown" if any(state.status == "unknown" for state in wanted) else "healthy"
+    return "unknown" if any(state.status == "unknown" for state in _decisive(states)) else "healthy"
+
+
+def is_ready(states: list[State]) -> bool:
+    """Return whether the program can take work: what a check cannot know does not keep it from that."""
+    return overall(states) != "unhealthy" and all(state.is_settled for state in _decisive(states))
+
+
+def _decisive(states: list[State]) -> list[State]:
+    return [state for state in states if state.check.critical] or states

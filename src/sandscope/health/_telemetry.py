@@ -33,9 +33,10 @@ class HealthTelemetry:
         """Record the status, the duration and the details ``percent`` and ``bytes``; no status while it is unknown."""
         if self._recorder is None:
             return
-        attributes = {"check.name": state.check.name}
+        attributes: dict[str, str | bool] = {"check.name": state.check.name}
         if state.status in _VALUES:
-            self._recorder.measure(HEALTH_STATUS, _VALUES[state.status], attributes)
+            with_critical = {**attributes, "check.critical": state.check.critical}
+            self._recorder.measure(HEALTH_STATUS, _VALUES[state.status], with_critical)
         for detail, metric in _DETAILS.items():
             used = state.latest.details.get(detail)
             if isinstance(used, (int, float)):
