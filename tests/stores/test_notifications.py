@@ -115,6 +115,7 @@ def own_file(configuration: Path, inbox: Inbox, folder: Path) -> Path:
         ("/etc/alertmanager/secrets", str(folder)),
         ("smtp.example.com:587", f"127.0.0.1:{inbox.smtp_port}\n  smtp_require_tls: false"),
         ("https://alerts.example.com/sandscope", f"{web}/webhook"),
+        ("https://docs.example.com/", "https://wiki.acme.example/"),
         ("      - &pager\n", f"      - &pager\n        url: {web}/pagerduty\n"),
     ):
         assert old in text
@@ -194,6 +195,10 @@ def test_each_channel_hears_of_the_beginning_and_of_the_end_once(chain: Chain) -
 
     body = chain.inbox.at("/webhook")[0]
     assert body["alerts"][0]["annotations"]["runbook_url"] == "docs/runbooks.md#collectordown"
+    link = "https://wiki.acme.example/docs/runbooks.md#collectordown"
+    assert chain.inbox.at("/slack")[0]["attachments"][0]["title_link"] == link
+    assert link in chain.inbox.at("/slack")[0]["attachments"][0]["text"]
+    assert chain.inbox.at("/pagerduty")[0]["links"] == [{"href": link, "text": "runbook"}]
     assert {key for path, key, _ in chain.inbox.posts if path == "/webhook"} == {"Bearer the webhook-token"}
     assert set(chain.inbox.logins) == {("sandscope", "the smtp-password")}
     keys = {
