@@ -1,6 +1,6 @@
 /** Errors that the page does not handle. */
 
-import { SeverityNumber } from "@opentelemetry/api-logs";
+import { SeverityNumber } from "@opentelemetry/api";
 import { typeOf } from "./evidence.js";
 import { guarded } from "./guard.js";
 import type { Values } from "./instruments.js";

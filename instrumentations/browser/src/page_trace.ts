@@ -1,7 +1,7 @@
 /** The trace of the page: that of the server's answer, else one of its own. */
 
 import { type Context, ROOT_CONTEXT, type Span, type SpanContext, type Tracer, context, trace } from "@opentelemetry/api";
-import { StackContextManager } from "@opentelemetry/sdk-trace-web";
+import { StackContextManager } from "@opentelemetry/sdk-trace";
 import type { AttributeName } from "./contract.js";
 
 const FORMAT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;

@@ -7,8 +7,7 @@ import { JsonLogsSerializer, JsonTraceSerializer } from "@opentelemetry/otlp-tra
 import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
 import { LoggerProvider, type ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import { MeterProvider } from "@opentelemetry/sdk-metrics";
-import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
-import { WebTracerProvider } from "@opentelemetry/sdk-trace-web";
+import { type ReadableSpan, TracerProvider } from "@opentelemetry/sdk-trace";
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from "@opentelemetry/semantic-conventions";
 import { ATTR_SERVICE_INSTANCE_ID } from "@opentelemetry/semantic-conventions/incubating";
 import { PageMetricReader } from "./metric_reader.js";
@@ -21,7 +20,7 @@ export const SCOPE = { name: "@sandscope/instrumentation-browser", version: "0.1
 export type Counted = (signal: "span" | "log", number: number, outcome: Outcome) => void;
 
 export class Providers {
-  readonly tracers: WebTracerProvider;
+  readonly tracers: TracerProvider;
   readonly loggers: LoggerProvider;
   readonly meters: MeterProvider;
   private readonly reader: PageMetricReader;
@@ -41,7 +40,7 @@ export class Providers {
       (batch) => JsonLogsSerializer.serializeRequest(batch)?.byteLength ?? 0,
       (number, outcome) => counted("log", number, outcome),
     );
-    this.tracers = new WebTracerProvider({ resource, spanProcessors: [spanProcessor(this.spans)] });
+    this.tracers = new TracerProvider({ resource, spanProcessors: [spanProcessor(this.spans)] });
     this.loggers = new LoggerProvider({ resource, processors: [logProcessor(this.records)] });
     this.reader = new PageMetricReader(new OTLPMetricExporter(to("metrics")), settings.interval);
     this.meters = new MeterProvider({ resource, readers: [this.reader] });

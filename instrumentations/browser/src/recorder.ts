@@ -1,7 +1,6 @@
 /** Turns executions into spans, metrics and log records: the same mapping as `_recording/_mapping.py` of the SDK. */
 
-import { type Context, type Span, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
-import { type Logger, SeverityNumber } from "@opentelemetry/api-logs";
+import { type Context, type Logger, SeverityNumber, type Span, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
 import { Execution, type Operation, type Site } from "./execution.js";
 import { errorCounts, guarded } from "./guard.js";
 import type { Instruments, Values } from "./instruments.js";

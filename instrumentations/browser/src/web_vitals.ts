@@ -1,7 +1,7 @@
 /** Web Vitals: how the user experiences the page. */
 
 import { type Metric, onCLS, onFCP, onINP, onLCP, onTTFB } from "web-vitals";
-import { SeverityNumber } from "@opentelemetry/api-logs";
+import { SeverityNumber } from "@opentelemetry/api";
 import { guarded } from "./guard.js";
 import type { Recorder } from "./recorder.js";
 

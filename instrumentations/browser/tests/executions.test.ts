@@ -1,7 +1,7 @@
 /** What compilations, instantiations and calls are recorded as. */
 
 import { context, trace } from "@opentelemetry/api";
-import { StackContextManager } from "@opentelemetry/sdk-trace-web";
+import { StackContextManager } from "@opentelemetry/sdk-trace";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { IMPORTS, Page, exportsOf, guest, instance } from "./page.js";
 

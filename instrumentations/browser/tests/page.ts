@@ -3,8 +3,7 @@
 import { readFileSync } from "node:fs";
 import { LoggerProvider, InMemoryLogRecordExporter, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs";
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
-import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { WebTracerProvider } from "@opentelemetry/sdk-trace-web";
+import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { context } from "@opentelemetry/api";
 import { patchCompilations } from "../src/compilations.js";
 import { patchExports } from "../src/exports.js";
@@ -34,7 +33,7 @@ export class Page {
 
   constructor(settings: Partial<Pick<Chosen, "functions" | "spans" | "messages">> = {}) {
     const chosen = { functions: "all", spans: "all", messages: false, ...settings } as const;
-    const tracers = new WebTracerProvider({ spanProcessors: [new SimpleSpanProcessor(this.spanExporter)] });
+    const tracers = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: this.spanExporter })] });
     const loggers = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: this.logExporter })] });
     this.meters = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter: this.metricExporter })] });
     const instruments = new Instruments(this.meters.getMeter("test"));
