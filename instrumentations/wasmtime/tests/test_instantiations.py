@@ -77,6 +77,20 @@ def test_a_start_function_that_returns_is_an_execution(how: str, instrumented: T
     assert executions(instrumented) == {("instantiate", "normal_exit"): 1}
 
 
+def test_the_memory_that_a_start_function_has_left_is_its_peak(instrumented: Telemetry) -> None:
+    text = (
+        '(module (memory (export "memory") 1) (func $init (drop (memory.grow (i32.const 3)))) (start $init))'
+    )
+    store = wasmtime.Store()
+    wasmtime.Linker(store.engine).instantiate(store, wasmtime.Module(store.engine, text))
+    wasmtime.Instance(store, wasmtime.Module(store.engine, text), [])
+    peaks = [(span.attributes or {})["wasm.memory.peak"] for span in instrumented.spans()]
+    assert peaks == [4 * 65536, 8 * 65536]
+    (found,) = instrumented.points("wasm.memory.peak")
+    assert found[0]["sandbox.operation"] == "instantiate"
+    assert instrumented.points("wasm.memory.usage") == [({}, 8 * 65536)]
+
+
 def test_of_seven_plugins_seven_are_counted(instrumented: Telemetry) -> None:
     config = wasmtime.Config()
     config.consume_fuel = True

@@ -72,14 +72,7 @@ def _end(execution: Execution, state: StoreState, store: Any, sums: _Sums | None
     try:
         if sums is not None:
             sums.end(execution, state, store)
-        size = _memory.read(state, store)
-        if size is not None:
-            if execution.details is state or execution.details is None:
-                execution.details = state.with_memory(size)  # type: ignore[misc] # as above
-            else:
-                execution.measure(PEAK, size)
-                if execution.site.traced:
-                    execution.set_attributes({PEAK.name: size})
+        add_peak(execution, state, store)
     except ValueError:
         pass  # the program has closed the store inside the call
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
@@ -87,6 +80,23 @@ def _end(execution: Execution, state: StoreState, store: Any, sums: _Sums | None
     state.calls += 1
     if sums is None and state.calls >= FIRST:
         state.skip = EVERY * (len(state.memories) or 1) - 1
+
+
+def add_peak(execution: Execution, state: StoreState, store: Any) -> None:
+    """Give an execution the bytes that the memories of its store have, if any are known.
+
+    Raises:
+        ValueError: if the store is closed.
+    """
+    size = _memory.read(state, store)
+    if size is None:
+        return
+    if execution.details is state or execution.details is None:
+        execution.details = state.with_memory(size)  # type: ignore[misc] # as above
+    else:
+        execution.measure(PEAK, size)
+        if execution.site.traced:
+            execution.set_attributes({PEAK.name: size})
 
 
 class _Sums:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from opentelemetry.context import get_current
 
 from sandscope.instrumentation import (
+    Execution,
     Measurement,
     Metric,
     Patches,
@@ -23,6 +24,7 @@ from sandscope.instrumentation import (
 from sandscope_instrumentation_wasmtime._after_call import after_failure, after_success
 from sandscope_instrumentation_wasmtime._evidence import _capabilities
 from sandscope_instrumentation_wasmtime._measures import _fuel, _memory
+from sandscope_instrumentation_wasmtime._measures._calls import add_peak
 from sandscope_instrumentation_wasmtime._measures._instantiations import Instantiations
 from sandscope_instrumentation_wasmtime._measures._living_stores import living_stores
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_PEAK, STATE, StoreState
@@ -122,13 +124,14 @@ def _instantiating(
                 executions.refuse(state, args[0], source, error)
                 raise
             seconds = perf_counter() - began
+            _hand_over(guest_from, source, args[0] if result is None else result)
             if execution is not None:
+                _measure_start(execution, state, store, args[0] if result is None else result)
                 executions.finish(execution)
             if outermost is not None:
                 outermost.running = False
                 if fuel is not None:
                     _stop(recorder, outermost, store, fuel)
-            _hand_over(guest_from, source, args[0] if result is None else result)
             _made(recorder, state, args[0], source, seconds)
             return result
 
@@ -187,6 +190,16 @@ def _stop(recorder: Recorder, state: StoreState | None, store: Any, fuel: int | 
             _fuel.count(recorder, state, store, fuel)
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error(_COMPONENT, error)
+
+
+def _measure_start(execution: Execution, state: StoreState | None, store: Any, instance: Any) -> None:
+    """Give an instantiation that has run code the memory that its start function has left."""
+    try:
+        if state is not None and hasattr(instance, "exports"):  # a component has none
+            instance.exports(store)  # its memories are followed from then on
+            add_peak(execution, state, store)
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error(_COMPONENT, error)
 
 
 def _hand_over(guest_from: GuestOf, source: Any, instance: Any) -> None:
