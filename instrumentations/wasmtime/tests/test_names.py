@@ -12,7 +12,7 @@ from wasmtime import component
 
 from harness import Telemetry
 from sandscope_instrumentation_wasmtime._names._compiled_name import compiled_name
-from sandscope_instrumentation_wasmtime._names._name_section import guest_name
+from sandscope_instrumentation_wasmtime._names._source import read_source
 
 NAMED = '(module $named (func (export "f")))'
 UNNAMED = '(module (func (export "f")))'
@@ -234,7 +234,7 @@ HEADER = b"\0asm\x01\0\0\0"
     ids=repr,
 )
 def test_a_source_without_a_readable_name_has_none(source: str | bytes) -> None:
-    assert guest_name(source) is None
+    assert read_source(source).name is None
 
 
 @pytest.mark.parametrize(
@@ -249,4 +249,24 @@ def test_a_source_without_a_readable_name_has_none(source: str | bytes) -> None:
     ],
 )
 def test_a_readable_name_is_read(source: str | bytes, name: str) -> None:
-    assert guest_name(source) == name
+    assert read_source(source).name == name
+
+
+STARTS = b"\x08\x01\x00"
+
+
+@pytest.mark.parametrize(
+    ("source", "starts"),
+    [
+        ("(module (func $f) (start $f))", True),
+        (b";; (start $f)\n(module)", False),
+        (HEADER + STARTS, True),
+        (HEADER + _section(b"\x04name", b"\0\x05\x80\x80\x80\x80\x80\x80\x80") + STARTS, True),
+        (HEADER + _section(b"\x04name", b"\0\x02\x01d"), False),
+        (HEADER + b"\0\x81\x01" + bytes(129) + STARTS, True),
+        ("(component (core module (func $f) (start $f)))", True),
+        (wasmtime.wat2wasm("(component (component (core module $m)))"), False),
+    ],
+)
+def test_a_start_function_is_seen(source: str | bytes, starts: bool) -> None:
+    assert read_source(source).starts is starts

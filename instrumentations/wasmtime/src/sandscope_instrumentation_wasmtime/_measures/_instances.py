@@ -29,8 +29,7 @@ from sandscope_instrumentation_wasmtime._measures._instantiations import Instant
 from sandscope_instrumentation_wasmtime._measures._living_stores import living_stores
 from sandscope_instrumentation_wasmtime._measures._store_state import SANDBOX_PEAK, STATE, StoreState
 from sandscope_instrumentation_wasmtime._names import _references
-from sandscope_instrumentation_wasmtime._names._name_section import guest_name
-from sandscope_instrumentation_wasmtime._names._start_function import has_start_function
+from sandscope_instrumentation_wasmtime._names._source import read_source
 from sandscope_instrumentation_wasmtime._settings import WasmtimeSettings
 from sandscope_instrumentation_wasmtime._sites import TAG, Guest, guest_of, instantiated
 
@@ -77,8 +76,7 @@ def patch_component(component: Any, patches: Patches, recorder: Recorder, settin
 
 def _compiled(_: None, source: Any, engine: Any, wasm: Any) -> None:
     guest = guest_of(source)
-    guest.name = guest_name(wasm)
-    guest.starts = has_start_function(wasm)
+    guest.name, guest.starts = read_source(wasm)
 
 
 def _instantiating(
@@ -198,6 +196,8 @@ def _measure_start(execution: Execution, state: StoreState | None, store: Any, i
         if state is not None and hasattr(instance, "exports"):  # a component has none
             instance.exports(store)  # its memories are followed from then on
             add_peak(execution, state, store)
+    except ValueError:
+        pass  # the program has closed the store inside the start function
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error(_COMPONENT, error)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import BinaryIO
 
-from sandscope_instrumentation_wasmtime._names._name_section import read_number
+from sandscope_instrumentation_wasmtime._names._source import read_number
 
 _MAGIC = b"\x7fELF\x02\x01"
 """Of 64 bits, little-endian."""

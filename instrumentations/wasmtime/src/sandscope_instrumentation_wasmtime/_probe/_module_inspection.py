@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Patches
 from sandscope_instrumentation_wasmtime._after_call import after_success
-from sandscope_instrumentation_wasmtime._names._name_section import MAGIC, read_number, sections
+from sandscope_instrumentation_wasmtime._names._source import MAGIC, read_number, sections
 from sandscope_instrumentation_wasmtime._probe import _skip_reasons
 from sandscope_instrumentation_wasmtime._probe._skip_reasons import PLACE
 from sandscope_instrumentation_wasmtime._probe._wasi_functions import FUNCTIONS, WASI
