@@ -161,6 +161,25 @@ def test_attributes_are_bounded_by_span(
     }
 
 
+def test_attributes_of_the_call_itself(
+    recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
+) -> None:
+    """Span 0 is the call; it is also meant where no span is open. Its attributes are bounded as those of a span."""
+    execution = begin(recorder)
+    answers = [
+        guest.set_attribute(b"a", b"1"),
+        guest.start_span(b"span"),
+        guest.set_attribute(b"b", b"1234567", 0),
+    ]
+    answers += [guest.set_attribute(b"c", b"1", 0), guest.set_attribute(b"a", b"2", 0)]
+    assert answers == [0, 1, 0, Refusal.LIMIT, 0]
+    execution.finish()
+    for attributes in (telemetry.spans("wasm run")[0].attributes, telemetry.logs()[0].log_record.attributes):
+        found = {key: value for key, value in (attributes or {}).items() if key.startswith("guest.")}
+        assert found == {"guest.a": "2", "guest.b": "1234"}
+    assert "guest.a" not in (telemetry.spans("guest span")[0].attributes or {})
+
+
 def test_log_records_are_bounded_and_in_the_innermost_span(
     recorder: Recorder, guest: GuestTelemetry, telemetry: Telemetry
 ) -> None:

@@ -24,7 +24,9 @@ def test_inference_gives_span_metrics_and_log_record(instrumented: Telemetry, to
     assert tuple(result.shape) == (3, 2)
     (span,) = instrumented.spans()
     assert span.name == "inference Net"
-    assert dict(span.attributes or {}) == {
+    attributes = dict(span.attributes or {})
+    attributes.pop("torch.memory.peak", None)  # It is there if the call took a millisecond.
+    assert attributes == {
         "sandbox.runtime": "torch",
         "sandbox.operation": "inference",
         "torch.module": "Net",

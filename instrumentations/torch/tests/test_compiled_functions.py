@@ -111,6 +111,22 @@ def test_what_is_recorded_of_a_compiled_function(instrumented: Telemetry, torch:
 
 
 @BOTH
+def test_a_compiled_function_with_several_models(
+    instrumented: Telemetry, torch: Any, net: Any, calling: Any
+) -> None:
+    """One execution, of the first model; the attribute names all of them once."""
+    head = torch.nn.Linear(2, 2)
+    function = torch.compile(lambda batch: head(net(batch)) + net(batch) * 2, backend="eager", fullgraph=True)
+    function(torch.ones(3, 4))
+    (span,) = instrumented.spans()
+    attributes = dict(span.attributes or {})
+    assert span.name == f"training {attributes['torch.module']}"
+    assert sorted(attributes["torch.compile.modules"]) == ["Linear", "Net"]
+    assert attributes["torch.module"] == attributes["torch.compile.modules"][0]
+    assert CONTRACT.violations(instrumented) == []
+
+
+@BOTH
 def test_a_compiled_function_that_fails(instrumented: Telemetry, torch: Any, net: Any) -> None:
     function = torch.compile(lambda batch: net(batch) + 1, backend="eager")
     function(torch.ones(1, 4))

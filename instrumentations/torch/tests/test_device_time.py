@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -57,6 +59,13 @@ def times(device: Device, telemetry: Telemetry) -> DeviceTimes:
 
 
 class _Place(SimpleNamespace):
+    def __eq__(self, other: object) -> bool:
+        time.sleep(0)  # Another thread may run now.
+        return isinstance(other, _Place) and self.type == other.type
+
+    def __hash__(self) -> int:
+        return hash(self.type)
+
     def __str__(self) -> str:
         return f"{self.type}:1"
 
@@ -119,6 +128,24 @@ def test_no_more_than_so_many_wait(telemetry: Telemetry, times: DeviceTimes, dev
     device.done = device.launched
     _call(times, recorder, device, waits=True)
     assert _count(telemetry) == 513
+
+
+def test_threads_share_the_events(telemetry: Telemetry, times: DeviceTimes, device: Device) -> None:
+    recorder = telemetry.recorder(TorchInstrumentor.scope)
+
+    def work() -> None:
+        for _ in range(300):
+            _call(times, recorder, device, waits=True)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    device.done = device.launched
+    _call(times, recorder, device, waits=True)
+    assert _count(telemetry) == 8 * 300 + 1
+    assert telemetry.points("sandscope.errors") == []
 
 
 def test_other_devices_and_captured_streams_are_left_out(

@@ -90,6 +90,69 @@ def test_a_load_bears_the_peak_of_the_process(
 
 
 @LINUX
+@BOTH
+def test_a_call_bears_the_peak_of_the_process_at_its_end(
+    instrumented: Telemetry, torch: Any, calling: Any
+) -> None:
+    """That of a call of a millisecond or longer, and of one that fails."""
+
+    def forward(size: int, fails: bool) -> None:
+        torch.ones(size * MIB, dtype=torch.uint8)
+        if fails:
+            raise ValueError("canary")
+
+    model = calling(forward)
+    model(64, False)
+    before = _by_device(instrumented, "torch.memory.peak")["cpu", None]
+    free = int(before - _by_device(instrumented, "torch.memory.usage")["cpu", "resident"]) // MIB
+    model(free + 256, False)
+    with pytest.raises(ValueError, match="canary"):
+        model(free + 320, True)
+    peaks = [int((span.attributes or {})["torch.memory.peak"]) for span in instrumented.spans()]
+    assert abs(peaks[0] - before) < 16 * MIB, "the same as the metric"
+    assert peaks[1] - peaks[0] > 128 * MIB
+    assert peaks[2] >= peaks[1]
+    assert CONTRACT.violations(instrumented) == []
+
+
+INHERITED = """if True:
+    import os, sys
+    if "measured" not in sys.argv:
+        kept = b"x" * (700 << 20)
+        os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], "measured"])
+    from sandscope.instrumentation.testing import Telemetry
+    from sandscope_instrumentation_torch import TorchInstrumentor
+    import resource, time, torch
+    telemetry = Telemetry("deferred")
+    TorchInstrumentor().instrument(recorder=telemetry.recorder(TorchInstrumentor.scope))
+
+    class Slow(torch.nn.Linear):
+        def forward(self, batch):
+            time.sleep(0.002)
+
+    Slow(1, 1)(torch.ones(1, 1))
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(inherited >> 20, telemetry.spans()[0].attributes["torch.memory.peak"] >> 20)
+"""
+
+
+@LINUX
+def test_the_peak_is_not_that_of_the_program_before(torch: Any) -> None:
+    """Linux's `ru_maxrss` begins with the peak of the program that called `exec`."""
+    done = subprocess.run(
+        [sys.executable, "-c", INHERITED, INHERITED],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    inherited, own = map(int, done.stdout.split())
+    assert inherited >= 700
+    assert 50 < own < 650
+
+
+@LINUX
 def test_a_forked_child_reports_its_own(instrumented: Telemetry, torch: Any) -> None:
     kept = torch.ones(MIB)
     reading, writing = os.pipe()
@@ -135,6 +198,7 @@ LIMITED = """if True:
         pass
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     (span,) = telemetry.spans()
+    assert span.attributes["torch.memory.peak"] > 200 << 20
     print(*[span.attributes[f"sandbox.verdict.{name}"] for name in ("status", "actor", "cause")])
     print(telemetry.points("sandbox.limit.violations")[0][0]["sandbox.limit"])
 """

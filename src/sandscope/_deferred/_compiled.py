@@ -13,6 +13,7 @@ from sandscope._deferred._hot_path import FREE_THREADED
 __all__ = [
     "Attribute",
     "HotPath",
+    "ModelCall",
     "Record",
     "Slots",
     "encode_logs",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     new_count = count_in_python
     give_ids: Callable[[list[Any], bytes, int], list[Any]] | None = None
     Attribute: Callable[..., Any] | None = None
+    ModelCall: Callable[..., Any] | None = None
 else:
     try:
         if os.environ.get(_settings.RECORDER, "").strip().lower() == "python":
@@ -61,6 +63,7 @@ else:
         from sandscope._deferred._native import (
             Attribute,
             HotPath,
+            ModelCall,
             Record,
             Slots,
             encode_logs,
@@ -74,5 +77,5 @@ else:
 
         encode_logs = encode_spans = encode_one_by_one
         new_count = count_in_python
-        give_ids = Attribute = None
+        give_ids = Attribute = ModelCall = None
         python_reason = str(error)

@@ -139,25 +139,26 @@ class GuestTelemetry:
 
     @_counting_refusals("attribute")
     def set_attribute(self, key: bytes | str, value: bytes | str, handle: Handle | None = None) -> int:
-        """Set the attribute ``guest.<key>`` of an open span.
+        """Set the attribute ``guest.<key>`` of an open span, or of the execution.
 
         Args:
             key: a letter, then letters, digits, ``_``, ``.`` or ``-``; at most 63 characters.
             value: the value.
-            handle: the span's handle; by default, the innermost open span.
+            handle: the span's handle, 0 for the execution; by default, the innermost open span, else the execution.
         """
         execution = self._execution()
         if execution is None:
             return Refusal.OFF
         open_spans = _open_spans(execution)
         which, name = open_spans.innermost() if handle is None else handle, name_of(key)
-        if which not in open_spans.open or not name:
+        if (which != 0 and which not in open_spans.open) or not name:
             return Refusal.INVALID
         keys = open_spans.keys[which]
         if name not in keys and len(keys) >= self.limits.attributes:
             return Refusal.LIMIT
         keys.add(name)
-        open_spans.open[which].set_attribute(ATTRIBUTE_PREFIX + name, text_of(value, self.limits.value))
+        given = {ATTRIBUTE_PREFIX + name: text_of(value, self.limits.value)}
+        (execution if which == 0 else open_spans.open[which]).set_attributes(given)
         return 0
 
     @_counting_refusals("log")

@@ -20,7 +20,7 @@ class OpenSpans:
         spans: the number of spans that were started.
         logs: the number of log records that were emitted.
         open: the open spans by handle, the oldest first.
-        keys: the names of the attributes of open spans, by handle.
+        keys: the names of the attributes of open spans, by handle; by 0, those of the execution.
     """
 
     __slots__ = ("keys", "logs", "open", "spans")
@@ -28,7 +28,7 @@ class OpenSpans:
     def __init__(self) -> None:
         self.spans = self.logs = 0
         self.open: dict[Handle, Span] = {}
-        self.keys: dict[Handle, set[str]] = {}
+        self.keys: dict[Handle, set[str]] = {0: set()}
 
     def add(self, span: Span, handle: str | None = None) -> int:
         """Add a started span and return its number."""

@@ -5,7 +5,8 @@ An instrumentation creates a `Site` for each function or program that it patches
 an instrumentation" in ``docs/``.
 
 - `RuntimeInstrumentor` patches a runtime when it is imported. `Patches` restores the original functions.
-  `native_attribute` is a compiled attribute for a runtime that reads one on each call.
+  `native_attribute` is a compiled attribute for a runtime that reads one on each call, and `native_model_call` records
+  the most frequent calls of models.
 - `record_call` records one call of a function. `Recorder.begin` begins an execution that ends elsewhere.
 - `Site`, `Execution`, `Verdict`, `Metric` and `Value` describe the recorded data. `OK` and `MISSING_EVIDENCE` are
   verdicts of every runtime; `SECURITY_VIOLATIONS`, `LIMIT_VIOLATIONS`, `CAPABILITY_REQUESTS`, `CLEANUPS`,
@@ -78,7 +79,7 @@ from sandscope._scope import Scope
 from sandscope._verdict import MISSING_EVIDENCE, OK, Limit, Verdict
 from sandscope.instrumentation._declared_settings import Settings, choice, flag, patterns, subset, threshold
 from sandscope.instrumentation._instrumentor import RuntimeInstrumentor
-from sandscope.instrumentation._native_attribute import native_attribute
+from sandscope.instrumentation._native_attribute import native_attribute, native_model_call
 from sandscope.instrumentation._patches import Patches
 
 __all__ = [
@@ -126,6 +127,7 @@ __all__ = [
     "is_instrumentation_enabled",
     "limit_attributes",
     "native_attribute",
+    "native_model_call",
     "new_lock",
     "note_execution",
     "observe_forks",

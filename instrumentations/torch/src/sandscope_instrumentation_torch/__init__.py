@@ -85,6 +85,7 @@ class TorchInstrumentor(RuntimeInstrumentor):
             if self._functions is not None:
                 patch_compiled_functions(module, patches, self._functions)
         elif module.__name__ == "transformers.generation.utils":
-            patch_generation(module, patches, recorder, self._state)
+            resets_peak = self._settings.peak_memory
+            patch_generation(module, patches, recorder, self._state, resets_peak=resets_peak)
         else:
             patch_loads(module, patches, self._loads)

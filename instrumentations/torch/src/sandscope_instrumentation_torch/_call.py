@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import MethodType
 from typing import Any, NamedTuple, TypeAlias
 
-from sandscope.instrumentation import Execution, Recorder, Value, native_attribute
+from sandscope.instrumentation import Recorder, Value
 from sandscope_instrumentation_torch._around import Around, Function, Measure, around
 from sandscope_instrumentation_torch._call_memory import CallMemory
 from sandscope_instrumentation_torch._device_time import DeviceTimes
 from sandscope_instrumentation_torch._dynamo import compiler_getter, skip_frames, uncompiled
+from sandscope_instrumentation_torch._ends import Ends
 from sandscope_instrumentation_torch._followed import follow
-from sandscope_instrumentation_torch._messages import message_without_folders
+from sandscope_instrumentation_torch._memory import LONG_CALL
+from sandscope_instrumentation_torch._models import Found
+from sandscope_instrumentation_torch._native_call import compiled_attribute, compiled_call
 from sandscope_instrumentation_torch._operators import operator_timer
+from sandscope_instrumentation_torch._outer import describe_outer
 from sandscope_instrumentation_torch._settings import TorchSettings
 from sandscope_instrumentation_torch._sites import site_finder
 from sandscope_instrumentation_torch._submodules import Submodules
@@ -28,9 +33,6 @@ from sandscope_instrumentation_torch._training import Training
 COMPILED = "_compiled_call_impl"
 """The attribute of `Module` that torch's call reads: None by default, and set on modules by ``Module.compile``."""
 
-
-_TRACES_COMPILED = (2, 15)
-"""The torch with which it is tested that its compiler treats a compiled attribute as any other."""
 
 Record: TypeAlias = (
     "Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any], dict[str, Value]], Any]"
@@ -86,22 +88,15 @@ def record_calls(
     watched = Submodules(torch, recorder, state, options.submodules) if options.submodules else None
     if watched is not None:
         arounds = [*arounds, around(torch, watched)]
-    call, record = _recording_call(torch, recorder, state, training, (arounds, wrappers))
+    ends = Ends(training, resets_peak=options.peak_memory)
+    sites = site_finder(torch, training.forward)
+    call, record = _recording_call(torch, recorder, state, (sites.find, ends), (arounds, wrappers))
     if watched is not None:
         attribute = _watching(torch, state, call, watched)
     else:
-        attribute = _native_attribute(torch, state, call) or _attribute(torch, state, call)
+        fast = None if arounds else compiled_call(torch, recorder, state, (sites.known, ends), call)
+        attribute = compiled_attribute(torch, COMPILED, state, fast or call) or _attribute(torch, state, call)
     return Calls(lambda _default: attribute, record)
-
-
-def _native_attribute(torch: Any, state: ThreadState, call: Function) -> Any:
-    """Return the attribute of `_attribute` in compiled code; None where there is none, or torch may not trace it.
-
-    It needs no look at whether torch's compiler traces: a torch that is new enough asks it as any other code does.
-    """
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _TRACES_COMPILED:
-        return None
-    return native_attribute(COMPILED, torch.nn.Module._wrapped_call_impl.__code__, state, call)
 
 
 def _attribute(torch: Any, state: ThreadState, call: Function) -> Any:
@@ -162,24 +157,16 @@ def _watching(torch: Any, state: ThreadState, call: Function, submodules: Submod
     return Watched()
 
 
-def _close(training: Training, execution: Execution, error: BaseException) -> None:
-    execution.fail(error, message=message_without_folders(error))
-    training.forget_forward()
-
-
 def _recording_call(
     torch: Any,
     recorder: Recorder,
     state: ThreadState,
-    training: Training,
+    found_and_ended: tuple[Callable[[Any, tuple[Any, ...], dict[str, Any]], Found | None], Ends],
     arounds_of: tuple[list[Around], list[Around]],
 ) -> tuple[Function, Record]:
-    arounds, compilable = arounds_of
-    find, begin, outside_of_compilers = (
-        site_finder(torch, training.forward),
-        recorder.begin,
-        uncompiled(torch),
-    )
+    (find, ends), (arounds, compilable) = found_and_ended, arounds_of
+    begin, outside_of_compilers, now = recorder.begin, uncompiled(torch), time.perf_counter_ns
+    failed, before_end = ends.failed, ends.before_end
     # None unless the call is made by a function that torch.compile has compiled in part.
     compiler = compiler_getter(torch)
 
@@ -194,8 +181,9 @@ def _recording_call(
         if found is None:
             return function(*args, **kwargs)
         if not found[0].current:
-            return follow(found, begin, function(*args, **kwargs), state)
-        execution = outside_of_compilers(begin, found[0])
+            return follow(found, begin, function(*args, **kwargs), state, before_end)
+        outside_of_compilers(describe_outer, found[0])
+        execution, began = outside_of_compilers(begin, found[0]), now()
         if execution is None:
             return function(*args, **kwargs)
         outside_of_compilers(execution.set_attributes, {**(found[1] or {}), **more})
@@ -206,9 +194,11 @@ def _recording_call(
             result = function(*args, **kwargs)
         except BaseException as error:
             state.inside = False
-            outside_of_compilers(_close, training, execution, error)
+            outside_of_compilers(failed, execution, error)
             raise
         state.inside = False
+        if now() - began >= LONG_CALL:
+            outside_of_compilers(before_end, execution)
         outside_of_compilers(execution.finish)
         return result
 
@@ -223,8 +213,9 @@ def _recording_call(
             return function(*args, **kwargs)
         site, attributes = found
         if not site.current:
-            return follow(found, begin, function(*args, **kwargs), state)
-        execution = begin(site)
+            return follow(found, begin, function(*args, **kwargs), state, before_end)
+        describe_outer(site)
+        execution, began = begin(site), now()
         if execution is None:
             return function(*args, **kwargs)
         if attributes is not None:
@@ -236,11 +227,13 @@ def _recording_call(
             result = function(*args, **kwargs)
         except BaseException as error:
             state.inside = False
-            _close(training, execution, error)
+            failed(execution, error)
             raise
         state.inside = False
+        if now() - began >= LONG_CALL:
+            before_end(execution)
         execution.finish()
         return result
 
-    skip_frames(torch, call, _close, partly_compiled)
+    skip_frames(torch, call, partly_compiled)
     return call, partly_compiled

@@ -16,11 +16,16 @@ from sandscope.instrumentation import Patches, Value, report_error
 from sandscope_instrumentation_torch._call import Record, ThreadState
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._models import is_model
+from sandscope_instrumentation_torch._names import model_name
 from sandscope_instrumentation_torch._training import Training
 
 FUNCTION = "torch.compile.function"
 """The attribute of an execution for the name of the compiled function."""
 
+MODULES = "torch.compile.modules"
+"""The attribute for the names of all models that it uses, if there are several."""
+
+_MOST_MODELS = 16
 _OWN_CALLS = ("__call__", "_wrapped_call_impl", "_call_impl")
 _LATER = 0x20 | 0x80 | 0x200
 """The flags of the code of a generator, a coroutine and an asynchronous generator, which run after their call."""
@@ -83,17 +88,23 @@ class CompiledFunctions:
 
     def _call(self, compiled: Callable[..., Any], function: Any) -> Callable[..., Any]:
         state, patches, record, hidden = self._state, self._patches, self._record, self._hidden
-        module_of = functools.partial(_module_of, self._torch, function)
+        torch = self._torch
+        models_of = functools.partial(_models_of, torch, function)
         named = function.func if isinstance(function, functools.partial) else function
         attributes: dict[str, Value] = {FUNCTION: str(getattr(named, "__qualname__", type(named).__name__))}
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if state.inside or patches.undone:
                 return compiled(*args, **kwargs)
-            module = hidden(module_of, args, kwargs)
-            if module is None:
+            models = hidden(models_of, args, kwargs)
+            if not models:
                 return compiled(*args, **kwargs)
-            return record(module, compiled, args, kwargs, attributes)
+            return record(models[0], compiled, args, kwargs, hidden(described, models))
+
+        def described(models: list[Any]) -> dict[str, Value]:
+            if len(models) == 1:
+                return attributes
+            return {**attributes, MODULES: tuple(model_name(torch, each) for each in models[:_MOST_MODELS])}
 
         return call
 
@@ -125,16 +136,17 @@ def _is_later(function: Any) -> bool:
     return code is not None and bool(code.co_flags & _LATER)
 
 
-def _module_of(torch: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the first model that a call of a function uses, as far as its arguments and its code tell, or None."""
+def _models_of(torch: Any, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """Return the models that a call of a function uses, as far as its arguments and its code tell."""
+    found: dict[int, Any] = {}
     try:
         for value in _used(function, args, kwargs):
             # Not `isinstance`, which asks the program's objects for their class.
             if issubclass(type(value), torch.nn.Module) and is_model(torch, value):
-                return value
+                found[id(value)] = value
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
         report_error("torch.compile", error)
-    return None
+    return list(found.values())
 
 
 def _used(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:

@@ -6,7 +6,7 @@ was between them is read once the device has passed both: when later calls begin
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import Any, NamedTuple
 
 from sandscope.instrumentation import Execution, Metric, Recorder, Value, report_error, watch_forks
@@ -32,20 +32,25 @@ class _Window(NamedTuple):
     operation: list[str]
 
 
+def _no_windows() -> defaultdict[Any, deque[_Window]]:
+    """Return used windows by device: none."""
+    return defaultdict(lambda: deque(maxlen=_MOST))
+
+
 class DeviceTimes:
     """Measures calls of models whose first parameter is on a CUDA device."""
 
     def __init__(self, torch: Any, recorder: Recorder) -> None:
         self._cuda, self._recorder = torch.cuda, recorder
         self._waiting: deque[_Window] = deque()
-        self._free: deque[_Window] = deque(maxlen=_MOST)
+        self._free = _no_windows()
         self._of_parent: list[Any] = []
         watch_forks(self)
 
     def after_fork_in_child(self) -> None:
         """Leave the parent's events alone: a forked child cannot use its device, nor free what is there."""
         self._of_parent += [self._waiting, self._free]
-        self._waiting, self._free = deque(), deque(maxlen=_MOST)
+        self._waiting, self._free = deque(), _no_windows()
 
     def begin(self, module: Any) -> _Window | None:
         """Put an event into the current stream of the model's device. None if the call is not measured."""
@@ -79,12 +84,11 @@ class DeviceTimes:
 
     def _window(self, device: Any) -> _Window:
         """Return a pair of events of the device: a used one, or a new one."""
-        for window in self._free:
-            if window.device == device:
-                self._free.remove(window)
-                return window
-        event = self._cuda.Event
-        return _Window(device, event(enable_timing=True), event(enable_timing=True), [])
+        try:
+            return self._free[device].pop()
+        except IndexError:  # There is none, or another thread has taken the last one.
+            event = self._cuda.Event
+            return _Window(device, event(enable_timing=True), event(enable_timing=True), [])
 
     def _collect(self) -> None:
         """Report the calls that the device has finished since, in the order in which they were launched."""
@@ -99,7 +103,7 @@ class DeviceTimes:
             (operation,) = window.operation
             attributes: dict[str, Value] = {"sandbox.runtime": "torch", "sandbox.operation": operation}
             self._recorder.measure(DURATION, _seconds(window), attributes)
-            self._free.append(window)
+            self._free[window.device].append(window)
 
 
 def _seconds(window: _Window) -> float:

@@ -10,11 +10,14 @@ from opentelemetry.context import attach, detach
 
 from sandscope.instrumentation import Execution, Site
 from sandscope_instrumentation_torch._messages import message_without_folders
+from sandscope_instrumentation_torch._outer import describe_outer
 
 _Begin = Callable[[Site], "Execution | None"]
 
 
-def follow(found: Any, begin: _Begin, result: Any, state: Any) -> Any:
+def follow(
+    found: Any, begin: _Begin, result: Any, state: Any, before_end: Callable[[Execution], None]
+) -> Any:
     """Return an object of the same kind as a call's result, which runs it as one execution.
 
     Args:
@@ -22,14 +25,15 @@ def follow(found: Any, begin: _Begin, result: Any, state: Any) -> Any:
         begin: of the recorder.
         result: of the call. If it is neither a generator nor a coroutine, it is returned.
         state: of the threads.
+        before_end: called with the execution before it ends.
     """
     made: Any
     if type(result) is GeneratorType:
-        made = _generator(_Steps(found, begin, state), result)
+        made = _generator(_Steps(found, begin, state, before_end), result)
     elif type(result) is CoroutineType:
-        made = _coroutine(_Steps(found, begin, state, result), result)
+        made = _coroutine(_Steps(found, begin, state, before_end, result), result)
     elif type(result) is AsyncGeneratorType:
-        made = _async_generator(_Steps(found, begin, state), result)
+        made = _async_generator(_Steps(found, begin, state, before_end), result)
     else:
         return result
     made.__name__, made.__qualname__ = result.__name__, result.__qualname__
@@ -39,9 +43,16 @@ def follow(found: Any, begin: _Begin, result: Any, state: Any) -> Any:
 class _Steps:
     """The execution of a generator or coroutine. It is current, and its thread is inside, only while it runs."""
 
-    def __init__(self, found: Any, begin: _Begin, state: Any, coroutine: Any = None) -> None:
+    def __init__(
+        self,
+        found: Any,
+        begin: _Begin,
+        state: Any,
+        before_end: Callable[[Execution], None],
+        coroutine: Any = None,
+    ) -> None:
         self._site, self._attributes = found
-        self._begin, self._state = begin, state
+        self._begin, self._state, self._before_end = begin, state, before_end
         self._execution: Execution | None = None
         self._begun = False
         self._coroutine = coroutine
@@ -55,6 +66,7 @@ class _Steps:
         """Run up to the next value, or to the end."""
         if not self._begun:
             self._begun = True
+            describe_outer(self._site)
             self._execution = self._begin(self._site)
             if self._execution is not None and self._attributes is not None:
                 self._execution.set_attributes(self._attributes)
@@ -70,10 +82,12 @@ class _Steps:
 
     def finish(self) -> None:
         if self._execution is not None:
+            self._before_end(self._execution)
             self._execution.finish()
 
     def fail(self, error: BaseException) -> None:
         if self._execution is not None:
+            self._before_end(self._execution)
             self._execution.fail(error, message=message_without_folders(error))
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from sandscope.instrumentation import Execution, Recorder, Site, Value, report_error
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._generation_metrics import CONVENTION, PADDING, RATE, Measured
+from sandscope_instrumentation_torch._memory import peak_setter
 from sandscope_instrumentation_torch._messages import last_part
 from sandscope_instrumentation_torch._models import parameters
 from sandscope_instrumentation_torch._names import model_name
+from sandscope_instrumentation_torch._outer import describe_outer
 from sandscope_instrumentation_torch._tokens import Request, Tokens, count_tokens
 from sandscope_instrumentation_torch._verdicts import call_verdict
 
@@ -43,9 +45,9 @@ class Progress:
 class Generations:
     """Makes the wrappers of what generates, which share the state of their threads."""
 
-    def __init__(self, torch: Any, recorder: Recorder, state: Any) -> None:
+    def __init__(self, torch: Any, recorder: Recorder, state: Any, *, resets_peak: bool) -> None:
         self._torch, self._recorder, self._state = torch, recorder, state
-        self._uncompiled = uncompiled(torch)
+        self._uncompiled, self._set_peak = uncompiled(torch), peak_setter(is_reset=resets_peak)
         self._sites: dict[tuple[str, ...], Site] = {}
 
     def wrap_generate(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,6 +134,7 @@ class Generations:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("torch.generation", error)
             return None
+        describe_outer(site)
         return self._recorder.begin(site)
 
     def _fail(
@@ -172,6 +175,7 @@ class Generations:
     ) -> Tokens:
         """Set the attributes of an execution that is about to end; return its numbers of tokens."""
         tokens = Tokens()
+        self._set_peak(execution)
         try:
             name = getattr(request.model, "name_or_path", None)
             first, each = _times(progress)

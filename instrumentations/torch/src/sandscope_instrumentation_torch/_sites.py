@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from sandscope.instrumentation import report_error
 from sandscope_instrumentation_torch._dynamo import skip_frames
 from sandscope_instrumentation_torch._inputs import input_finder
-from sandscope_instrumentation_torch._models import Found, Models
+from sandscope_instrumentation_torch._models import Found, Model, Models
 
 _Find: TypeAlias = "Callable[[Any, tuple[Any, ...], dict[str, Any]], Found | None]"
 
 
-def site_finder(torch: Any, trains: Callable[[int], None]) -> _Find:
-    """Return a function that finds the site of a module call; its result is None if the call is no execution.
+class Sites(NamedTuple):
+    """Finds the sites of calls.
+
+    Attributes:
+        find: returns the site of a module call, or None if the call is no execution.
+        known: the models that have been called, by their ``id()``.
+    """
+
+    find: _Find
+    known: dict[int, Model]
+
+
+def site_finder(torch: Any, trains: Callable[[int], None]) -> Sites:
+    """Return what finds the sites of module calls.
 
     Args:
         torch: the module.
         trains: called for each call that is training, with the first dimension of its input, or 0 if it has none.
 
     The function takes the module, the arguments and the keyword arguments of the call. It is a closure because it
-    runs for each outermost call, and local names are read faster than attributes.
+    runs for each outermost call, and local names are read faster than attributes. Compiled code finds the most frequent
+    sites in the same way: `native_model_call`.
     """
     models = Models(torch)
     known, tensor, compiler = models.known, torch.Tensor, torch.compiler
@@ -81,7 +94,7 @@ def site_finder(torch: Any, trains: Callable[[int], None]) -> _Find:
             return None
 
     skip_frames(torch, find)
-    return find
+    return Sites(find, known)
 
 
 def _place(weight: Any, batch: Any) -> tuple[str, Any]:

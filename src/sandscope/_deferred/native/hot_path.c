@@ -209,38 +209,54 @@ start(HotPath *self, PyObject *site)
     return current;
 }
 
-static PyObject *
-begin(HotPath *self, PyObject *site)
+Record *
+begin_in(HotPath *self, PyObject *site, PyObject *context)
 {
-    PyObject *instead;
-    PyObject *context = context_or_begin(self, &instead);
-    Record *record;
+    Record *record = new_record(self, site, context);
     int current;
-    if (instead != NULL) {
-        PyObject *execution = PyObject_CallOneArg(instead, site);
-        Py_DECREF(instead);
-        return execution;
-    }
-    if (context == NULL) {
-        return NULL;
-    }
-    record = new_record(self, site, context);
     if (record == NULL) {
-        Py_DECREF(context);
         return NULL;
     }
     current = start(self, site);
     if (current > 0) {
         record->token = make_current(self, (PyObject *)record, context);
     }
-    Py_DECREF(context);
     if (current < 0 || (current && record->token == NULL)) {
         Py_DECREF(record);
         return NULL;
     }
     record->started = clock_now();
     slots_begin(self->slots, record);
-    return (PyObject *)record;
+    return record;
+}
+
+static PyObject *
+begin(HotPath *self, PyObject *site)
+{
+    PyObject *instead, *execution;
+    PyObject *context = context_or_begin(self, &instead);
+    if (instead != NULL) {
+        execution = PyObject_CallOneArg(instead, site);
+        Py_DECREF(instead);
+        return execution;
+    }
+    if (context == NULL) {
+        return NULL;
+    }
+    execution = (PyObject *)begin_in(self, site, context);
+    Py_DECREF(context);
+    return execution;
+}
+
+void
+end_ok(HotPath *self, Record *record, int64_t ended)
+{
+    PyObject *token = record->token;
+    record->token = NULL;
+    record->ended = ended;
+    Py_XSETREF(record->verdict, Py_NewRef(known.ok));
+    enqueue(self, record, token);
+    Py_XDECREF(token);
 }
 
 int

@@ -1,4 +1,4 @@
-/* The hot path, and the functions that `wrapper.c` shares with it. */
+/* The hot path, and the functions that `wrapper.c` and `model_call.c` share with it. */
 #ifndef SANDSCOPE_HOT_PATH_H
 #define SANDSCOPE_HOT_PATH_H
 
@@ -43,6 +43,12 @@ void restore_exception(PyObject *error);
 PyObject *context_or_begin(HotPath *self, PyObject **begin);
 
 Record *new_record(HotPath *self, PyObject *site, PyObject *context);
+
+/* Begin an execution of a site in a context. Return NULL with an error set if it cannot be begun. */
+Record *begin_in(HotPath *self, PyObject *site, PyObject *context);
+
+/* End an execution that has succeeded, at a time of `clock_now`. */
+void end_ok(HotPath *self, Record *record, int64_t ended);
 
 /* Return whether a site's executions become current, or -1 with an error set. */
 int is_current(PyObject *site);

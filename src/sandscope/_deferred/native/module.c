@@ -98,7 +98,7 @@ PyInit__native(void)
     HotPathType.tp_new = PyType_GenericNew;
     if (look_up_known() < 0 || PyType_Ready(&RecordType) < 0 || PyType_Ready(&HotPathType) < 0
         || PyType_Ready(&WrapperType) < 0 || PyType_Ready(&CountType) < 0
-        || PyType_Ready(&SlotsType) < 0 || ready_attribute() < 0) {
+        || PyType_Ready(&SlotsType) < 0 || ready_attribute() < 0 || ready_model_call() < 0) {
         return NULL;
     }
     module = PyModule_Create(&definition);
@@ -106,6 +106,7 @@ PyInit__native(void)
         || PyModule_AddObjectRef(module, "HotPath", (PyObject *)&HotPathType) < 0
         || PyModule_AddObjectRef(module, "Slots", (PyObject *)&SlotsType) < 0
         || PyModule_AddObjectRef(module, "Attribute", (PyObject *)&AttributeType) < 0
+        || PyModule_AddObjectRef(module, "ModelCall", (PyObject *)&ModelCallType) < 0
         || PyModule_AddObjectRef(module, "new_count", (PyObject *)&CountType) < 0) {
         Py_XDECREF(module);
         return NULL;

@@ -25,9 +25,13 @@ extern PyTypeObject WrapperType;
 extern PyTypeObject CountType;
 extern PyTypeObject SlotsType;
 extern PyTypeObject AttributeType;
+extern PyTypeObject ModelCallType;
 
 /* Make the type of the attribute that answers one caller ready; return -1 with an error set if it fails. */
 int ready_attribute(void);
+
+/* The same for the type of the calls of models. */
+int ready_model_call(void);
 
 /* Objects of Sandscope and OpenTelemetry, looked up once. */
 typedef struct {

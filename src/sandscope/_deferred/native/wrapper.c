@@ -169,12 +169,7 @@ static SEPARATE_FRAME PyObject *
 end_call(Wrapper *self, Record *record, PyObject *result)
 {
     if (result != NULL) {
-        PyObject *token = record->token;
-        record->token = NULL;
-        record->ended = clock_now();
-        Py_XSETREF(record->verdict, Py_NewRef(known.ok));
-        enqueue(self->path, record, token);
-        Py_XDECREF(token);
+        end_ok(self->path, record, clock_now());
     } else {
         PyObject *error = fetch_exception();
         fail(self->path, record, error);
