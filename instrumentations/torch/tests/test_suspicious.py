@@ -6,6 +6,7 @@ import collections
 import io
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,48 @@ def test_a_load_with_a_pickle_inside_another_load_is_graded(
         torch.load(Loading(b"nothing"), weights_only=True)
     assert [span.name for span in instrumented.spans()] == ["load torch"]
     assert _event(instrumented)["torch.model.file"] == "shard.bin"
+
+
+class Nested:
+    """Unpickling it loads bytes as a tensor's are loaded."""
+
+    def __init__(self, torch: Any, what: Any) -> None:
+        content = io.BytesIO()
+        torch.save(what, content)
+        self.reduced = torch.storage._load_from_bytes, (content.getvalue(),)
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+def test_a_pickle_of_a_model_is_no_load_of_each_tensor(instrumented: Telemetry, torch: Any) -> None:
+    """Python's own `pickle`, as of a `multiprocessing.Pool`, loads each tensor by `torch.load`."""
+    model = torch.nn.Linear(4, 2)
+    copied = pickle.loads(pickle.dumps(model))  # noqa: S301 -- made here
+    assert torch.equal(copied.weight, model.weight)
+    assert instrumented.spans() == []
+
+
+def test_code_that_is_hidden_in_a_tensor_of_a_pickle(
+    instrumented: Telemetry, torch: Any, canary: Path
+) -> None:
+    pickled = pickle.dumps(Nested(torch, Running(canary)))
+    assert instrumented.spans() == []
+    assert not canary.exists()
+    pickle.loads(pickled)  # noqa: S301 -- made here
+    assert canary.exists(), "the program runs it, as without instrumentation"
+    event = _event(instrumented)
+    assert (event["torch.load.risk_level"], event["severity"]) == ("high", "ERROR")
+
+
+def test_a_load_without_a_caller(instrumented: Telemetry, torch: Any, tmp_path: Path) -> None:
+    """A thread that is started on the function itself has no frame below it."""
+    import _thread
+
+    torch.save({"weights": torch.ones(2)}, tmp_path / "weights.pt")
+    _thread.start_new_thread(torch.load, (tmp_path / "weights.pt",))
+    for _ in range(1000):
+        if instrumented.spans():
+            break
+        time.sleep(0.01)
+    assert [span.name for span in instrumented.spans()] == ["load torch"]

@@ -7,6 +7,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import wrapt
@@ -97,6 +98,8 @@ class Loads:
         if thread.execution is not None:
             self._uncompiled(self._examine, thread.execution, site, args, kwargs)
             return original(*args, **kwargs)
+        if self._uncompiled(_is_part_of_a_pickle, sys._getframe(1).f_back, args):
+            return original(*args, **kwargs)
         execution: Execution | None = self._uncompiled(self._recorder.begin, site)
         if execution is None:
             return original(*args, **kwargs)
@@ -182,6 +185,18 @@ class Loads:
         if peak is not None:
             execution.set_attributes({PEAK_ATTRIBUTE: peak})
         execution.finish()
+
+
+def _is_part_of_a_pickle(caller: FrameType | None, args: tuple[Any, ...]) -> bool:
+    """Return whether a load is that of a tensor by Python's own `pickle`, and names only what tensors need."""
+    try:
+        torch = sys.modules["torch"]
+        if caller is None or caller.f_code is not torch.storage._load_from_bytes.__code__:
+            return False
+        return risk_of(torch, read_content(torch, args[0]).named) is None
+    except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
+        report_error("torch.load", error)
+        return False
 
 
 def _call(function: _Function, *args: Any) -> Any:
