@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -84,3 +86,12 @@ def test_the_size_of_the_cache(instrumented: Telemetry, torch: Any, net: Any, co
     assert CONTRACT.violations(instrumented) == []
     compiler.reset()
     assert [value for _, value in instrumented.points("torch.compile.cache.entries")] == [0]
+
+
+def test_metrics_are_collected_while_the_program_imports_the_compiler(
+    instrumented: Telemetry, torch: Any, compiler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of ours collects them; modules that are being imported lack what they do not define yet."""
+    monkeypatch.setitem(sys.modules, "torch._dynamo.convert_frame", ModuleType("torch._dynamo.convert_frame"))
+    assert instrumented.points("torch.compile.cache.entries") == []
+    assert instrumented.points("sandscope.errors") == []

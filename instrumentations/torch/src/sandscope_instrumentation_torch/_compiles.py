@@ -87,9 +87,10 @@ def observe_cache(patches: Patches) -> None:
 
 
 def _cached() -> Iterator[tuple[Mapping[str, str], float]]:
-    convert = sys.modules.get("torch._dynamo.convert_frame")
-    if convert is None or all(patches.undone for patches in _patched_by):
+    # Without `input_codes`, the program is importing torch's compiler at this moment.
+    traced = getattr(sys.modules.get("torch._dynamo.convert_frame"), "input_codes", None)
+    if traced is None or all(patches.undone for patches in _patched_by):
         return
     entries_of = sys.modules["torch"]._C._dynamo.eval_frame._debug_get_cache_entry_list
-    codes = [reference() for reference in list(convert.input_codes.seen)]
+    codes = [reference() for reference in list(traced.seen)]
     yield {"sandbox.runtime": "torch"}, sum(len(entries_of(code)) for code in codes if code is not None)
