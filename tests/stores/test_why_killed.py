@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ SECTION = (
 PLACES = {
     place: [query.replace("\\|", "|") for query in re.findall(r"`([^`]+)`", row)]
     for place, row in re.findall(
-        r"^\| (Jaeger|Loki|Prometheus|`sandscope-data/`) \| (.*) \|$", SECTION, re.MULTILINE
+        r"^\| (Jaeger|Loki|Prometheus|terminal|`sandscope-data/`) \| (.*) \|$", SECTION, re.MULTILINE
     )
 }
 """What is written as code in the row of each place: the queries first."""
@@ -126,3 +127,17 @@ def test_files(data: Path) -> None:
     found = subprocess.run(command, shell=True, cwd=data, capture_output=True, text=True, check=True).stdout  # noqa: S602 -- as the page says
     kinds = {next(iter(json.loads(line))) for line in found.splitlines()}
     assert kinds == {"resourceSpans", "resourceMetrics", "resourceLogs"}
+
+
+def test_terminal(data: Path) -> None:
+    report, trace, line = PLACES["terminal"]
+
+    def shown(command: str) -> str:
+        arguments = [sys.executable, "-m", "sandscope", *command.split()[1:]]
+        return subprocess.run(arguments, cwd=data, capture_output=True, text=True, check=True).stdout
+
+    traces = re.findall(r"time limit exceeded \(fuel limit\).* ([0-9a-f]{32})$", shown(report), re.MULTILINE)
+    name, _, verdict = line.split("  ")
+    found = shown(trace.replace("ID", traces[0]))
+    assert found.startswith(f"{name}  ")
+    assert found.rstrip().endswith(f"  {verdict}  {SERVICE}")
