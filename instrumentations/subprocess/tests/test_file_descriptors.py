@@ -43,6 +43,69 @@ def test_the_program_gets_the_same_descriptor_numbers() -> None:
     assert instrumented.stdout == plain.stdout
 
 
+_NONE_LEFT = """
+import asyncio, errno, os, resource, subprocess, sys
+if "instrumented" in sys.argv:
+    from sandscope_instrumentation_subprocess import SubprocessInstrumentor
+    SubprocessInstrumentor().instrument()
+
+async def start():
+    process = await asyncio.create_subprocess_exec("true")
+    return await process.wait()
+
+def spawn():
+    return os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0)[1])
+
+WAYS = {
+    "run": lambda: subprocess.run(["true"]).returncode,
+    "pipes": lambda: subprocess.run(["true"], capture_output=True).returncode,
+    "popen": lambda: os.popen("true").close(),
+    "system": lambda: os.system("exit 0"),
+    "spawn": spawn,
+    "spawnv": lambda: os.spawnv(os.P_WAIT, "/bin/true", ["true"]),
+    "asyncio": lambda: loop.run_until_complete(start()),
+}
+loop = asyncio.new_event_loop()
+loop.run_until_complete(start())
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+for spare in (0, 1, 2, 6):
+    files = []
+    try:
+        while True:
+            files.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+    for _ in range(spare):
+        os.close(files.pop())
+    for name, way in WAYS.items():
+        try:
+            result = way()
+        except OSError as error:
+            result = (type(error).__name__, error.errno, str(error))
+        sys.stdout.write(f"{spare} {name} {result}\\n")
+    for file in files:
+        os.close(file)
+sys.stdout.write(f"{[way() for way in WAYS.values()]}\\n")
+"""
+
+
+def test_a_program_without_descriptors_fails_in_the_same_way() -> None:
+    """Where a call needs the last ones, telemetry goes without."""
+    plain, instrumented = (
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _NONE_LEFT, *arguments],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for arguments in ([], ["instrumented"])
+    )
+    assert "0 run ('OSError', 24, '[Errno 24] Too many open files')" in plain.stdout
+    assert instrumented.stdout == plain.stdout
+    assert instrumented.stderr == plain.stderr
+
+
 _MANY = """
 import os, resource, select, subprocess, sys
 from opentelemetry.sdk.trace import TracerProvider

@@ -73,7 +73,9 @@ class Observations:
             self._observe_cgroup(pid)
 
     def _observe_cgroup(self, pid: int) -> None:
-        # Not imported before: most programs start no child that lives long enough.
-        from sandscope_instrumentation_subprocess._evidence._cgroup_observation import observe
+        try:  # not imported before: most programs start no child that lives long enough
+            from sandscope_instrumentation_subprocess._evidence._cgroup_observation import observe
+        except OSError:
+            return  # the program has no file descriptors left
 
         self.cgroup = observe(pid, self.cgroup)
