@@ -91,7 +91,7 @@ def test_the_kernel_refuses_a_process(pids: Path, python: Any, ended: Any) -> No
 
 
 def test_a_refused_process_that_the_child_survives(pids: Path, python: Any, ended: Any) -> None:
-    code = "import os\ntry: os.fork()\nexcept OSError: pass"
+    code = "import os, time\ntime.sleep(0.3)\ntry: os.fork()\nexcept OSError: pass"  # read before
     subprocess.run(python(code), preexec_fn=entering(pids), check=True)
     assert ended.verdict()[0] == "OK"
     ((point, count),) = ended.telemetry.points("sandbox.limit.violations")

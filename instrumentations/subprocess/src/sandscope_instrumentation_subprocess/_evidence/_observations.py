@@ -11,6 +11,7 @@ from sandscope_instrumentation_subprocess._evidence._proc import MemoryPeaks, re
 
 if TYPE_CHECKING:
     from sandscope_instrumentation_subprocess._evidence._cgroup_observation import CgroupObservation
+    from sandscope_instrumentation_subprocess._evidence._network import NetworkUsage
 
 _FIRST, _LONGEST = 0.02, 1.0
 """Seconds from a child's start until it is first read, and between two readings; doubled each time."""
@@ -32,9 +33,10 @@ class Observations:
         limits: when it was last read; None if it was not.
         memory: the greatest values so far.
         cgroup: what is observed of its cgroup, once it has been read.
+        network: what it had sent and received when it was last read, if its network namespace is its own.
     """
 
-    __slots__ = ("_interval", "cgroup", "cpu_limit", "due", "limited", "limits", "memory")
+    __slots__ = ("_interval", "cgroup", "cpu_limit", "due", "limited", "limits", "memory", "network")
 
     def __init__(self, pid: int, *, prepared: bool = False) -> None:
         """Begin to observe a child.
@@ -47,11 +49,12 @@ class Observations:
         self.limits: Limits | None = None
         self.memory = _NO_PEAKS
         self.cgroup: CgroupObservation | None = None
+        self.network: NetworkUsage | None = None
         self.limited = has_memory_limit(pid)
         self._interval = _FIRST_OF_LIMITED if self.limited else _FIRST
         self.due = time.monotonic() + self._interval
         if prepared:
-            self._observe_cgroup(pid)
+            self._observe_groups(pid)
 
     def take(self, pid: int) -> None:
         """Read what is known of the child, and decide when to do so next."""
@@ -70,12 +73,14 @@ class Observations:
         pairs = zip(self.memory, read_memory_peaks(pid), strict=True)
         self.memory = MemoryPeaks(*(max(a or 0, b or 0) or None for a, b in pairs))
         if self._interval >= _LONGEST_OF_LIMITED:
-            self._observe_cgroup(pid)
+            self._observe_groups(pid)
 
-    def _observe_cgroup(self, pid: int) -> None:
+    def _observe_groups(self, pid: int) -> None:
         try:  # not imported before: most programs start no child that lives long enough
             from sandscope_instrumentation_subprocess._evidence._cgroup_observation import observe
+            from sandscope_instrumentation_subprocess._evidence._network import read_network
         except OSError:
             return  # the program has no file descriptors left
 
         self.cgroup = observe(pid, self.cgroup)
+        self.network = read_network(pid) or self.network

@@ -26,6 +26,20 @@ class MemoryPeaks(NamedTuple):
     resident: int | None = None
 
 
+class Io(NamedTuple):
+    """What a process has read and written; None means not known.
+
+    Attributes:
+        bytes_written: passed to the kernel.
+        read_calls: system calls that read.
+        write_calls: system calls that write.
+    """
+
+    bytes_written: int | None = None
+    read_calls: int | None = None
+    write_calls: int | None = None
+
+
 def read_file(path: str) -> bytes:
     """Return the contents of a file of a virtual file system; empty if it cannot be read."""
     try:
@@ -69,10 +83,11 @@ def read_cpu_time(pid: int) -> tuple[float, float] | None:
     return int(fields[_USER_TICKS]) / ticks, int(fields[_SYSTEM_TICKS]) / ticks
 
 
-def read_bytes_written(pid: int) -> int | None:
-    """Return the bytes that a process has written, to pipes and terminals as well; None if that is not readable."""
-    value = _field(read_file(f"/proc/{pid}/io"), b"wchar")
-    return None if value is None else int(value)
+def read_io(pid: int) -> Io:
+    """Return what a process has read and written, to pipes and terminals as well."""
+    text = read_file(f"/proc/{pid}/io")
+    fields = (_field(text, name) for name in (b"wchar", b"syscr", b"syscw"))
+    return Io(*(None if value is None else int(value) for value in fields))
 
 
 def _field(text: bytes, name: bytes) -> bytes | None:

@@ -9,9 +9,10 @@ from sandscope_instrumentation_subprocess._evidence._cgroup import read_membersh
 from sandscope_instrumentation_subprocess._evidence._exit_status import SUCCESS, ExitStatus
 from sandscope_instrumentation_subprocess._evidence._limits import UNLIMITED, Limits, read_limits
 from sandscope_instrumentation_subprocess._evidence._proc import (
+    Io,
     killed_by_seccomp,
-    read_bytes_written,
     read_cpu_time,
+    read_io,
 )
 
 
@@ -23,7 +24,7 @@ class Zombie(NamedTuple):
         system_time: seconds.
         limits: in force at its end.
         seccomp_killed: whether a seccomp filter killed it.
-        bytes_written: to files, pipes and terminals.
+        io: what it has read and written.
         membership: the cgroups that it was in, of version 2.
     """
 
@@ -31,7 +32,7 @@ class Zombie(NamedTuple):
     system_time: float | None = None
     limits: Limits = UNLIMITED
     seccomp_killed: bool = False
-    bytes_written: int | None = None
+    io: Io = Io()
     membership: bytes = b""
 
     @property
@@ -56,7 +57,7 @@ def inspect_zombie(pid: int, exit_status: ExitStatus) -> Zombie:
             system,
             read_limits(pid),
             killed_by_seccomp(pid),
-            read_bytes_written(pid),
+            read_io(pid),
             read_membership(pid),
         )
     except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program

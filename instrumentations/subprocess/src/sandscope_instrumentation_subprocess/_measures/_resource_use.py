@@ -44,9 +44,23 @@ CGROUP_MEMORY_PEAK = Metric(
 CGROUP_CPU_TIME = Metric(
     "sandbox.cgroup.cpu.time", "histogram", "s", "CPU time of children's own cgroups", _SECONDS
 )
+NETWORK_RECEIVED = Metric(
+    "sandbox.process.network.received",
+    "histogram",
+    "By",
+    "Bytes that children with a network of their own have received",
+    (0.0, *_BYTES),
+)
+NETWORK_SENT = Metric(
+    "sandbox.process.network.sent",
+    "histogram",
+    "By",
+    "Bytes that children with a network of their own have sent",
+    (0.0, *_BYTES),
+)
 
 MEMORY_SOURCE = "sandbox.process.memory.source"
-BYTES_WRITTEN = "sandbox.process.output.written"
+_IO = ("sandbox.process.output.written", "sandbox.process.syscalls.read", "sandbox.process.syscalls.write")
 _LIMIT = "sandbox.process.limit."
 
 
@@ -60,6 +74,7 @@ def describe_usage(usage: Usage, observed: Observations) -> tuple[dict[str, Valu
     peak, source = usage.memory_peak, "exit"
     if peak is None and observed.memory.resident is not None:
         peak, source = observed.memory.resident, "sampled"
+    network = observed.network
     attributes, measurements = _described(
         (
             (CPU_USER, usage.user_time),
@@ -68,6 +83,8 @@ def describe_usage(usage: Usage, observed: Observations) -> tuple[dict[str, Valu
             (DISK_WRITTEN, usage.disk_written),
             (VOLUNTARY_SWITCHES, usage.voluntary_switches),
             (INVOLUNTARY_SWITCHES, usage.involuntary_switches),
+            (NETWORK_RECEIVED, None if network is None else network.received),
+            (NETWORK_SENT, None if network is None else network.sent),
         )
     )
     if peak is not None:
@@ -88,9 +105,8 @@ def record_evidence(execution: Execution, evidence: Evidence) -> None:
         for name, value in evidence.zombie.limits._asdict().items()
         if value is not None and value != own[name]
     }
-    if evidence.zombie.bytes_written is not None:
-        limits[BYTES_WRITTEN] = evidence.zombie.bytes_written
-    execution.set_attributes(limits)
+    io = {name: value for name, value in zip(_IO, evidence.zombie.io, strict=True) if value is not None}
+    execution.set_attributes({**limits, **io})
     cgroup = evidence.cgroup
     if cgroup is not None and cgroup.own:
         used = cgroup.usage
