@@ -30,8 +30,8 @@ _LINGER = 1.0
 """Seconds after the last child was added for which the thread wakes up by itself, that often."""
 
 _MOST_READING, _REST = 0.002, 20
-"""Seconds for which the thread reads at once, and how many times as long as its processor was busy with it the thread then
-reads nothing: it must not delay the program's own threads, however many children there are.
+"""Seconds for which the thread reads at once, and how many times as long as its processor was busy with that it then
+rests: it must not delay the program's own threads, however many children there are.
 """
 
 _SAMPLE_INTERVAL = 0.01
