@@ -19,7 +19,7 @@ import pytest
 
 from harness import Contract, Telemetry, wait_until
 from sandscope import SandscopeError, health
-from sandscope.health import _telemetry
+from sandscope.health import _health_telemetry
 
 Start = Callable[..., health.Monitor]
 CANARY = "canary-7f3a"
@@ -28,7 +28,7 @@ CANARY = "canary-7f3a"
 @pytest.fixture
 def start(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start monitors with short intervals; they are stopped when the test ends."""
-    monkeypatch.setattr(_telemetry, "get_recorder", telemetry.recorder)
+    monkeypatch.setattr(_health_telemetry, "get_recorder", telemetry.recorder)
     started: list[health.Monitor] = []
 
     def start(*checks: health.Check, **options: Any) -> health.Monitor:

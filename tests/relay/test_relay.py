@@ -17,13 +17,13 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from harness import wait_until
 from sandscope._execution import Execution
-from sandscope._relay import _counts
-from sandscope._relay._check import Accepted
+from sandscope._relay import _relayed_records
+from sandscope._relay._child_requests import Accepted
 from sandscope._relay._outbox import Outbox
 from sandscope._relay._relay import Relay
 from sandscope._relay_packets import FIRST, HEADER, LAST, lost_packet, packets_of
 
-OUTCOMES = _counts._counts
+OUTCOMES = _relayed_records._counts
 
 
 class FakeOutbox:

@@ -14,7 +14,7 @@ import pytest
 
 from harness import lacking, small_disk
 from sandscope._internals import Answer
-from sandscope._spool import _batch_file, _counts, _room
+from sandscope._spool import _batch_file, _room, _undelivered_records
 from sandscope._spool._place import folder_for, folders_for, is_private, make_private
 from sandscope._spool._replay import End, own_last, replay, waiting_in
 from sandscope._spool._room import Room, all_files
@@ -25,9 +25,9 @@ TAKEN, AWAY, REJECTED = Answer(200, "OK", is_final=True), Answer(503, "no"), Ans
 
 @pytest.fixture(autouse=True)
 def counts() -> Iterator[None]:
-    _counts._counts.clear()
+    _undelivered_records._counts.clear()
     yield
-    _counts._counts.clear()
+    _undelivered_records._counts.clear()
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_requests_are_sent_in_order_and_removed_when_they_are_acknowledged(folde
     endpoint = Endpoint()
     assert replay(folder, "span", endpoint.post) is End.ALL_SENT
     assert endpoint.requests == [b"0", b"1", b"2", b"3", b"4"]
-    assert _counts.counts() == {("span", "delivered"): 10}
+    assert _undelivered_records.counts() == {("span", "delivered"): 10}
     assert not folder.exists(), "an empty folder does not stay"
 
 
@@ -97,7 +97,7 @@ def test_what_is_rejected_is_removed_and_the_next_request_is_sent(folder: Path) 
     endpoint = Endpoint(REJECTED)
     assert replay(folder, "span", endpoint.post) is End.ALL_SENT
     assert endpoint.requests == [b"0", b"1"]
-    assert _counts.counts() == {("span", "rejected"): 2}
+    assert _undelivered_records.counts() == {("span", "rejected"): 2}
 
 
 def _torn(folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_as_it_was_written_is_skipped_and_counted_once(make: 
         assert replay(folder, "span", endpoint.post) is End.ALL_SENT
     assert endpoint.requests == [b"good"]
     assert (bad.exists(), good.exists()) == (True, False)
-    assert _counts.counts() == {("span", "delivered"): 1, ("span", "unreadable"): 1}
+    assert _undelivered_records.counts() == {("span", "delivered"): 1, ("span", "unreadable"): 1}
 
 
 def test_what_is_not_a_file_of_the_spool_is_as_if_it_were_not_there(folder: Path, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_the_oldest_are_dropped_and_counted_if_there_is_no_room(folder: Path) ->
         kept.append(keep(folder, request, 3))
     assert sum(file.size for file in all_files(folder.parent)) <= 5 * size
     assert [path.exists() for path in kept] == [False] * 3 + [True] * 5
-    assert _counts.counts() == {("span", "dropped"): 9}
+    assert _undelivered_records.counts() == {("span", "dropped"): 9}
     with pytest.raises(OSError, match="more than the spool may hold"):
         room.make(5 * size + 1)
 
@@ -221,7 +221,7 @@ def test_what_is_being_sent_is_not_dropped(answer: Answer, folder: Path) -> None
     assert end is (End.AWAY if answer is AWAY else End.STOPPED)
     assert (first.exists(), second.exists(), third.exists()) == (answer is AWAY, False, True)
     delivered = {("span", "delivered"): 1} if answer is TAKEN else {}
-    assert _counts.counts() == {("span", "dropped"): 10, **delivered}
+    assert _undelivered_records.counts() == {("span", "dropped"): 10, **delivered}
     if answer is AWAY:  # and nobody holds it afterwards
         room.make(3 * size)
         assert not first.exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sandscope._cli._tables import cell, print_table
+from sandscope._cli._text_tables import cell, print_table
 from sandscope._store import Change
 from sandscope._words import seconds
 

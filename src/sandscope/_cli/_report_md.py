@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sandscope._cli._report_sections import headline, sections
-from sandscope._cli._tables import printable
+from sandscope._cli._text_tables import printable
 from sandscope._store import Summary
 
 

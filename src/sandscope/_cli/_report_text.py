@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from sandscope._cli._report_sections import headline, sections
-from sandscope._cli._tables import console, print_table, printable
+from sandscope._cli._text_tables import console, print_table, printable
 from sandscope._store import BARS, SpanNode, Summary
 from sandscope._words import seconds, verdict
 

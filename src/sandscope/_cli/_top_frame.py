@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sandscope._cli._report_sections import NOTHING
 from sandscope._cli._report_text import history
-from sandscope._cli._tables import cell
+from sandscope._cli._text_tables import cell
 from sandscope._store import Summary
 from sandscope._store import Table as Rows
 from sandscope._store._executions import Totals

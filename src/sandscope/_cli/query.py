@@ -42,7 +42,7 @@ def _query(arguments: argparse.Namespace) -> int:
     elif arguments.format == "json":
         print(json.dumps(table.by_name(), indent=2, default=str))
     else:
-        from sandscope._cli._tables import print_table  # rich may not be installed
+        from sandscope._cli._text_tables import print_table  # rich may not be installed
 
         print_table(*table)
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sandscope import _settings
 from sandscope._child._children import python_path_with_sandscope
-from sandscope._cli._black_box import recovered_at_end
+from sandscope._cli._black_boxes_of_run import recovered_at_end
 from sandscope._cli._collector_options import add_destination_to
 from sandscope._cli._destination import destination
 from sandscope._cli._find_program import find_program

@@ -40,12 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _top(arguments: argparse.Namespace) -> int:
     duration(arguments.since, "--since")
     check_installed(NEEDED)
-    from sandscope._cli._tables import console, print_without_padding  # rich may not be installed
+    from sandscope._cli._text_tables import console, print_without_padding  # rich may not be installed
 
     if arguments.once or not console().is_terminal or not sys.stdout.isatty():
         print_without_padding(_frame(arguments, keys=False))
         return 0
-    from sandscope._cli._live import show
+    from sandscope._cli._terminal_frames import show
 
     show(console(), _frames(arguments))
     return 0

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from sandscope import _guard
-from sandscope._deferred import _messages
+from sandscope._deferred import _otlp_parts
 from sandscope._deferred._compiled import encode_logs, encode_spans
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._readable import readable_log, readable_span
@@ -89,7 +89,7 @@ class Encoder:
         encoded = encode_all(list(executions), templates.pieces, encode_one)
         if encoded:
             if self._request is None:  # not created earlier: it imports protobuf, on the pipeline's thread
-                self._request = _messages.request(self._resource, self._scope)
+                self._request = _otlp_parts.request(self._resource, self._scope)
             encoded = self._request(encoded)
         return encoded + _encode_or_omit(without_template, encode_with_sdk, failed)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from opentelemetry.sdk.environment_variables import OTEL_METRIC_EXPORT_INTERVAL
 
-from sandscope._deferred._worker import Worker
+from sandscope._deferred._background_thread import Worker
 
 SHORTEST, LONGEST = 0.2, 5.0
 """Seconds from an execution to the export of its metrics: doubled by each export, until no execution has ended."""

@@ -12,10 +12,10 @@ from opentelemetry import context
 
 from sandscope import _guard, _internals
 from sandscope._deferred import _compiled
+from sandscope._deferred._background_thread import Worker
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._deferred._hot_path import HotPathRecorder
 from sandscope._deferred._record_outcomes import Outcome, RecordOutcomes, Signal
-from sandscope._deferred._worker import Worker
 from sandscope._locks import new_lock
 
 LIMIT = 8192

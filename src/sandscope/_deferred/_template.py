@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 
-from sandscope._deferred import _clock, _messages, _readable, _wire
+from sandscope._deferred import _clock, _otlp_parts, _readable, _wire
 from sandscope._deferred._deferred_execution import DeferredExecution
 from sandscope._details import Details
 from sandscope._execution import Site
@@ -65,16 +65,16 @@ class SpanTemplate:
         example = _example(site, verdict, error_type)
         attributes = example.span_data(limits).fields["attributes"]
         self._own = _OwnAttributes(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
-        self._head = _messages.span_head(example.name, example.kind) + _START_TIME
-        self._before, self._after = _cut(_messages.SPAN_ATTRIBUTES, attributes, (_PLACEHOLDER,))
+        self._head = _otlp_parts.span_head(example.name, example.kind) + _START_TIME
+        self._before, self._after = _cut(_otlp_parts.SPAN_ATTRIBUTES, attributes, (_PLACEHOLDER,))
         self._takes_events = _takes_events(limits)
-        self._failed, self._status = verdict.status != "OK", _messages.status(example.status)
-        self._flags = (_messages.span_flags(False), _messages.span_flags(True))
+        self._failed, self._status = verdict.status != "OK", _otlp_parts.status(example.status)
+        self._flags = (_otlp_parts.span_flags(False), _otlp_parts.span_flags(True))
         after = self._after + self._status + self._flags[False]
         tail = self._before + after
         length = len(_TRACE_ID + _SPAN_ID + self._head + _END_TIME + tail) + 16 + 8 + 8 + 8
-        self._root = (_messages.record_of(length) + _TRACE_ID, tail)
-        self._child = (_messages.record_of(length + len(_PARENT_ID) + 8) + _TRACE_ID, tail)
+        self._root = (_otlp_parts.record_of(length) + _TRACE_ID, tail)
+        self._child = (_otlp_parts.record_of(length + len(_PARENT_ID) + 8) + _TRACE_ID, tail)
         starts = (self._root[0], self._child[0])
         self.pieces = (*starts, _SPAN_ID, _PARENT_ID, self._head, _END_TIME, self._before, after)
 
@@ -93,10 +93,10 @@ class SpanTemplate:
         details = execution.details
         status = self._status
         if self._failed and details is not None and details.explanation is not None:
-            status = _messages.status(Status(StatusCode.ERROR, details.explanation))
+            status = _otlp_parts.status(Status(StatusCode.ERROR, details.explanation))
         if self._failed and details is not None and details.stack_trace is not None:
             exception = _mapping.exception_attributes(details)
-            status = _messages.event(_mapping.EXCEPTION, execution.end_time, exception) + status
+            status = _otlp_parts.event(_mapping.EXCEPTION, execution.end_time, exception) + status
         if state is DEFAULT_TRACE_STATE and status is self._status and not (details and details.attributes):
             if parent is None:
                 start, tail = self._root
@@ -106,16 +106,16 @@ class SpanTemplate:
                 parent_id = _PARENT_ID + parent[1].to_bytes(8, "big")
                 return start, trace, _SPAN_ID, span, parent_id, self._head, times, tail
         fields = (
-            _TRACE_ID + trace + _SPAN_ID + span + _messages.trace_state(state),
+            _TRACE_ID + trace + _SPAN_ID + span + _otlp_parts.trace_state(state),
             b"" if parent is None else _PARENT_ID + parent[1].to_bytes(8, "big"),
             self._head,
             times,
             self._before,
-            b"" if details is None else _wire.attributes(_messages.SPAN_ATTRIBUTES, details.attributes),
+            b"" if details is None else _wire.attributes(_otlp_parts.SPAN_ATTRIBUTES, details.attributes),
             self._after + status,
             self._flags[parent is not None and parent[2]],
         )
-        return _messages.record_of(sum(map(len, fields))), *fields
+        return _otlp_parts.record_of(sum(map(len, fields))), *fields
 
 
 class LogTemplate:
@@ -152,16 +152,16 @@ class LogTemplate:
             _mapping.SECONDS,
             *((_mapping.EXCEPTION_MESSAGE,) if self._has_message else ()),
         )
-        self._before, between, self._after, *last = _cut(_messages.LOG_ATTRIBUTES, attributes, slots)
+        self._before, between, self._after, *last = _cut(_otlp_parts.LOG_ATTRIBUTES, attributes, slots)
         self._last = b"".join(last)
-        duration = _wire.message(_messages.LOG_ATTRIBUTES, _wire.key_value(_mapping.SECONDS, 0.0))
+        duration = _wire.message(_otlp_parts.LOG_ATTRIBUTES, _wire.key_value(_mapping.SECONDS, 0.0))
         self._seconds = between + duration[:-8]
-        self._head = _messages.log_head(_mapping.severity(verdict), _mapping.body(site, verdict))
+        self._head = _otlp_parts.log_head(_mapping.severity(verdict), _mapping.body(site, verdict))
         before = self._head + self._before
         middle = before + self._seconds
         end = _LOG_FLAGS + _LOG_TRACE_ID + _LOG_SPAN_ID + _OBSERVED_TIME + _EVENT_NAME
         length = len(_LOG_TIME + middle + self._after + end) + 8 + 8 + 4 + 16 + 8 + 8
-        self._plain = (_messages.record_of(length) + _LOG_TIME, middle, self._after + _LOG_FLAGS)
+        self._plain = (_otlp_parts.record_of(length) + _LOG_TIME, middle, self._after + _LOG_FLAGS)
         start, _, after = self._plain
         ids = (_LOG_TRACE_ID, _LOG_SPAN_ID, _OBSERVED_TIME, _EVENT_NAME)
         self.pieces = (start, before, self._seconds, after, *ids)
@@ -196,13 +196,13 @@ class LogTemplate:
             del message[_mapping.EXCEPTION_TYPE]  # in the template
         fields = (
             _LOG_TIME + time + self._head + self._before,
-            _wire.attributes(_messages.LOG_ATTRIBUTES, attributes),
+            _wire.attributes(_otlp_parts.LOG_ATTRIBUTES, attributes),
             self._seconds + duration + self._after,
-            _wire.attributes(_messages.LOG_ATTRIBUTES, message) + self._last,
+            _wire.attributes(_otlp_parts.LOG_ATTRIBUTES, message) + self._last,
             _LOG_FLAGS + _uint32(flags) if flags else b"",
             ids + time + _EVENT_NAME,
         )
-        return _messages.record_of(sum(map(len, fields))), *fields
+        return _otlp_parts.record_of(sum(map(len, fields))), *fields
 
 
 class _OwnAttributes:

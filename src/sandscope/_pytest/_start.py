@@ -31,7 +31,7 @@ def start(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     from sandscope._pytest._recording import Recording
     from sandscope._pytest._session import Session
-    from sandscope._pytest._workers import Controller, Worker
+    from sandscope._pytest._xdist import Controller, Worker
 
     recording = Recording(config.rootpath.name, run, messages=messages)
     inputs = getattr(config, "workerinput", None)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME
 
 from sandscope import _guard, _internals
 from sandscope._locks import new_lock
-from sandscope._recovery import _contents, _telemetry
+from sandscope._recovery import _contents, _late_telemetry
 from sandscope._recovery._contents import Contents
 from sandscope._recovery._dead_files import DeadFile, files_in, taken
 from sandscope._recovery._exporters import at_once, keeping_exporter_of, send
@@ -98,8 +98,8 @@ def _send(file: DeadFile, contents: Contents) -> bool:
     """Send or keep the signals that have not been sent yet, and note each in the file."""
     sent, service = file.sent, str(contents.resource.attributes.get(SERVICE_NAME, ""))
     steps: tuple[tuple[int, Callable[[], bool]], ...] = (
-        (_SPANS, lambda: send("traces", _telemetry.spans_of(contents), service)),
-        (_LOGS, lambda: send("logs", _telemetry.logs_of(contents), service)),
+        (_SPANS, lambda: send("traces", _late_telemetry.spans_of(contents), service)),
+        (_LOGS, lambda: send("logs", _late_telemetry.logs_of(contents), service)),
         (_METRICS, lambda: _send_metrics(contents, service)),
     )
     for signal, send_signal in steps:
@@ -127,8 +127,8 @@ def _send_metrics(contents: Contents, service: str) -> bool:
 
     exporter.export = observed  # the SDK's reader does not tell the result
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
-    provider = MeterProvider([reader], _telemetry.resource_of(contents), shutdown_on_exit=False)
-    _telemetry.write_metrics(contents, provider)
+    provider = MeterProvider([reader], _late_telemetry.resource_of(contents), shutdown_on_exit=False)
+    _late_telemetry.write_metrics(contents, provider)
     provider.force_flush()
     provider.shutdown()
     return results == [MetricExportResult.SUCCESS]

@@ -10,11 +10,11 @@ from opentelemetry import context
 from sandscope import _internals
 from sandscope._recovery._exporters import Signal as ExporterSignal
 from sandscope._recovery._exporters import exporter_of
-from sandscope._spool import _counts
-from sandscope._spool._counts import Signal
+from sandscope._spool import _undelivered_records
 from sandscope._spool._place import folders_for
 from sandscope._spool._replay import End, replay, waiting_in
 from sandscope._spool._room import all_files
+from sandscope._spool._undelivered_records import Signal
 
 _SIGNALS: dict[ExporterSignal, Signal] = {"traces": "span", "logs": "log", "metrics": "metric"}
 
@@ -43,14 +43,14 @@ def send_spooled(base: Path) -> Sent:
     Args:
         base: the folder.
     """
-    before, left = _counts.counts(), 0
+    before, left = _undelivered_records.counts(), 0
     token = context.attach(context.Context(dict.fromkeys(_internals.SUPPRESSION_KEYS, True)))
     try:
         for signal, kept_as in _SIGNALS.items():
             left += _send(base, signal, kept_as)
     finally:
         context.detach(token)
-    found = {key: count - before.get(key, 0) for key, count in _counts.counts().items()}
+    found = {key: count - before.get(key, 0) for key, count in _undelivered_records.counts().items()}
     delivered, rejected, unreadable = (
         sum(count for (_, outcome), count in found.items() if outcome == wanted)
         for wanted in ("delivered", "rejected", "unreadable")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from sandscope._relay import _counts
+from sandscope._relay import _relayed_records
 from sandscope._relay._assembly import Assembly, BrokenPacketError, Received
 from sandscope._relay._budget import Budget
 from sandscope._relay._origin import Origin
@@ -56,7 +56,7 @@ class Channel:
             yield from self._assembly.take(data)
         except BrokenPacketError:
             self._assembly = None
-            _counts.add("span", "invalid")
+            _relayed_records.add("span", "invalid")
 
     def close(self) -> None:
         """Close the descriptor, unless the program has closed it and reused its number."""

@@ -9,8 +9,8 @@ from opentelemetry import _logs, trace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from sandscope import _guard, _internals
-from sandscope._relay import _counts
-from sandscope._relay._check import Accepted
+from sandscope._relay import _relayed_records
+from sandscope._relay._child_requests import Accepted
 from sandscope._relay_packets import Signal
 
 _DELAY = 0.2
@@ -68,7 +68,7 @@ class Outbox:
                 is_sent = getattr(exporter.export(request), "name", "SUCCESS") == "SUCCESS"
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             _guard.report("relay.send", error)
-        _counts.add(signal, "relayed" if is_sent else "not_delivered", records)
+        _relayed_records.add(signal, "relayed" if is_sent else "not_delivered", records)
 
 
 def _exporter_of(provider: Any) -> Any:

@@ -15,10 +15,10 @@ from sandscope import _guard, _internals, _settings
 from sandscope._execution import Execution
 from sandscope._locks import new_lock
 from sandscope._own_process._forking import watch_forks
-from sandscope._relay import _counts
+from sandscope._relay import _relayed_records
 from sandscope._relay._budget import Budget
 from sandscope._relay._channel import Channel
-from sandscope._relay._check import check
+from sandscope._relay._child_requests import check
 from sandscope._relay._origin import origin_of
 from sandscope._relay._outbox import Outbox
 
@@ -180,9 +180,9 @@ class Relay:
         for received in channel.requests_in(data):
             cost += _PER_REQUEST
             if received.lost:
-                _counts.add(received.signal, "lost", received.lost)
+                _relayed_records.add(received.signal, "lost", received.lost)
             elif not received.request:
-                _counts.add(received.signal, "too_large")
+                _relayed_records.add(received.signal, "too_large")
             else:
                 accepted = check(received.signal, received.request, channel.origin, self._outbox.resource)
                 cost += accepted.seen * _PER_RECORD

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from sandscope._relay._counts import Outcome
 from sandscope._relay._origin import Origin
+from sandscope._relay._relayed_records import Outcome
 
 RELAYED = "sandbox.relayed"
 """The attribute that every record gets which a child has sent."""

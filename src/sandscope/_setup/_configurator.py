@@ -25,8 +25,8 @@ from sandscope._setup import (
 )
 from sandscope._setup._defaults import temporary_environment, unset_defaults
 from sandscope._setup._dropped_messages import drop_conflicts_between_scopes, dropped_messages
+from sandscope._setup._multiprocessing_workers import prepare_workers
 from sandscope._setup._recorder_setup import RecorderSetup, disable_deferred
-from sandscope._setup._workers import prepare_workers
 
 _logger = logging.getLogger("sandscope")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sandscope import _guard, _settings
 from sandscope._own_process import _at_exit
-from sandscope._relay import _choice as relay
+from sandscope._relay import _relay_choice as relay
 from sandscope._setup import _multiprocessing, _notice, _recorder_setup, _spool_setup, _sudden_exit
 
 _ONE_RETRY = 1.5

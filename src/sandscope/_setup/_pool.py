@@ -22,7 +22,7 @@ from struct import Struct
 from typing import Any, get_args
 
 from sandscope import _first_use, _guard, _settings
-from sandscope._relay import _choice as relay
+from sandscope._relay import _relay_choice as relay
 from sandscope._setup import _notice
 
 _PID = Struct("i")

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from sandscope import _guard
-from sandscope._relay import _choice as relay
+from sandscope._relay import _relay_choice as relay
 from sandscope._setup import _direct_metrics, _notice, _recorder_setup, _spool_setup
 
 _TIMEOUT = 1.0

@@ -10,16 +10,16 @@ from typing import Protocol
 from opentelemetry import context
 
 from sandscope import _internals, _settings
-from sandscope._deferred._worker import Worker
+from sandscope._deferred._background_thread import Worker
 from sandscope._internals import Answer
 from sandscope._locks import new_lock
 from sandscope._say import say
-from sandscope._spool import _batch_file, _counts, _records, _replay, _status
+from sandscope._spool import _batch_file, _records, _replay, _spool_metrics, _undelivered_records
 from sandscope._spool._batch_file import Waiting
-from sandscope._spool._counts import Signal
 from sandscope._spool._place import Spool, folder_for, is_private, make_private
 from sandscope._spool._replay import End
 from sandscope._spool._room import Room
+from sandscope._spool._undelivered_records import Signal
 
 _SHORTEST, _LONGEST = 1.0, 5.0
 """Seconds between two looks at whether the endpoint answers."""
@@ -68,7 +68,7 @@ class Backlog:
         self._is_busy = False
         self._scanned: tuple[float, list[Waiting]] = (-_SCAN, [])
         self._worker = Worker("sandscope-spool", self._send_all)
-        _status.show(self)
+        _spool_metrics.show(self)
 
     def keep(self, request: bytes) -> list[Path] | None:
         """Keep a request. Return its files; None if it cannot be kept, which is said once."""
@@ -84,7 +84,7 @@ class Backlog:
                     if rest:
                         self._replace_last(others, rest)
         except OSError as error:
-            _counts.add(self.signal, "not_kept", records)
+            _undelivered_records.add(self.signal, "not_kept", records)
             self._tell(error)
             return None
         self._wake()
@@ -130,7 +130,7 @@ class Backlog:
 
     def _write(self, request: bytes, records: int) -> Path:
         path = self._write_file(_batch_file.pack(request, records))
-        _counts.add(self.signal, "kept", records)
+        _undelivered_records.add(self.signal, "kept", records)
         return path
 
     def _write_file(self, content: bytes, *, last: bool = False) -> Path:
@@ -196,7 +196,7 @@ class Backlog:
             request, records = found
             answer = self._sender.post_again(request)
             if answer.is_success:
-                _counts.add(self.signal, "delivered", records)
+                _undelivered_records.add(self.signal, "delivered", records)
                 self._remove_last()
 
     def _has_to_stop(self, seconds: float) -> bool:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from sandscope._spool._counts import Signal
+from sandscope._spool._undelivered_records import Signal
 
 SUFFIX = ".otlp"
 LAST = "last"

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sandscope._internals import Answer
-from sandscope._spool import _batch_file, _counts
+from sandscope._spool import _batch_file, _undelivered_records
 from sandscope._spool._batch_file import Waiting
-from sandscope._spool._counts import Signal
 from sandscope._spool._taken import taken
+from sandscope._spool._undelivered_records import Signal
 
 _LOCK = ".lock"
 
@@ -82,7 +82,7 @@ def _send(path: Path, signal: Signal, post: Callable[[bytes], Answer]) -> bool:
         found = None
     if found is None:
         _unreadable.add(path)
-        _counts.add(signal, "unreadable", 1)
+        _undelivered_records.add(signal, "unreadable", 1)
         return True
     request, records = found
     answer = post(request)
@@ -90,7 +90,7 @@ def _send(path: Path, signal: Signal, post: Callable[[bytes], Answer]) -> bool:
         return False
     with suppress(OSError):
         path.unlink()
-    _counts.add(signal, "delivered" if answer.is_success else "rejected", records)
+    _undelivered_records.add(signal, "delivered" if answer.is_success else "rejected", records)
     return True
 
 

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from sandscope._spool import _counts
+from sandscope._spool import _undelivered_records
 from sandscope._spool._batch_file import Waiting, files_in, on_disk, records_in
 from sandscope._spool._place import is_private
 from sandscope._spool._taken import taken
@@ -75,7 +75,7 @@ def _remove(file: Waiting) -> None:
     with suppress(OSError):  # another process has replaced it
         file.path.unlink()
         if file.name.is_ready:
-            _counts.add(file.name.signal, "dropped", records)
+            _undelivered_records.add(file.name.signal, "dropped", records)
 
 
 def all_files(base: Path) -> list[Waiting]:

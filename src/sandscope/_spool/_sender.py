@@ -14,7 +14,7 @@ from sandscope._spool._place import Spool
 
 if TYPE_CHECKING:
     from sandscope._spool._backlog import Backlog
-    from sandscope._spool._counts import Signal
+    from sandscope._spool._undelivered_records import Signal
 
 
 class _Flight:

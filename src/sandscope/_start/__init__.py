@@ -11,7 +11,7 @@ import sys
 from sandscope import _first_use, _relay_pipe
 from sandscope._installed import SYSTEM_METRICS, instrumentations
 from sandscope._own_process import _at_exit
-from sandscope._setup._workers import prepare_workers
+from sandscope._setup._multiprocessing_workers import prepare_workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

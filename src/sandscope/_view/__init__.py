@@ -6,6 +6,6 @@ everything, pictures included; the scripts add what needs no answer: the keyboar
 
 from __future__ import annotations
 
-from sandscope._view._server import Listener, serve
+from sandscope._view._page_server import Listener, serve
 
 __all__ = ["Listener", "serve"]

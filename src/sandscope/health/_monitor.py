@@ -12,10 +12,10 @@ from sandscope._errors import SandscopeError
 from sandscope._locks import new_lock
 from sandscope._own_process._forking import watch_forks
 from sandscope.health._check import MAX_CHECKS, Check, registered
+from sandscope.health._health_server import Server
+from sandscope.health._health_telemetry import HealthTelemetry
 from sandscope.health._result import Result, Status, unhealthy
-from sandscope.health._server import Server
 from sandscope.health._state import State, is_ready, overall
-from sandscope.health._telemetry import HealthTelemetry
 
 Results: TypeAlias = "SimpleQueue[tuple[str, Result, float]]"
 """The name of a check, what it found, and how many seconds it took."""

@@ -73,7 +73,7 @@ from sandscope._recording._instruments import observe_metric
 from sandscope._recording._metric_attributes import allowed_attributes
 from sandscope._recording._recorder import Recorder
 from sandscope._recording._recorder import recording as record_call
-from sandscope._relay._choice import relay
+from sandscope._relay._relay_choice import relay
 from sandscope._relay_pipe import variable_for as relay_variable
 from sandscope._scope import Scope
 from sandscope._verdict import MISSING_EVIDENCE, OK, Limit, Verdict

@@ -57,6 +57,12 @@ int count_one(PyObject *count);
 /* Read an unsigned number of up to 16 bytes, big endian. Return 0, or -1 with an error set. */
 int read_number(PyObject *number, unsigned char bytes[16]);
 
+static inline int
+is_none(PyObject *object)
+{
+    return object == NULL || object == Py_None;
+}
+
 /* Return 8 bytes as a number. */
 uint64_t big_endian(const unsigned char *bytes);
 

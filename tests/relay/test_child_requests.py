@@ -11,8 +11,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from sandscope._relay import _counts
-from sandscope._relay._check import check
+from sandscope._relay import _relayed_records
+from sandscope._relay._child_requests import check
 from sandscope._relay._origin import Origin
 
 NOW = time.time_ns()
@@ -24,9 +24,9 @@ RESOURCE.attributes.add(key="service.name").value.string_value = "parent"
 
 @pytest.fixture(autouse=True)
 def counts() -> Iterator[dict[Any, int]]:
-    _counts._counts.clear()
-    yield _counts._counts
-    _counts._counts.clear()
+    _relayed_records._counts.clear()
+    yield _relayed_records._counts
+    _relayed_records._counts.clear()
 
 
 def spans(**changes: Any) -> ExportTraceServiceRequest:

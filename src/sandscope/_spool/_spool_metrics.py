@@ -11,9 +11,9 @@ from opentelemetry.metrics import CallbackOptions, Observation, get_meter_provid
 
 from sandscope import _internals
 from sandscope._metric import SPOOL_OLDEST, SPOOL_RECORDS, SPOOL_REQUESTS, SPOOL_SIZE
-from sandscope._spool import _counts
+from sandscope._spool import _undelivered_records
 from sandscope._spool._batch_file import Waiting
-from sandscope._spool._counts import Signal
+from sandscope._spool._undelivered_records import Signal
 from sandscope._version import __version__
 
 
@@ -59,7 +59,7 @@ def _observe_records(_options: CallbackOptions) -> Iterable[Observation]:
         backlog.send_soon()  # what another process has left
     return [
         Observation(count, {_SIGNAL: signal, _OUTCOME: outcome})
-        for (signal, outcome), count in _counts.counts().items()
+        for (signal, outcome), count in _undelivered_records.counts().items()
     ]
 
 

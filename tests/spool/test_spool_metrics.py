@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from sandscope._spool import _status
+from sandscope._spool import _spool_metrics
 
 
 class Empty:
@@ -30,11 +30,11 @@ def test_the_metrics_are_those_of_a_provider_that_has_not_shut_down(
     reader = InMemoryMetricReader()
     ended, living = MeterProvider(shutdown_on_exit=False), MeterProvider([reader], shutdown_on_exit=False)
     ended.shutdown()
-    monkeypatch.setattr(_status, "_is_shown", [])
+    monkeypatch.setattr(_spool_metrics, "_is_shown", [])
     backlog = Empty()
     for provider in (ended, living):
-        monkeypatch.setattr(_status, "get_meter_provider", lambda provider=provider: provider)
-        _status.show(backlog)
+        monkeypatch.setattr(_spool_metrics, "get_meter_provider", lambda provider=provider: provider)
+        _spool_metrics.show(backlog)
     assert caplog.records == []
     data = reader.get_metrics_data()
     assert data is not None

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from sandscope import _internals
-from sandscope._relay import _counts
-from sandscope._relay._counts import Outcome
+from sandscope._relay import _relayed_records
 from sandscope._relay._origin import Origin
+from sandscope._relay._relayed_records import Outcome
 from sandscope._relay._rules import (
     MOST_ITEMS,
     SLACK,
@@ -59,13 +59,13 @@ def check(signal: Signal, request: bytes, origin: Origin, resource: Resource) ->
         resource: replaces what the child says of itself.
     """
     if signal == "metric":
-        _counts.add(signal, "not_relayed")
+        _relayed_records.add(signal, "not_relayed")
         return Accepted()
     kind = _internals.message_of(signal)
     try:
         message = kind.FromString(request)
     except Exception:  # noqa: BLE001 -- DecodeError, or what else the implementation raises
-        _counts.add(signal, "invalid")
+        _relayed_records.add(signal, "invalid")
         return Accepted()
     # Otherwise, a Collector of a later version might know a field that this one has not checked.
     message.DiscardUnknownFields()
@@ -89,7 +89,7 @@ def _accept(signal: Signal, message: Any, checked: Any, origin: Origin, resource
             into.scope.CopyFrom(scope)
             getattr(into, records).extend(accepted)
     for outcome in {*refusals}:
-        _counts.add(signal, outcome, refusals.count(outcome))
+        _relayed_records.add(signal, outcome, refusals.count(outcome))
     return Accepted(checked.SerializeToString() if kept else b"", kept, kept + len(refusals))
 
 

@@ -43,7 +43,7 @@ def flush(timeout: float) -> None:
 
 def _new() -> Relay | None:
     # Imported here: most programs relay nothing.
-    from sandscope._relay import _counts
+    from sandscope._relay import _relayed_records
     from sandscope._relay._outbox import Outbox
     from sandscope._relay._relay import Relay
 
@@ -54,5 +54,5 @@ def _new() -> Relay | None:
             f"Set OTEL_TRACES_EXPORTER to otlp, or {_settings.RELAY} to off."
         )
         return None
-    _counts.show()
+    _relayed_records.show()
     return Relay(outbox)
