@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sandscope_collector.stores import cache_folder
@@ -25,11 +26,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         key: its name.
         make: fills the given folder.
     """
-    place = cache_folder() / kind
-    folder = place / key
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / f".{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(kind, key) as place:
+        folder = place / key
         if folder.is_dir():
             return folder
         unfinished = Path(tempfile.mkdtemp(prefix=".making-", dir=place))
@@ -39,6 +37,21 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def locked(kind: str, key: str) -> Iterator[Path]:
+    """Hold a lock against all tests that run meanwhile, of other checkouts too; yield a folder of the cache.
+
+    Args:
+        kind: the folder.
+        key: the name of the lock.
+    """
+    place = cache_folder() / kind
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / f".{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield place
 
 
 def run_command(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness._cache import cached, digest, run_command
+from harness._cache import cached, digest, locked, run_command
 from harness._contract import ROOT
 from harness._requires import lacking
 
@@ -58,7 +58,8 @@ def rust_target(target: str) -> str:
     if rustup is None or rustc is None:
         pytest.skip("needs rustup, from https://rustup.rs")
     try:
-        run_command([rustup, "target", "add", target], Path.cwd())
+        with locked(_KIND, "rustup"):  # two at once damage the toolchain
+            run_command([rustup, "target", "add", target], Path.cwd())
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"rustup cannot add {target}: {error}")
     return rustc
