@@ -53,16 +53,23 @@ def node_package(requirement: str) -> Path:
 
 
 def rust_target(target: str) -> str:
-    """Add a Rust target, and return the compiler; skip the test if there is no rustup."""
+    """Add a Rust target if it is not there, and return the compiler; skip the test if there is no rustup."""
     rustup, rustc = shutil.which("rustup"), shutil.which("rustc")
     if rustup is None or rustc is None:
         pytest.skip("needs rustup, from https://rustup.rs")
     try:
-        with locked(_KIND, "rustup"):  # two at once damage the toolchain
-            run_command([rustup, "target", "add", target], Path.cwd())
+        with locked(_KIND, "rustup"):  # two at once leave a toolchain that does not know what it has
+            if not _compiles_to(rustc, target):
+                run_command([rustup, "target", "add", target], Path.cwd())
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"rustup cannot add {target}: {error}")
     return rustc
+
+
+def _compiles_to(rustc: str, target: str) -> bool:
+    command = [rustc, "--print", "target-libdir", "--target", target]
+    libraries = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return any(Path(libraries).glob("libstd-*"))
 
 
 def compiled(name: str, sources: Sequence[Path], command: Command, **environment: str) -> Path:
