@@ -29,9 +29,9 @@ _LATE = 0.02
 _LINGER = 1.0
 """Seconds after the last child was added for which the thread wakes up by itself, that often."""
 
-_MOST_READING, _REST = 0.002, 20
-"""Seconds for which the thread reads at once, and how many times as long as its processor was busy with that it then
-rests: it must not delay the program's own threads, however many children there are.
+_MOST_READING, _REST = 0.002, 10
+"""Seconds for which the thread reads at once, and how many times as long it then reads nothing: it must not delay the
+program's own threads, however many children there are. Not CPU time: it takes longer while they need the interpreter.
 """
 
 _SAMPLE_INTERVAL = 0.01
@@ -236,7 +236,6 @@ class ExitWatcher:
         now = started = time.monotonic()
         if now < self._rests_until:
             return
-        busy = time.thread_time()
         while self._readings and self._readings[0][0] <= now < started + _MOST_READING:
             child = heappop(self._readings)[2]
             if not self._runs(child):
@@ -249,7 +248,7 @@ class ExitWatcher:
                 due = min(due, now + _SAMPLE_INTERVAL)
             self._read_at(due, child)
             now = time.monotonic()
-        self._rests_until = now + _REST * (time.thread_time() - busy)
+        self._rests_until = now + _REST * (now - started)
 
     def _runs(self, child: Child) -> bool:
         return child.exit_time is None and self._is_registered(child)
