@@ -18,6 +18,8 @@ OLD = (
     "ignore:.torch.cpu.amp.autocast.args..... is deprecated:FutureWarning",
 )
 """What torch before 2.6 warns of, whoever calls it."""
+READS_BYTES = "ignore:The given buffer is not writable:UserWarning"
+"""What `torch.export.load` of torch 2.9 warns of."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         for each in OLD if installed < (2, 6) else ():
             item.add_marker(pytest.mark.filterwarnings(each))
+        if installed < (2, 15):
+            item.add_marker(pytest.mark.filterwarnings(READS_BYTES))
         needed = item.get_closest_marker("since_torch")
         if needed and installed < tuple(map(int, needed.args[0].split("."))):
             item.add_marker(pytest.mark.skip(f"since torch {needed.args[0]}: {needed.args[1]}"))
