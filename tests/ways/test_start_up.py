@@ -288,6 +288,29 @@ def test_an_invalid_setting_is_one_line_under_the_stock_wrapper() -> None:
     assert line.endswith("The program runs without instrumentation.")
 
 
+def test_a_set_up_that_is_interrupted_says_so_and_the_interrupt_arrives() -> None:
+    program = """
+import sandscope.auto, subprocess, sys
+
+class CtrlC:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "opentelemetry.sdk.trace":
+            sys.meta_path.remove(CtrlC)
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC)
+try:
+    subprocess.run(["true"])
+except KeyboardInterrupt:
+    print("interrupted")
+print(subprocess.run(["true"]).returncode)
+"""
+    run = run_program(program, way=())
+    assert (run.returncode, run.stdout) == (0, "interrupted\n0\n")
+    assert "sandscope: The set-up was interrupted." in run.stderr
+
+
 def test_modules_look_as_without_sandscope() -> None:
     program = """
 import pickle, subprocess, inspect

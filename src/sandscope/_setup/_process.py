@@ -49,6 +49,7 @@ def instrument_this_process() -> None:
 
     Raises:
         SandscopeError: if a ``SANDSCOPE_*`` variable is invalid, or in a subinterpreter.
+        BaseException: what interrupts it, such as Ctrl-C.
     """
     if _is_set_up:
         return
@@ -64,6 +65,11 @@ def instrument_this_process() -> None:
         say(f"sandscope: {error} The program runs without instrumentation.")
     except Exception:  # as OpenTelemetry's auto-instrumentation does
         _logger.exception("Failed to auto initialize OpenTelemetry")
+    except BaseException:  # Ctrl-C, or what a signal handler of the program raises
+        say(
+            "sandscope: The set-up was interrupted. The program runs without instrumentation, or with a part of it."
+        )
+        raise
 
 
 def _set_up_with_others() -> None:
