@@ -11,7 +11,7 @@ import pytest
 
 from harness import ROOT, Contract, Telemetry
 from sandscope_instrumentation_torch import TorchInstrumentor
-from sandscope_instrumentation_torch._memory import resident_peak
+from sandscope_instrumentation_torch._measures._memory import resident_peak
 
 pytestmark = pytest.mark.torch
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")

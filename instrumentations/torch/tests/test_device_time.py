@@ -13,7 +13,7 @@ import pytest
 from harness import ROOT, Contract, Telemetry
 from sandscope.instrumentation import Recorder, Site
 from sandscope_instrumentation_torch import TorchInstrumentor
-from sandscope_instrumentation_torch._device_time import DeviceTimes
+from sandscope_instrumentation_torch._measures._device_time import DeviceTimes
 
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")
 BOTH = pytest.mark.parametrize("recorder_kind", ["direct", "deferred"])

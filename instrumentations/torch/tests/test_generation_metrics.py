@@ -6,9 +6,10 @@ import pytest
 
 from harness import ROOT, Contract, Telemetry
 from sandscope.instrumentation import Metric, Site
-from sandscope_instrumentation_torch import TorchInstrumentor, _generation_metrics
-from sandscope_instrumentation_torch._generation_metrics import Measured
-from sandscope_instrumentation_torch._tokens import Tokens
+from sandscope_instrumentation_torch import TorchInstrumentor
+from sandscope_instrumentation_torch._generation import _generation_metrics
+from sandscope_instrumentation_torch._generation._generation_metrics import Measured
+from sandscope_instrumentation_torch._generation._tokens import Tokens
 from sandscope_instrumentation_torch._verdicts import call_verdict
 
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import ROOT, Contract, Telemetry
-from sandscope_instrumentation_torch import _gpu
+from sandscope_instrumentation_torch._measures import _gpu
 
 pytestmark = pytest.mark.torch
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")

@@ -160,7 +160,7 @@ def test_a_forked_child_reports_its_own(instrumented: Telemetry, torch: Any) -> 
     if not child:
         found = b"failed"
         try:
-            from sandscope_instrumentation_torch import _memory
+            from sandscope_instrumentation_torch._measures import _memory
 
             found = ",".join(point["torch.memory.device"] for point, _ in _memory._usage()).encode()
         finally:

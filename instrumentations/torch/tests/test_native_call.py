@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from harness import Telemetry
 from sandscope._deferred import _compiled
-from sandscope_instrumentation_torch import TorchInstrumentor, _native_call
+from sandscope_instrumentation_torch import TorchInstrumentor
+from sandscope_instrumentation_torch._calls import _native_call
 
 pytestmark = [
     pytest.mark.torch,

@@ -12,7 +12,7 @@ import pytest
 from harness import ROOT, Contract, Telemetry
 from sandscope.instrumentation import OK
 from sandscope_instrumentation_torch import TorchInstrumentor
-from sandscope_instrumentation_torch._training import Training
+from sandscope_instrumentation_torch._training._training import Training
 
 pytestmark = pytest.mark.torch
 CONTRACT = Contract(ROOT / "instrumentations" / "torch" / "telemetry.yaml")

@@ -26,9 +26,9 @@ from types import ModuleType
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder, RuntimeInstrumentor, Scope
-from sandscope_instrumentation_torch._call import ThreadState, record_calls
-from sandscope_instrumentation_torch._compiled_functions import CompiledFunctions
-from sandscope_instrumentation_torch._loads import Loads
+from sandscope_instrumentation_torch._calls._call import ThreadState, record_calls
+from sandscope_instrumentation_torch._compiler._compiled_functions import CompiledFunctions
+from sandscope_instrumentation_torch._loading._loads import Loads
 from sandscope_instrumentation_torch._patch import (
     patch_compiled_functions,
     patch_compiler,
@@ -38,7 +38,7 @@ from sandscope_instrumentation_torch._patch import (
     patch_torch,
 )
 from sandscope_instrumentation_torch._settings import TorchSettings
-from sandscope_instrumentation_torch._training import Training
+from sandscope_instrumentation_torch._training._training import Training
 
 __all__ = ["TorchInstrumentor", "__version__"]
 

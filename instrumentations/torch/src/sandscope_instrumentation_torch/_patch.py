@@ -6,15 +6,15 @@ import sys
 from typing import Any
 
 from sandscope.instrumentation import Patches, Recorder
-from sandscope_instrumentation_torch._call import COMPILED, Calls, ThreadState
-from sandscope_instrumentation_torch._compiled_functions import CompiledFunctions
-from sandscope_instrumentation_torch._compiles import observe_cache, record_compiles
-from sandscope_instrumentation_torch._generation import Generations
-from sandscope_instrumentation_torch._gpu import observe_gpus
-from sandscope_instrumentation_torch._loads import Loads
-from sandscope_instrumentation_torch._memory import observe_memory
-from sandscope_instrumentation_torch._training import Training
-from sandscope_instrumentation_torch._training_hooks import (
+from sandscope_instrumentation_torch._calls._call import COMPILED, Calls, ThreadState
+from sandscope_instrumentation_torch._compiler._compiled_functions import CompiledFunctions
+from sandscope_instrumentation_torch._compiler._compiles import observe_cache, record_compiles
+from sandscope_instrumentation_torch._generation._generation import Generations
+from sandscope_instrumentation_torch._loading._loads import Loads
+from sandscope_instrumentation_torch._measures._gpu import observe_gpus
+from sandscope_instrumentation_torch._measures._memory import observe_memory
+from sandscope_instrumentation_torch._training._training import Training
+from sandscope_instrumentation_torch._training._training_hooks import (
     watch_optimizers,
     wrap_engine,
     wrap_next,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sandscope_instrumentation_torch._pickle_globals import read_globals
+from sandscope_instrumentation_torch._loading._pickle_globals import read_globals
 
 _LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 """The number that the first pickle of torch's old format holds."""

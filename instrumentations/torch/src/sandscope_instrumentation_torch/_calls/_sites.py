@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from sandscope.instrumentation import report_error
+from sandscope_instrumentation_torch._calls._inputs import input_finder
 from sandscope_instrumentation_torch._dynamo import skip_frames
-from sandscope_instrumentation_torch._inputs import input_finder
 from sandscope_instrumentation_torch._models import Found, Model, Models
 
 _Find: TypeAlias = "Callable[[Any, tuple[Any, ...], dict[str, Any]], Found | None]"

@@ -14,21 +14,21 @@ from types import MethodType
 from typing import Any, NamedTuple, TypeAlias
 
 from sandscope.instrumentation import Recorder, Value
-from sandscope_instrumentation_torch._around import Around, Function, Measure, around
-from sandscope_instrumentation_torch._call_memory import CallMemory
-from sandscope_instrumentation_torch._device_time import DeviceTimes
+from sandscope_instrumentation_torch._calls._around import Around, Function, Measure, around
+from sandscope_instrumentation_torch._calls._ends import Ends
+from sandscope_instrumentation_torch._calls._followed import follow
+from sandscope_instrumentation_torch._calls._native_call import compiled_attribute, compiled_call
+from sandscope_instrumentation_torch._calls._outer import describe_outer
+from sandscope_instrumentation_torch._calls._sites import site_finder
+from sandscope_instrumentation_torch._calls._submodules import Submodules
 from sandscope_instrumentation_torch._dynamo import compiler_getter, skip_frames, uncompiled
-from sandscope_instrumentation_torch._ends import Ends
-from sandscope_instrumentation_torch._followed import follow
-from sandscope_instrumentation_torch._memory import LONG_CALL
+from sandscope_instrumentation_torch._measures._call_memory import CallMemory
+from sandscope_instrumentation_torch._measures._device_time import DeviceTimes
+from sandscope_instrumentation_torch._measures._memory import LONG_CALL
+from sandscope_instrumentation_torch._measures._operators import operator_timer
 from sandscope_instrumentation_torch._models import Found
-from sandscope_instrumentation_torch._native_call import compiled_attribute, compiled_call
-from sandscope_instrumentation_torch._operators import operator_timer
-from sandscope_instrumentation_torch._outer import describe_outer
 from sandscope_instrumentation_torch._settings import TorchSettings
-from sandscope_instrumentation_torch._sites import site_finder
-from sandscope_instrumentation_torch._submodules import Submodules
-from sandscope_instrumentation_torch._training import Training
+from sandscope_instrumentation_torch._training._training import Training
 
 COMPILED = "_compiled_call_impl"
 """The attribute of `Module` that torch's call reads: None by default, and set on modules by ``Module.compile``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandscope.instrumentation import SECURITY, SECURITY_TYPE, SECURITY_VIOLATIONS, Execution, Recorder, Value
-from sandscope_instrumentation_torch._risk import Risk
+from sandscope_instrumentation_torch._loading._risk import Risk
 
 REFUSED = "sv_unsafe_pickle"
 _ALLOWED = {"high": "sv_code_execution", "medium": "sv_unsafe_globals"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sandscope.instrumentation import Execution
-from sandscope_instrumentation_torch._memory import peak_setter
+from sandscope_instrumentation_torch._measures._memory import peak_setter
 from sandscope_instrumentation_torch._messages import message_without_folders
-from sandscope_instrumentation_torch._training import Training
+from sandscope_instrumentation_torch._training._training import Training
 
 
 class Ends:

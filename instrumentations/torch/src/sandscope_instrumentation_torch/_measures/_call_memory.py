@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandscope.instrumentation import Execution, Metric, Recorder, Value, new_lock, report_error
-from sandscope_instrumentation_torch._memory import keep_resident_peak, resident_peak
+from sandscope_instrumentation_torch._measures._memory import keep_resident_peak, resident_peak
 
 PEAK = Metric(
     "torch.call.memory.peak",

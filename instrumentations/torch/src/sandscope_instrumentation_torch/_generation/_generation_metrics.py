@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandscope.instrumentation import Execution, Metric, Recorder, Value, Verdict, allowed_attributes
-from sandscope_instrumentation_torch._tokens import Tokens
+from sandscope_instrumentation_torch._generation._tokens import Tokens
 
 # The names, units and boundaries of OpenTelemetry's conventions for generative AI.
 TOKENS = Metric(

@@ -13,11 +13,11 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from sandscope.instrumentation import Patches, Value, report_error
-from sandscope_instrumentation_torch._call import Record, ThreadState
+from sandscope_instrumentation_torch._calls._call import Record, ThreadState
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
 from sandscope_instrumentation_torch._models import is_model
 from sandscope_instrumentation_torch._names import model_name
-from sandscope_instrumentation_torch._training import Training
+from sandscope_instrumentation_torch._training._training import Training
 
 FUNCTION = "torch.compile.function"
 """The attribute of an execution for the name of the compiled function."""

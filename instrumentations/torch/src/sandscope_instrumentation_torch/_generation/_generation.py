@@ -8,14 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 from sandscope.instrumentation import Execution, Recorder, Site, Value, report_error
+from sandscope_instrumentation_torch._calls._outer import describe_outer
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
-from sandscope_instrumentation_torch._generation_metrics import CONVENTION, PADDING, RATE, Measured
-from sandscope_instrumentation_torch._memory import peak_setter
+from sandscope_instrumentation_torch._generation._generation_metrics import (
+    CONVENTION,
+    PADDING,
+    RATE,
+    Measured,
+)
+from sandscope_instrumentation_torch._generation._tokens import Request, Tokens, count_tokens
+from sandscope_instrumentation_torch._measures._memory import peak_setter
 from sandscope_instrumentation_torch._messages import last_part
 from sandscope_instrumentation_torch._models import parameters
 from sandscope_instrumentation_torch._names import model_name
-from sandscope_instrumentation_torch._outer import describe_outer
-from sandscope_instrumentation_torch._tokens import Request, Tokens, count_tokens
 from sandscope_instrumentation_torch._verdicts import call_verdict
 
 

@@ -6,7 +6,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sandscope_instrumentation_torch._pickle_globals import UNKNOWN
+from sandscope_instrumentation_torch._loading._pickle_globals import UNKNOWN
 
 _MOST_NAMES = 16
 _LONGEST = 128

@@ -6,10 +6,10 @@ import functools
 from typing import Any
 
 from sandscope.instrumentation import Recorder, native_attribute, native_model_call
-from sandscope_instrumentation_torch._around import Function
+from sandscope_instrumentation_torch._calls._around import Function
+from sandscope_instrumentation_torch._calls._ends import Ends
 from sandscope_instrumentation_torch._dynamo import compiler_getter
-from sandscope_instrumentation_torch._ends import Ends
-from sandscope_instrumentation_torch._memory import LONG_CALL
+from sandscope_instrumentation_torch._measures._memory import LONG_CALL
 from sandscope_instrumentation_torch._models import Model
 
 _TRACES_COMPILED = (2, 15)

@@ -14,12 +14,12 @@ import wrapt
 
 from sandscope.instrumentation import Execution, Recorder, Site, Value, report_error
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
-from sandscope_instrumentation_torch._load_attributes import file_attributes, source_of, weights_only
-from sandscope_instrumentation_torch._memory import PEAK_ATTRIBUTE, resident_peak
+from sandscope_instrumentation_torch._loading._load_attributes import file_attributes, source_of, weights_only
+from sandscope_instrumentation_torch._loading._model_file import read_content
+from sandscope_instrumentation_torch._loading._risk import Risk, risk_of
+from sandscope_instrumentation_torch._loading._suspicious import report_suspicious_load
+from sandscope_instrumentation_torch._measures._memory import PEAK_ATTRIBUTE, resident_peak
 from sandscope_instrumentation_torch._messages import message_without_folders
-from sandscope_instrumentation_torch._model_file import read_content
-from sandscope_instrumentation_torch._risk import Risk, risk_of
-from sandscope_instrumentation_torch._suspicious import report_suspicious_load
 from sandscope_instrumentation_torch._verdicts import UNSAFE_PICKLE, is_refusal, load_verdict
 
 _Function = Callable[..., Any]

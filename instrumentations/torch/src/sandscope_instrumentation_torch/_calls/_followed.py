@@ -9,8 +9,8 @@ from typing import Any
 from opentelemetry.context import attach, detach
 
 from sandscope.instrumentation import Execution, Site
+from sandscope_instrumentation_torch._calls._outer import describe_outer
 from sandscope_instrumentation_torch._messages import message_without_folders
-from sandscope_instrumentation_torch._outer import describe_outer
 
 _Begin = Callable[[Site], "Execution | None"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sandscope.instrumentation import OK, Patches, report_error
 from sandscope_instrumentation_torch._dynamo import skip_frames, uncompiled
-from sandscope_instrumentation_torch._training import Training
+from sandscope_instrumentation_torch._training._training import Training
 from sandscope_instrumentation_torch._verdicts import call_verdict
 
 _now = time.perf_counter

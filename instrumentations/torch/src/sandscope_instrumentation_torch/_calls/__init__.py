@@ -1,0 +1,1 @@
+"""How a call of a model is recorded."""

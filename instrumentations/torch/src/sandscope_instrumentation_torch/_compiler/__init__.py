@@ -1,0 +1,1 @@
+"""What `torch.compile` does, and the functions that it has compiled."""

@@ -1,0 +1,1 @@
+"""Generations by transformers."""

@@ -1,0 +1,1 @@
+"""Loads of models, and what their files would do."""
