@@ -85,7 +85,6 @@ class TorchInstrumentor(RuntimeInstrumentor):
             if self._functions is not None:
                 patch_compiled_functions(module, patches, self._functions)
         elif module.__name__ == "transformers.generation.utils":
-            resets_peak = self._settings.peak_memory
-            patch_generation(module, patches, recorder, self._state, resets_peak=resets_peak)
+            patch_generation(module, patches, recorder, self._state)
         else:
             patch_loads(module, patches, self._loads)

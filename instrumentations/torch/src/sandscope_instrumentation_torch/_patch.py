@@ -54,11 +54,9 @@ def patch_compiled_functions(eval_frame: Any, patches: Patches, functions: Compi
     patches.replace(eval_frame._TorchDynamoContext, "__call__", functions.wrap_context)
 
 
-def patch_generation(
-    utils: Any, patches: Patches, recorder: Recorder, state: ThreadState, *, resets_peak: bool
-) -> None:
+def patch_generation(utils: Any, patches: Patches, recorder: Recorder, state: ThreadState) -> None:
     """Record the generations by transformers, when the program imports what generates."""
-    generations = Generations(sys.modules["torch"], recorder, state, resets_peak=resets_peak)
+    generations = Generations(sys.modules["torch"], recorder, state)
     patches.replace(utils.GenerationMixin, "generate", generations.wrap_generate)
     patches.replace(utils.GenerationMixin, "_has_unfinished_sequences", generations.wrap_unfinished)
     patches.replace(utils.StoppingCriteriaList, "__call__", generations.wrap_criteria)

@@ -88,7 +88,7 @@ def record_calls(
     watched = Submodules(torch, recorder, state, options.submodules) if options.submodules else None
     if watched is not None:
         arounds = [*arounds, around(torch, watched)]
-    ends = Ends(training, resets_peak=options.peak_memory)
+    ends = Ends(training)
     sites = site_finder(torch, training.forward)
     call, record = _recording_call(torch, recorder, state, (sites.find, ends), (arounds, wrappers))
     if watched is not None:

@@ -15,15 +15,14 @@ class Ends:
         before_end: sets the peak of memory of an execution. Never raises.
     """
 
-    def __init__(self, training: Training, *, resets_peak: bool) -> None:
+    def __init__(self, training: Training) -> None:
         """Begin.
 
         Args:
             training: is told of calls that fail.
-            resets_peak: whether calls reset the peak of the process.
         """
         self._training = training
-        self.before_end = peak_setter(is_reset=resets_peak)
+        self.before_end = peak_setter()
 
     def failed(self, execution: Execution, error: BaseException) -> None:
         """End the execution of a call that has raised."""

@@ -50,9 +50,9 @@ class Progress:
 class Generations:
     """Makes the wrappers of what generates, which share the state of their threads."""
 
-    def __init__(self, torch: Any, recorder: Recorder, state: Any, *, resets_peak: bool) -> None:
+    def __init__(self, torch: Any, recorder: Recorder, state: Any) -> None:
         self._torch, self._recorder, self._state = torch, recorder, state
-        self._uncompiled, self._set_peak = uncompiled(torch), peak_setter(is_reset=resets_peak)
+        self._uncompiled, self._set_peak = uncompiled(torch), peak_setter()
         self._sites: dict[tuple[str, ...], Site] = {}
 
     def wrap_generate(self, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -65,13 +65,11 @@ def resident_peak(*, since_reset: bool = False) -> int | None:
     return max(int(found[0]) * 1024, kept)
 
 
-def peak_setter(*, is_reset: bool) -> Callable[[Execution], None]:
+def peak_setter() -> Callable[[Execution], None]:
     """Return a function that sets the attribute of an execution that is about to end; on Linux only.
 
-    It asks for `ru_maxrss`, which takes a twentieth of the time, unless that may be the peak of the program before.
-
-    Args:
-        is_reset: whether calls reset the peak.
+    It asks for `ru_maxrss`, which takes a twentieth of the time, unless that may be the peak of the program before, or
+    has been reset.
     """
     most_resident = _most_resident()
     inherited = most_resident()
@@ -81,7 +79,7 @@ def peak_setter(*, is_reset: bool) -> Callable[[Execution], None]:
     def set_peak(execution: Execution) -> None:
         try:
             peak: int | None = most_resident()
-            if is_reset or peak == inherited:
+            if peak == inherited or _kept[0] == os.getpid():
                 peak = resident_peak()
             if peak:
                 execution.set_attributes({CALL_PEAK_ATTRIBUTE: peak})
