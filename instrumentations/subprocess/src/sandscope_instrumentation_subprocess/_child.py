@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from sandscope.instrumentation import Execution
 from sandscope_instrumentation_subprocess._timers import sends_by_timer
 
 if TYPE_CHECKING:
-    from sandscope_instrumentation_subprocess._evidence import ExitStatus, Observations
-    from sandscope_instrumentation_subprocess._measures._backends import PidfdMode
+    from sandscope_instrumentation_subprocess._evidence._exit_status import ExitStatus
+    from sandscope_instrumentation_subprocess._evidence._observations import Observations
     from sandscope_instrumentation_subprocess._measures._samples import Samples
+
+PidfdMode: TypeAlias = Literal["native", "fallback"]
+"""Whether the exit of a child is observed by a pidfd, or only where the program waits for the child."""
 
 _REACTION_TIME = 1_000_000_000
 """Nanoseconds: the least time that a program has after a timeout to stop the child because of it."""

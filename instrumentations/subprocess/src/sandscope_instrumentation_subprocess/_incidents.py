@@ -39,7 +39,7 @@ def conclude(child: Child, verdict: Verdict, recorder: Recorder, evidence: Evide
     _report_signals(child)
     count_backends(child, recorder)
     if child.samples is not None:
-        verdict = child.samples.report(child, verdict, recorder)
+        verdict = child.samples.report(child.execution, verdict, recorder)
     if verdict.limit is not None:
         attributes = attributes_of(verdict.limit, child, evidence)
         report_incident(child.execution, RESOURCE, verdict.cause, attributes)

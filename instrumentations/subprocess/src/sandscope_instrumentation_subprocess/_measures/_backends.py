@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from sandscope.instrumentation import Measurement, Metric, Recorder, Value
 
 if TYPE_CHECKING:
-    from sandscope_instrumentation_subprocess._child import Child
+    from sandscope_instrumentation_subprocess._child import Child, PidfdMode
     from sandscope_instrumentation_subprocess._evidence._cgroup_observation import CgroupObservation
 
 CGROUP = Metric(
@@ -22,9 +22,6 @@ PIDFD = Metric(
 
 CgroupVersion = Literal["v1", "v2", "none"]
 """The version of the cgroup that confines a child, or none: it is in the cgroup of the program."""
-
-PidfdMode = Literal["native", "fallback"]
-"""Whether the exit of a child is observed by a pidfd, or only where the program waits for the child."""
 
 VERSION = "sandbox.cgroup.version"
 

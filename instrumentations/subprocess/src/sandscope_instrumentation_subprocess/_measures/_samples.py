@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from sandscope.instrumentation import Metric, Recorder, Value, Verdict, report_error, report_incident
-from sandscope_instrumentation_subprocess._child import Child
+from sandscope.instrumentation import (
+    Execution,
+    Metric,
+    Recorder,
+    Value,
+    Verdict,
+    report_error,
+    report_incident,
+)
 from sandscope_instrumentation_subprocess._measures._abuse import Abuse, Pattern
 from sandscope_instrumentation_subprocess._measures._controls import Controls
 from sandscope_instrumentation_subprocess._settings import SubprocessSettings
@@ -57,34 +64,34 @@ class Samples:
         except Exception as error:  # noqa: BLE001 -- telemetry never raises into the program
             report_error("subprocess.samples", error)
 
-    def report(self, child: Child, verdict: Verdict, recorder: Recorder) -> Verdict:
+    def report(self, execution: Execution, verdict: Verdict, recorder: Recorder) -> Verdict:
         """Report what was found, and return the verdict: abuse if nothing else explains how the child has ended.
 
         Args:
-            child: has ended.
-            verdict: on the child, by the other evidence.
+            execution: of the child, which has ended.
+            verdict: on it, by the other evidence.
             recorder: counts controls and patterns.
         """
         missing, patterns = self._controls.missing, self._abuse.patterns
         if missing:
-            _report_missing(child, missing, recorder)
+            _report_missing(execution, missing, recorder)
         for pattern in patterns:
-            _report_abuse(child, pattern, recorder)
+            _report_abuse(execution, pattern, recorder)
         if not patterns or verdict.status not in _NOT_EXPLAINED:
             return verdict
         return Verdict("ABUSE", "guest", f"abuse_{patterns[0].name}")
 
 
-def _report_missing(child: Child, missing: tuple[str, ...], recorder: Recorder) -> None:
+def _report_missing(execution: Execution, missing: tuple[str, ...], recorder: Recorder) -> None:
     for control in missing:
         recorder.measure(CONTROL_DEGRADED, 1, {**_SITE, "sandbox.control": control})
     attributes: dict[str, Value] = {"sandbox.control.missing": missing}
-    child.execution.set_attributes(attributes)
-    report_incident(child.execution, "sandbox.control", f"without {', '.join(missing)}", attributes)
+    execution.set_attributes(attributes)
+    report_incident(execution, "sandbox.control", f"without {', '.join(missing)}", attributes)
 
 
-def _report_abuse(child: Child, pattern: Pattern, recorder: Recorder) -> None:
+def _report_abuse(execution: Execution, pattern: Pattern, recorder: Recorder) -> None:
     attributes: dict[str, Value] = {"sandbox.abuse.pattern": pattern.name}
     recorder.measure(ABUSE_PATTERNS, 1, {**_SITE, **attributes})
     attributes |= {"sandbox.resource.usage": pattern.usage, "sandbox.resource.limit": pattern.threshold}
-    report_incident(child.execution, "sandbox.abuse", pattern.name, attributes)
+    report_incident(execution, "sandbox.abuse", pattern.name, attributes)
