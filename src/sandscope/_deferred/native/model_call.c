@@ -177,6 +177,7 @@ static void
 end_returned(ModelCall *self, Record *record)
 {
     int64_t ended = clock_now();
+    set_inside(self, Py_False);
     if (ended - record->started >= self->lasting) {
         PyObject *done = PyObject_CallOneArg(self->parts[BEFORE_END], (PyObject *)record);
         if (done == NULL) {
@@ -190,8 +191,9 @@ end_returned(ModelCall *self, Record *record)
 static void
 end_failed(ModelCall *self, Record *record)
 {
-    PyObject *error = fetch_exception();
-    PyObject *done = PyObject_CallFunctionObjArgs(self->parts[FAILED], (PyObject *)record, error, NULL);
+    PyObject *error = fetch_exception(), *done;
+    set_inside(self, Py_False);
+    done = PyObject_CallFunctionObjArgs(self->parts[FAILED], (PyObject *)record, error, NULL);
     if (done == NULL) {
         report_error("torch.call");
     }
@@ -211,7 +213,6 @@ model_call(PyObject *object, PyObject *const *args, size_t flagged, PyObject *ke
     }
     set_inside(self, Py_True);
     result = PyObject_VectorcallMethod(names.call, args, flagged, keywords);
-    set_inside(self, Py_False);
     if (result != NULL) {
         end_returned(self, record);
     } else {
