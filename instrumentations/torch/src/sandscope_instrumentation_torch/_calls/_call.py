@@ -19,7 +19,6 @@ from sandscope_instrumentation_torch._calls._ends import Ends
 from sandscope_instrumentation_torch._calls._followed import follow
 from sandscope_instrumentation_torch._calls._native_call import compiled_attribute, compiled_call
 from sandscope_instrumentation_torch._calls._outer import describe_outer
-from sandscope_instrumentation_torch._calls._sites import site_finder
 from sandscope_instrumentation_torch._calls._submodules import Submodules
 from sandscope_instrumentation_torch._dynamo import compiler_getter, skip_frames, uncompiled
 from sandscope_instrumentation_torch._measures._call_memory import CallMemory
@@ -28,6 +27,7 @@ from sandscope_instrumentation_torch._measures._memory import LONG_CALL
 from sandscope_instrumentation_torch._measures._operators import operator_timer
 from sandscope_instrumentation_torch._models import Found
 from sandscope_instrumentation_torch._settings import TorchSettings
+from sandscope_instrumentation_torch._sites import site_finder
 from sandscope_instrumentation_torch._training._training import Training
 
 COMPILED = "_compiled_call_impl"
