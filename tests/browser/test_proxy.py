@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from browser._received import Received
 from browser._site import Site
 from browser.conftest import Collect
 from harness import PATIENCE, ROOT, free_ports, lacking, wait_until
+from harness._servers import serving
 from sandscope._collector import _certificates
 
 pytestmark = [pytest.mark.collector, pytest.mark.xdist_group("browser")]
@@ -80,22 +79,8 @@ def nginx(folder: Path, to: int) -> Iterator[Proxy]:
         f"events {{}}\nhttp {{ {paths}\n{server} }}\n"
     )
     command = [binary, "-e", f"{folder}/nginx.log", "-p", str(folder), "-c", str(configuration)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert wait_until(lambda: _listens(port) or process.poll() is not None)
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            yield Proxy(port, certificates / "ca.pem")
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    with serving(command, port):
+        yield Proxy(port, certificates / "ca.pem")
 
 
 def test_a_page_sends_through_it(chromium: Browser, site: Site, collect: Collect, tmp_path: Path) -> None:

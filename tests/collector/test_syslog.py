@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 
 from collector._log_records import body_of, send
 from harness import PATIENCE, complete_lines, free_ports, lacking, wait_until
+from harness._servers import serving
 from sandscope._collector import CollectorProcess, _certificates
 
 Start = Callable[..., CollectorProcess]
@@ -56,22 +55,8 @@ def rsyslog(folder: Path, port: int, *, tls: Path | None = None) -> Iterator[Pat
         + f'}}\naction(type="omfile" file="{file}" template="json")\n'
     )
     command = [binary, "-n", "-f", str(configuration), "-i", str(folder / f"{port}.pid")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert wait_until(lambda: _listens(port) or process.poll() is not None)
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            yield file
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    with serving(command, port):
+        yield file
 
 
 def _received(file: Path) -> list[dict[str, Any]]:

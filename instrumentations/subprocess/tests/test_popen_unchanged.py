@@ -30,9 +30,9 @@ PATCHED = [
 def _anonymous_descriptors() -> dict[int, str]:
     """Return the descriptors such as pidfds and epoll instances, with their kind."""
     kinds = {}
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- strings are what is needed
         with suppress(FileNotFoundError):  # that of the listing itself
-            kinds[int(number)] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+            kinds[int(number)] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115 -- a magic link, not a path
     return {number: kind for number, kind in kinds.items() if "anon_inode" in kind}
 
 
@@ -210,7 +210,7 @@ def test_a_descriptor_that_the_program_closed_and_reused_stays_open(ended: Any, 
         os.dup2(reused, pidfd)
         os.close(reused)
         gate.open()
-    assert os.readlink(f"/proc/self/fd/{pidfd}") == os.devnull  # noqa: PTH115
+    assert os.readlink(f"/proc/self/fd/{pidfd}") == os.devnull  # noqa: PTH115 -- a magic link, not a path
     os.close(pidfd)
     assert ended.verdict()[0] == "OK"
 

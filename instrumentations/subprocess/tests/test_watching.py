@@ -30,9 +30,9 @@ CLOCK_TOLERANCE = 1_000_000
 def _descriptors() -> Counter[str]:
     """Return the kinds of the open file descriptors."""
     kinds = []
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- strings are what is needed
         with suppress(FileNotFoundError):  # that of the listing itself
-            kinds.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
+            kinds.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115 -- a magic link, not a path
     return Counter(kind.rpartition(":")[2] for kind in kinds if "anon_inode" in kind)
 
 
